@@ -1,0 +1,155 @@
+//! What a guest can reach besides HTTP: key-value storage, its configuration, the log, standard output.
+//!
+//! Here the host side of each interface is implemented, once, for every version of it that is in use; which of them a
+//! component gets to see is decided by the linker of its service. A store's data carries one [`CapabilityCtx`], and the
+//! interfaces work on a [`CapabilityView`] of it and of the store's resource table. What belongs to the service and
+//! outlives a request is in [`ServiceCapabilities`], behind one `Arc`.
+//!
+//! Rules that every interface keeps: nothing is granted by default, a refusal is the interface's own error and never a
+//! trap, a trap means that the guest broke the rules of the component model, no call blocks the thread, and whatever a
+//! guest can make many of is bounded (resource handles by the table, log bytes by a rate, keys and values by the store).
+//!
+//! Policy, HTTP and events are not decided here. [`interfaces`] explains to people what an import means.
+
+mod bindings;
+mod config;
+mod guest_log;
+pub mod interfaces;
+mod keyvalue;
+mod logging;
+mod stdio;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+pub use self::guest_log::{GuestLog, MAX_LINE_BYTES};
+use self::stdio::Output;
+pub use self::stdio::{GuestStream, StderrTail};
+use crate::state::KeyValueStore;
+
+/// What a version of a service may use, shared by all of its slots.
+#[derive(Clone, Debug)]
+pub struct ServiceCapabilities {
+    service: Arc<str>,
+    key_value: Option<Arc<dyn KeyValueStore>>,
+    config: Arc<ArcSwap<BTreeMap<String, String>>>,
+    log: GuestLog,
+}
+
+impl ServiceCapabilities {
+    /// A service that keeps its data in `key_value` (none: access to any store is denied), reads the values of `config`
+    /// and writes to `log`.
+    pub fn new(
+        service: impl Into<Arc<str>>,
+        key_value: Option<Arc<dyn KeyValueStore>>,
+        config: BTreeMap<String, String>,
+        log: GuestLog,
+    ) -> Self {
+        Self { service: service.into(), key_value, config: Arc::new(ArcSwap::from_pointee(config)), log }
+    }
+
+    /// The same service for another version of it: store, configuration and log budget are shared, log lines name
+    /// `version`.
+    #[must_use]
+    pub fn for_version(&self, version: impl Into<Arc<str>>) -> Self {
+        Self { log: self.log.for_version(version), ..self.clone() }
+    }
+
+    /// Replaces the configuration of all versions of the service. Every call from now on sees the new values.
+    pub fn set_config(&self, config: BTreeMap<String, String>) {
+        self.config.store(Arc::new(config));
+    }
+
+    /// The name of the service.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The log of this version.
+    pub fn log(&self) -> &GuestLog {
+        &self.log
+    }
+}
+
+/// The part of a store's data that belongs to capabilities. Dropping it ends the unfinished lines of its output.
+#[derive(Debug)]
+pub struct CapabilityCtx {
+    service: Arc<ServiceCapabilities>,
+    output: Arc<Output>,
+}
+
+impl CapabilityCtx {
+    /// For a fresh slot that starts with the request of this id.
+    pub fn new(service: Arc<ServiceCapabilities>, request_id: Arc<str>) -> Self {
+        let output = Arc::new(Output::new(service.log.clone(), request_id));
+        Self { service, output }
+    }
+
+    /// The next request of a reused slot: from now on log lines carry its id, and the tail of standard error starts
+    /// anew. In a slot that serves several requests at once, lines carry the id of the request that came last.
+    pub fn begin_request(&mut self, request_id: Arc<str>) {
+        self.output.begin_request(request_id);
+    }
+
+    /// Standard output for the WASI context of the same store.
+    pub fn stdout(&self) -> GuestStream {
+        GuestStream::stdout(Arc::clone(&self.output))
+    }
+
+    /// Standard error for the WASI context of the same store.
+    pub fn stderr(&self) -> GuestStream {
+        GuestStream::stderr(Arc::clone(&self.output))
+    }
+
+    /// The end of what the guest wrote to standard error in this request; readable after the store is gone.
+    pub fn stderr_tail(&self) -> StderrTail {
+        StderrTail::new(Arc::clone(&self.output))
+    }
+}
+
+impl Drop for CapabilityCtx {
+    fn drop(&mut self) {
+        self.output.flush();
+    }
+}
+
+/// What the interfaces work on during one call.
+#[derive(Debug)]
+pub struct CapabilityView<'a> {
+    /// The state of the slot.
+    pub ctx: &'a mut CapabilityCtx,
+    /// The resources of the store.
+    pub table: &'a mut ResourceTable,
+}
+
+/// Store data that has capabilities.
+pub trait HasCapabilities {
+    /// The parts that the interfaces need.
+    fn capabilities(&mut self) -> CapabilityView<'_>;
+}
+
+struct Capabilities;
+
+impl HasData for Capabilities {
+    type Data<'a> = CapabilityView<'a>;
+}
+
+/// Defines all interfaces of this module in the linker.
+///
+/// # Errors
+/// When one of them is defined in it already.
+pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    use self::bindings::{config_draft, config_rc1, keyvalue_draft, keyvalue_draft2, logging};
+
+    keyvalue_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    keyvalue_draft2::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    config_rc1::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    config_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)
+}

@@ -1,0 +1,309 @@
+//! The interfaces inside wasmtime: what the linker has, and a component that uses it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Config, Engine, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::interfaces::{HOST_INTERFACES, explain};
+use super::{CapabilityCtx, CapabilityView, GuestLog, HasCapabilities, ServiceCapabilities, add_to_linker};
+use crate::state::KeyValueEngine;
+use crate::state::sqlite::SqliteState;
+
+/// A service `orders` with state of its own, and one slot of it.
+pub(super) struct Fixture {
+    pub(super) root: TempDir,
+    pub(super) service: Arc<ServiceCapabilities>,
+    pub(super) slot: Slot,
+}
+
+/// The data of a store.
+pub(super) struct Slot {
+    pub(super) ctx: CapabilityCtx,
+    pub(super) table: ResourceTable,
+    wasi: WasiCtx,
+}
+
+impl Slot {
+    pub(super) fn new(service: &Arc<ServiceCapabilities>) -> Self {
+        let ctx = CapabilityCtx::new(Arc::clone(service), "request-1".into());
+        let wasi = WasiCtxBuilder::new().stdout(ctx.stdout()).stderr(ctx.stderr()).build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(4096);
+        Self { ctx, table, wasi }
+    }
+}
+
+impl HasCapabilities for Slot {
+    fn capabilities(&mut self) -> CapabilityView<'_> {
+        CapabilityView { ctx: &mut self.ctx, table: &mut self.table }
+    }
+}
+
+impl WasiView for Slot {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+pub(super) fn fixture(quota: u64) -> Fixture {
+    let root = tempfile::tempdir().unwrap();
+    let store = SqliteState::new(root.path()).store("orders", quota);
+    let config = BTreeMap::from([("currency".to_owned(), "EUR".to_owned()), ("empty".to_owned(), String::new())]);
+    let log = GuestLog::new("orders", "1.0.0", 1 << 20);
+    let service = Arc::new(ServiceCapabilities::new("orders", Some(store), config, log));
+    let slot = Slot::new(&service);
+    Fixture { root, service, slot }
+}
+
+/// What reached the log, as `LEVEL stream request context: message`.
+#[derive(Clone, Default)]
+pub(super) struct Captured(Arc<Mutex<Vec<String>>>);
+
+impl Captured {
+    /// Captures what this thread logs for guests until the guard is dropped.
+    pub(super) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let captured = Self::default();
+        let subscriber = tracing_subscriber::registry().with(captured.clone());
+        (captured, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl<S: tracing::Subscriber> Layer<S> for Captured {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        #[derive(Default)]
+        struct Fields(BTreeMap<&'static str, String>);
+        impl Visit for Fields {
+            fn record_str(&mut self, field: &Field, value: &str) {
+                self.0.insert(field.name(), value.to_owned());
+            }
+            fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                self.0.insert(field.name(), format!("{value:?}"));
+            }
+        }
+        if event.metadata().target() != "guest" {
+            return;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let field = |name| fields.0.get(name).map_or("-", String::as_str);
+        assert_eq!(field("service"), "orders");
+        self.0.lock().unwrap().push(format!(
+            "{} {} {} {}: {}",
+            event.metadata().level(),
+            field("stream"),
+            field("request_id"),
+            field("context"),
+            field("message"),
+        ));
+    }
+}
+
+fn engine() -> Engine {
+    Engine::new(Config::new().wasm_component_model_async(true)).unwrap()
+}
+
+/// A linker as the host makes it, with everything in it.
+fn full_linker(engine: &Engine) -> Linker<WithHttp> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+    wasmtime_wasi::p3::add_to_linker(&mut linker).unwrap();
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).unwrap();
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker).unwrap();
+    add_to_linker(&mut linker).unwrap();
+    linker
+}
+
+/// Never made: linking only needs the type.
+struct WithHttp {
+    slot: Slot,
+}
+
+impl HasCapabilities for WithHttp {
+    fn capabilities(&mut self) -> CapabilityView<'_> {
+        self.slot.capabilities()
+    }
+}
+
+impl WasiView for WithHttp {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiView::ctx(&mut self.slot)
+    }
+}
+
+impl wasmtime_wasi_http::WasiHttpView for WithHttp {
+    fn http(&mut self) -> wasmtime_wasi_http::WasiHttpCtxView<'_> {
+        unreachable!("nothing is instantiated")
+    }
+}
+
+#[test]
+fn the_table_of_interfaces_says_what_the_linker_has() {
+    let engine = engine();
+    let linker = full_linker(&engine);
+    let links = |import: &str| {
+        let text = format!(r#"(component (import "{import}" (instance)))"#);
+        let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+        linker.instantiate_pre(&component).is_ok()
+    };
+    let mut names = 0;
+    for interface in HOST_INTERFACES {
+        for version in interface.versions {
+            let import = format!("{}@{version}", interface.name);
+            assert!(links(&import), "{import} is in the table and not in the linker");
+            names += 1;
+        }
+        let versions =
+            ["0.1.0", "0.2.0", "0.2.6", "0.2.99", "0.2.0-rc.1", "0.2.0-draft", "0.3.0", "0.3.1", "0.3.0-rc.1"];
+        for version in versions {
+            let import = format!("{}@{version}", interface.name);
+            assert_eq!(links(&import), explain(&import).is_provided(), "{import}");
+        }
+    }
+    assert!(names > 60, "{names}");
+    for import in ["wasi:clocks/timezone@0.2.12", "wasi:nn/graph@0.2.0", "wasi:keyvalue/watcher@0.2.0-draft"] {
+        assert!(!links(import) && !explain(import).is_provided(), "{import}");
+    }
+}
+
+/// Opens the store, writes, reads back and logs; returns 0, or the number of the step that failed.
+const GUEST: &str = r#"
+(component
+  (import "wasi:keyvalue/store@VERSION" (instance $store
+    (export "bucket" (type $bucket (sub resource)))
+    (type $error-type (variant (case "no-such-store") (case "access-denied") (case "other" string)))
+    (export "error" (type $error (eq $error-type)))
+    (export "open" (func (param "identifier" string) (result (result (own $bucket) (error $error)))))
+    (export "[method]bucket.set" (func (param "self" (borrow $bucket)) (param "key" string)
+      (param "value" (list u8)) (result (result (error $error)))))
+    (export "[method]bucket.get" (func (param "self" (borrow $bucket)) (param "key" string)
+      (result (result (option (list u8)) (error $error)))))))
+  (import "wasi:cli/stdout@0.2.0" (instance $stdout
+    (export "output-stream" (type $stream (sub resource)))
+    (export "get-stdout" (func (result (own $stream))))))
+  (alias export $store "bucket" (type $bucket))
+  (core module $memory
+    (memory (export "memory") 1)
+    (data (i32.const 0) "defaultkey\00\01\ff")
+    (global $next (mut i32) (i32.const 1024))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      global.get $next
+      (global.set $next (i32.add (global.get $next) (local.get 3)))))
+  (core instance $memory (instantiate $memory))
+  (alias core export $memory "memory" (core memory $mem))
+  (alias core export $memory "realloc" (core func $realloc))
+  (core func $open (canon lower (func $store "open") (memory $mem) (realloc $realloc)))
+  (core func $set (canon lower (func $store "[method]bucket.set") (memory $mem) (realloc $realloc)))
+  (core func $get (canon lower (func $store "[method]bucket.get") (memory $mem) (realloc $realloc)))
+  (core func $drop (canon resource.drop $bucket))
+  (core module $main
+    (import "m" "memory" (memory 1))
+    (import "m" "open" (func $open (param i32 i32 i32)))
+    (import "m" "set" (func $set (param i32 i32 i32 i32 i32 i32)))
+    (import "m" "get" (func $get (param i32 i32 i32 i32)))
+    (import "m" "drop" (func $drop (param i32)))
+    (func (export "run") (result i32)
+      (local $bucket i32)
+      (call $open (i32.const 0) (i32.const 7) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then (return (i32.const 1))))
+      (local.set $bucket (i32.load (i32.const 68)))
+      (call $set (local.get $bucket) (i32.const 7) (i32.const 3) (i32.const 10) (i32.const 3) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then (return (i32.const 2))))
+      (call $get (local.get $bucket) (i32.const 7) (i32.const 3) (i32.const 64))
+      (if (i32.load8_u (i32.const 64)) (then (return (i32.const 3))))
+      (if (i32.ne (i32.load8_u (i32.const 68)) (i32.const 1)) (then (return (i32.const 4))))
+      (if (i32.ne (i32.load (i32.const 76)) (i32.const 3)) (then (return (i32.const 5))))
+      (if (i32.ne (i32.load8_u offset=2 (i32.load (i32.const 72))) (i32.const 255)) (then (return (i32.const 6))))
+      (call $drop (local.get $bucket))
+      (i32.const 0)))
+  (core instance $main (instantiate $main (with "m" (instance
+    (export "memory" (memory $mem)) (export "open" (func $open)) (export "set" (func $set))
+    (export "get" (func $get)) (export "drop" (func $drop))))))
+  (func (export "run") (result u32) (canon lift (core func $main "run"))))
+"#;
+
+async fn run_guest(version: &str, slot: Slot) -> u32 {
+    let engine = engine();
+    let mut linker = Linker::<Slot>::new(&engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker).unwrap();
+    add_to_linker(&mut linker).unwrap();
+    let component = Component::new(&engine, wat::parse_str(GUEST.replace("VERSION", version)).unwrap()).unwrap();
+    let mut store = Store::new(&engine, slot);
+    let instance = linker.instantiate_async(&mut store, &component).await.unwrap();
+    let run = instance.get_typed_func::<(), (u32,)>(&mut store, "run").unwrap();
+    let (step,) = run.call_async(&mut store, ()).await.unwrap();
+    assert!(store.data().table.is_empty(), "the dropped handle is gone");
+    step
+}
+
+#[tokio::test]
+async fn a_component_keeps_data_through_either_draft() {
+    let Fixture { root, service, slot } = fixture(1 << 20);
+    for version in ["0.2.0-draft", "0.2.0-draft2"] {
+        assert_eq!(run_guest(version, Slot::new(&service)).await, 0, "{version}");
+    }
+    drop((slot, service));
+    let store = SqliteState::new(root.path()).store("orders", 1 << 20);
+    assert_eq!(store.get("key".to_owned()).await.unwrap().unwrap().value, [0, 1, 255]);
+}
+
+#[tokio::test]
+async fn a_component_without_a_grant_or_with_a_full_store_gets_an_error_and_no_trap() {
+    let Fixture { service, .. } = fixture(5);
+    assert_eq!(run_guest("0.2.0-draft", Slot::new(&service)).await, 2, "key and value need six bytes");
+    let log = service.log().clone();
+    let denied = Arc::new(ServiceCapabilities::new("orders", None, BTreeMap::new(), log));
+    assert_eq!(run_guest("0.2.0-draft2", Slot::new(&denied)).await, 1);
+}
+
+#[test]
+fn configuration_is_read_in_both_versions_and_changes_live() {
+    use super::bindings::{config_draft, config_rc1};
+    let Fixture { service, mut slot, .. } = fixture(0);
+    let other_version = service.for_version("2.0.0");
+    let all = |slot: &mut Slot| config_rc1::wasi::config::store::Host::get_all(&mut slot.capabilities()).unwrap();
+    let rc1 = |slot: &mut Slot, key: &str| {
+        config_rc1::wasi::config::store::Host::get(&mut slot.capabilities(), key.to_owned()).unwrap()
+    };
+    let draft = |slot: &mut Slot, key: &str| {
+        config_draft::wasi::config::store::Host::get(&mut slot.capabilities(), key.to_owned()).unwrap()
+    };
+    for (key, value) in [("currency", Some("EUR")), ("empty", Some("")), ("Currency", None), ("", None)] {
+        assert_eq!(rc1(&mut slot, key).as_deref(), value, "{key}");
+        assert_eq!(draft(&mut slot, key).as_deref(), value, "{key}");
+    }
+    assert_eq!(all(&mut slot).len(), 2);
+    assert_eq!(config_draft::wasi::config::store::Host::get_all(&mut slot.capabilities()).unwrap(), all(&mut slot));
+
+    other_version.set_config(BTreeMap::from([("currency".to_owned(), "CHF".to_owned())]));
+    assert_eq!(rc1(&mut slot, "currency").as_deref(), Some("CHF"));
+    assert_eq!(all(&mut slot).len(), 1);
+}
+
+#[test]
+fn log_records_keep_their_level_and_stay_one_line() {
+    use super::bindings::logging::wasi::logging::logging::{Host, Level};
+    let (captured, _guard) = Captured::start();
+    let Fixture { mut slot, .. } = fixture(0);
+    let mut view = slot.capabilities();
+    view.log(Level::Info, "cart".to_owned(), "two\nlines \x1b[31m".to_owned());
+    view.log(Level::Critical, String::new(), "fire".to_owned());
+    view.log(Level::Warn, "c".repeat(100_000), "m".repeat(100_000));
+    slot.ctx.begin_request("request-2".into());
+    slot.capabilities().log(Level::Debug, String::new(), "detail".to_owned());
+    let lines = captured.lines();
+    assert_eq!(lines[0], "INFO logging request-1 cart: two\\nlines \\u{1b}[31m");
+    assert_eq!(lines[1], "ERROR logging request-1 -: fire");
+    assert!(lines[2].starts_with("WARN logging request-1 ccc") && lines[2].len() < 9000, "{}", lines[2].len());
+    assert_eq!(lines[3], "DEBUG logging request-2 -: detail");
+    assert_eq!(lines.len(), 4);
+}

@@ -1,0 +1,99 @@
+//! `wharf inspect FILE.wasm`: what a component is, wants and gets, without running it.
+
+use std::io::{self, Write};
+
+use crate::plugin::{InspectError, Inspection};
+
+/// Prints the component's shape. Returns whether this host can run it.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn run(wasm: &[u8], json: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let read = Inspection::read(wasm);
+    if json {
+        return print_json(read, out);
+    }
+    let inspection = match read {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            writeln!(out, "cannot run: {error}")?;
+            return Ok(false);
+        }
+    };
+    writeln!(out, "size      {} bytes", inspection.size)?;
+    writeln!(out, "version   {}", inspection.version.as_deref().unwrap_or("none in its metadata"))?;
+    if !inspection.producers.is_empty() {
+        writeln!(out, "made by   {}", printable(&inspection.producers.join(", ")))?;
+    }
+    writeln!(out, "exports")?;
+    for export in &inspection.exports {
+        writeln!(out, "  {}", printable(export))?;
+    }
+    writeln!(out, "imports")?;
+    let width = inspection.imports.iter().map(|import| import.name.len()).max().unwrap_or_default();
+    for import in &inspection.imports {
+        let sign = if import.provided { ' ' } else { '!' };
+        writeln!(out, "{sign} {:width$}  {}", printable(&import.name), import.meaning)?;
+    }
+    match inspection.runnable() {
+        Ok(http) => {
+            writeln!(out, "\nthis host can run it, as a wasi:http {} service", http.as_str())?;
+            Ok(true)
+        }
+        Err(error) => {
+            writeln!(out, "\ncannot run: {error}")?;
+            Ok(false)
+        }
+    }
+}
+
+fn print_json(read: Result<Inspection, InspectError>, out: &mut dyn Write) -> io::Result<bool> {
+    let runnable = read.as_ref().map_err(Clone::clone).and_then(Inspection::runnable);
+    let report = serde_json::json!({
+        "component": read.as_ref().ok(),
+        "runs": runnable.is_ok(),
+        "http": runnable.as_ref().ok().map(|http| http.as_str()),
+        "reason": runnable.as_ref().err().map(ToString::to_string),
+    });
+    serde_json::to_writer_pretty(&mut *out, &report)?;
+    writeln!(out)?;
+    Ok(runnable.is_ok())
+}
+
+/// Names in a foreign file must not drive the terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn inspect(wasm: &[u8], json: bool) -> (bool, String) {
+        let mut out = Vec::new();
+        let runs = run(wasm, json, &mut out).unwrap();
+        (runs, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_core_module_is_told_what_to_do() {
+        let (runs, text) = inspect(b"\0asm\x01\0\0\0", false);
+        assert!(!runs);
+        assert!(text.contains("wasm-tools component new"), "{text}");
+    }
+
+    #[test]
+    fn json_says_the_same() {
+        let (runs, text) = inspect(b"\0asm\x0d\0\x01\0", true);
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(!runs);
+        assert_eq!(report["runs"], false);
+        assert_eq!(report["component"]["size"], 8);
+        assert!(report["reason"].as_str().unwrap().contains("no HTTP handler"), "{report}");
+    }
+
+    #[test]
+    fn control_characters_of_a_file_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\x1b[31m"), "a\u{fffd}[31m");
+    }
+}

@@ -1,0 +1,9 @@
+//! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
+
+pub mod config;
+pub mod inspect;
+pub mod new;
+pub mod schema;
+pub mod serve;
+pub mod services;
+pub mod validate;

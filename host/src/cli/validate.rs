@@ -1,0 +1,102 @@
+//! `wharf validate`: is the configuration right, and if not, what is wrong with it.
+//!
+//! Reads what `wharf serve` would read, touches nothing else and needs no running host, so it fits into CI. Whether
+//! the services that routes name exist is not its business: that depends on the plugins folder of the moment.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+use crate::config::{self, Problems, Source};
+
+/// How problems are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// With the line and a caret, for people.
+    Text,
+    /// One JSON object, for programs.
+    Json,
+}
+
+/// What [`OutputFormat::Json`] prints.
+#[derive(Serialize)]
+struct Report<'a> {
+    ok: bool,
+    files: usize,
+    services: usize,
+    routes: usize,
+    problems: &'a [&'a config::Problem],
+}
+
+/// Prints what is wrong, or a summary. Returns whether all is right.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn run(source: &Source, format: OutputFormat, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+    let loaded = config::load(source);
+    match format {
+        OutputFormat::Text => match &loaded {
+            Ok(config) => {
+                let (files, services) = (count(config.files.len(), "file"), count(config.services.len(), "service"));
+                writeln!(out, "ok: {files}, {services}, {}", count(config.gateway.routes.len(), "route"))?;
+            }
+            Err(problems) => writeln!(out, "{}", problems.render(colour))?,
+        },
+        OutputFormat::Json => {
+            let problems: Vec<_> = loaded.as_ref().err().into_iter().flat_map(Problems::iter).collect();
+            let config = loaded.as_ref().ok();
+            let report = Report {
+                ok: config.is_some(),
+                files: config.map_or(0, |config| config.files.len()),
+                services: config.map_or(0, |config| config.services.len()),
+                routes: config.map_or(0, |config| config.gateway.routes.len()),
+                problems: &problems,
+            };
+            serde_json::to_writer(&mut *out, &report)?;
+            writeln!(out)?;
+        }
+    }
+    Ok(loaded.is_ok())
+}
+
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_on(gateway: &str, format: OutputFormat) -> (bool, String) {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("gateway.yaml"), gateway).unwrap();
+        let mut out = Vec::new();
+        let ok = run(&Source { dir: dir.path().to_owned(), env: None }, format, false, &mut out).unwrap();
+        (ok, String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_good_configuration_is_summed_up() {
+        let (ok, text) = run_on("listen: 127.0.0.1:8080\n", OutputFormat::Text);
+        assert!(ok);
+        assert_eq!(text, "ok: 1 file, 0 services, 0 routes\n");
+        let (ok, json) = run_on("", OutputFormat::Json);
+        assert!(ok);
+        assert_eq!(json, "{\"ok\":true,\"files\":1,\"services\":0,\"routes\":0,\"problems\":[]}\n");
+    }
+
+    #[test]
+    fn a_bad_one_is_shown_with_its_lines_or_as_json() {
+        let (ok, text) = run_on("listn: 1\n", OutputFormat::Text);
+        assert!(!ok);
+        assert!(text.contains("did you mean `listen`?"), "{text}");
+        assert!(text.ends_with("\n1 problem in the configuration\n"), "{text}");
+        let (ok, json) = run_on("listn: 1\n", OutputFormat::Json);
+        assert!(!ok);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["ok"], false);
+        assert_eq!(json["problems"][0]["line"], 1);
+        assert_eq!(json["problems"][0]["column"], 1);
+        assert_eq!(json["problems"][0]["message"], "unknown field `listn`");
+    }
+}

@@ -1,0 +1,206 @@
+//! What types cannot say: bounds, and what must agree with what.
+//!
+//! Runs on the effective configuration, with the tree beside it to know whom to blame. A value that did not even have
+//! the right type was reported already and stands here with its default, which is always good. References to services
+//! are not checked: services come and go with files in the plugins folder while the configuration stays.
+
+mod routes;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use super::model::Gateway;
+use super::notation::valid_path;
+use super::problem::{Problem, Span};
+use super::service::{Bulkhead, HealthCheck, Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::tree::{Kind, Node};
+use super::units::{Duration, Size};
+
+/// Largest linear memory that a slot can have; the instance pool reserves address space for it.
+const MAX_MEMORY: Size = Size::mib(512);
+/// Bounds of `limits.headers`: less breaks ordinary clients, more is a denial of service.
+const HEADERS: RangeInclusive<Size> = Size::kib(1)..=Size::mib(1);
+const MAX_SLOTS: RangeInclusive<u32> = 1..=10_000;
+const COMPILE_CONCURRENCY: RangeInclusive<u32> = 1..=64;
+const RESOURCES: RangeInclusive<u32> = 16..=1_000_000;
+const MAX_CONCURRENT: RangeInclusive<u32> = 1..=100_000;
+const MAX_PENDING: RangeInclusive<u32> = 0..=100_000;
+/// Reading a folder more often than this costs more than it tells.
+const MIN_POLL: Duration = Duration::millis(100);
+const MS: Duration = Duration::millis(1);
+
+/// Whether `name` can be a service: it is a file name, a host name label and a path segment at once.
+///
+/// # Errors
+/// Says which letters are allowed.
+pub fn valid_service_name(name: &str) -> Result<(), String> {
+    let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(letters) && name.len() <= 63 {
+        return Ok(());
+    }
+    let name = name.escape_debug();
+    Err(format!(
+        "`{name}` is no service name: use a lowercase letter, then lowercase letters, digits and `-`, at most 63"
+    ))
+}
+
+/// Whether the admin API may listen there. Given on the command line it must hold as well.
+///
+/// # Errors
+/// Says what to listen on instead.
+pub fn valid_admin_listen(address: SocketAddr) -> Result<(), String> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    Err(format!("the admin API cannot listen on {address}: it asks for no credentials, so use a loopback address"))
+}
+
+/// A walk through the tree beside a struct; where the tree has nothing, it stays at the last thing there was.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    node: Option<&'a Node>,
+    span: &'a Span,
+}
+
+impl<'a> At<'a> {
+    pub(super) fn root(node: &'a Node) -> Self {
+        Self { node: Some(node), span: &node.span }
+    }
+
+    fn get(self, key: &str) -> Self {
+        let node = self.node.and_then(|node| node.get(key));
+        Self { node, span: node.map_or(self.span, |node| &node.span) }
+    }
+
+    /// The key instead of its value.
+    fn key(self, key: &str) -> Self {
+        let entry = self.node.and_then(|node| node.entry(key));
+        Self { node: None, span: entry.map_or(self.span, |entry| &entry.span) }
+    }
+
+    /// The items that were read, in the order in which they were read.
+    fn items(self) -> impl Iterator<Item = At<'a>> {
+        let items: &[Node] = match self.node.map(|node| &node.kind) {
+            Some(Kind::List(items)) => items,
+            _ => &[],
+        };
+        items.iter().filter(|item| !item.is_refused()).map(|item| At { node: Some(item), span: item.place() })
+    }
+
+    /// How many items were written, the wrong ones too.
+    fn written(self) -> usize {
+        match self.node.map(|node| &node.kind) {
+            Some(Kind::List(items)) => items.len(),
+            _ => 0,
+        }
+    }
+
+    /// Whether anything inside was reported already.
+    fn has_refused(self) -> bool {
+        self.node.is_some_and(Node::has_refused)
+    }
+}
+
+/// Collects what is wrong.
+pub(super) struct Check<'p> {
+    pub(super) problems: &'p mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, at: At<'_>, message: impl Into<String>) {
+        self.problems.push(Problem::at(at.span, message));
+    }
+
+    fn within<T: PartialOrd + Display>(&mut self, at: At<'_>, value: &T, bounds: &RangeInclusive<T>) {
+        if !bounds.contains(value) {
+            self.wrong(at, format!("`{value}` is out of bounds: {} to {}", bounds.start(), bounds.end()));
+        }
+    }
+
+    fn at_least<T: PartialOrd + Display>(&mut self, at: At<'_>, value: &T, least: &T) {
+        if value < least {
+            self.wrong(at, format!("`{value}` is too little: at least {least}"));
+        }
+    }
+
+    pub(super) fn gateway(&mut self, gateway: &Gateway, at: At<'_>) {
+        let Gateway { listen, admin, plugins, state, engine, drain: _, defaults, routes, .. } = gateway;
+        let admin_at = at.get("admin").get("listen");
+        if let Err(message) = valid_admin_listen(admin.listen) {
+            self.wrong(admin_at, message);
+        } else if *listen == admin.listen && listen.port() != 0 {
+            self.wrong(admin_at, format!("{listen} is the public listener's address: the admin API needs its own"));
+        }
+        let plugins_at = at.get("plugins");
+        self.at_least(plugins_at.get("pollInterval"), &plugins.poll_interval, &MIN_POLL);
+        for (at, path) in [(plugins_at.get("dir"), &plugins.dir), (at.get("state").get("path"), &state.path)] {
+            if path.as_os_str().is_empty() {
+                self.wrong(at, "an empty path: name a folder");
+            }
+        }
+        let engine_at = at.get("engine");
+        self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
+        self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
+        self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
+        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
+            defaults;
+        self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
+        self.routes(routes, at.get("routes"));
+    }
+
+    pub(super) fn service(&mut self, service: &Service, at: At<'_>) {
+        let Service { limits, bulkhead, slots, health_check, .. } = service;
+        self.policies(limits, bulkhead, slots, health_check, at);
+        for (key, value) in &service.config {
+            if key.is_empty() {
+                self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
+            }
+        }
+    }
+
+    fn policies(&mut self, limits: &Limits, bulkhead: &Bulkhead, slots: &Slots, health: &HealthCheck, at: At<'_>) {
+        let limits_at = at.get("limits");
+        self.within(limits_at.get("memory"), &limits.memory, &(Size::kib(64)..=MAX_MEMORY));
+        self.at_least(limits_at.get("cpuTime"), &limits.cpu_time, &MS);
+        self.at_least(limits_at.get("responseBody"), &limits.response_body, &Size::bytes(1));
+        self.within(limits_at.get("headers"), &limits.headers, &HEADERS);
+        self.within(limits_at.get("resources"), &limits.resources, &RESOURCES);
+        let bulkhead_at = at.get("bulkhead");
+        self.within(bulkhead_at.get("maxConcurrent"), &bulkhead.max_concurrent, &MAX_CONCURRENT);
+        self.within(bulkhead_at.get("maxPending"), &bulkhead.max_pending, &MAX_PENDING);
+        if let Slots::Reuse(SlotReuse { max_requests, idle }) = slots {
+            let reuse_at = at.get("slots").get("reuse");
+            self.at_least(reuse_at.get("maxRequests"), max_requests, &1);
+            self.at_least(reuse_at.get("idle"), idle, &MS);
+        }
+        let health_at = at.get("healthCheck");
+        self.at_least(health_at.get("timeout"), &health.timeout, &MS);
+        if let Some(Err(message)) = health.path.as_deref().map(valid_path) {
+            self.wrong(health_at.get("path"), message);
+        }
+    }
+
+    /// Two configured services cannot be reached under the same path.
+    pub(super) fn exposed(&mut self, services: &BTreeMap<String, Service>, trees: &BTreeMap<String, Node>) {
+        let mut taken: HashMap<String, &str> = HashMap::new();
+        // Services that chose their path come last, so that they are the ones blamed.
+        let (named, chosen): (Vec<_>, Vec<_>) =
+            services.iter().partition(|(name, service)| service.expose.prefix(name) == Some(format!("/{name}")));
+        for (name, service) in named.into_iter().chain(chosen) {
+            let Some(prefix) = service.expose.prefix(name) else { continue };
+            match taken.get(&prefix) {
+                None => {
+                    taken.insert(prefix, name);
+                }
+                Some(owner) => {
+                    if let Some(tree) = trees.get(name) {
+                        let message = format!("service `{owner}` is exposed under `{prefix}` already");
+                        self.wrong(At::root(tree).get("expose"), message);
+                    }
+                }
+            }
+        }
+    }
+}

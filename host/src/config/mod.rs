@@ -1,0 +1,46 @@
+//! Configuration: `gateway-config/` becomes one checked [`Config`], or a list of everything that is wrong with it.
+//!
+//! Decided here: which files are read and how they lie over each other (`load`, `merge`), what each field is called,
+//! means and defaults to (`model`, `service`, `route`), which values make sense (`check`), and how a mistake is shown
+//! (`problem`). Never decided here: what a field does. No other module of the host reads a configuration file.
+//!
+//! ```text
+//! built-in defaults  <  gateway.yaml `defaults:`  <  services/<name>.yaml  <  env/<env>.yaml
+//! ```
+//!
+//! A file becomes a tree that remembers where every key and value stood (`tree`). Trees are merged before they are
+//! read, so a value keeps the place it came from and the blame for it. `read` fills the structs from a tree through
+//! serde; when a value does not fit, it notes the problem, takes the value out and goes on, so that one run reports
+//! all mistakes of all files. A YAML library that deserialises directly would stop at the first one and could not
+//! merge without losing places.
+//!
+//! [`load`] touches nothing but the files, keeps no state and takes well under a millisecond for an ordinary
+//! configuration: reloading is calling it again and comparing [`Config::fingerprint`]s.
+
+mod check;
+mod load;
+mod merge;
+mod model;
+mod notation;
+mod problem;
+mod read;
+mod route;
+mod schema;
+mod service;
+mod tree;
+mod units;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::{valid_admin_listen, valid_service_name};
+pub use load::{Config, Source, load};
+pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
+pub use problem::{Problem, Problems};
+pub use route::{BackendRef, Filter, Match, PathMatch, Rewrite, Route, Rule, RuleTimeouts};
+pub use schema::{SchemaKind, schema};
+pub use service::{
+    Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,
+    Slots, Timeouts,
+};
+pub use units::{Duration, Size, UnitError};

@@ -1,0 +1,249 @@
+//! What can be said about one service, and for all of them in `defaults`.
+//!
+//! [`Service`] is [`ServiceDefaults`] and what makes no sense for all services at once: a path of its own and its
+//! own `config`. Two fields have a short form that no derive reads (`expose: false`, `slots: fresh`); `notation`
+//! reads them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::schema::text;
+use super::units::{Duration, Size};
+
+/// What every service starts from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct ServiceDefaults {
+    /// Bounds on what one request, and one slot, may use.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How many requests at once.
+    pub bulkhead: Bulkhead,
+    /// Whether a slot serves one request or many.
+    pub slots: Slots,
+    /// What a new version must answer before it gets traffic.
+    pub health_check: HealthCheck,
+    /// The service's private key-value store.
+    pub key_value: KeyValue,
+    /// How long an old version may finish its requests after it was replaced.
+    pub drain_timeout: DrainTimeout,
+}
+
+/// Everything `gateway-config/services/<name>.yaml` may say, on top of `defaults`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Service {
+    /// Path prefix of the automatic route (stripped before the guest sees it), or `false` for none. Default `/<name>`.
+    pub expose: Expose,
+    /// Bounds on what one request, and one slot, may use.
+    pub limits: Limits,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How many requests at once.
+    pub bulkhead: Bulkhead,
+    /// Whether a slot serves one request or many.
+    pub slots: Slots,
+    /// What a new version must answer before it gets traffic.
+    pub health_check: HealthCheck,
+    /// The service's private key-value store.
+    pub key_value: KeyValue,
+    /// How long an old version may finish its requests after it was replaced.
+    pub drain_timeout: DrainTimeout,
+    /// What the service reads through `wasi:config/store`.
+    #[schemars(with = "BTreeMap<String, text::Scalar>")]
+    pub config: BTreeMap<String, String>,
+}
+
+/// The automatic route of a service.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "ExposeText", into = "ExposeText")]
+#[schemars(with = "ExposeText")]
+pub enum Expose {
+    /// `/<name>`.
+    #[default]
+    Name,
+    /// This prefix; begins with `/`.
+    Prefix(String),
+    /// No automatic route.
+    No,
+}
+
+/// How [`Expose`] is written: `true`, `false` or a path.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "expected true, false or a path such as /orders")]
+pub enum ExposeText {
+    /// `true` is `/<name>`, `false` is no route.
+    Flag(bool),
+    /// A path prefix.
+    Path(#[schemars(with = "text::Path")] String),
+}
+
+/// Bounds on what one request, and the slot that serves it, may use. Each is enforced by the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Limits {
+    /// All linear memories and tables of a slot together (a table element counts 8 bytes). At most 512MiB a memory.
+    pub memory: Size,
+    /// Time a request may spend executing guest code (time waiting for input or a timer does not count).
+    pub cpu_time: Duration,
+    /// Request body; more is 413.
+    pub request_body: Size,
+    /// Response body; more cuts the response.
+    pub response_body: Size,
+    /// Bytes of request or response headers as the guest holds them.
+    pub headers: Size,
+    /// Host resources (bodies, streams, headers, stores …) that a slot may hold at once.
+    #[schemars(range(min = 16, max = 1_000_000))]
+    pub resources: u32,
+    /// Bytes a service may write to its log a second (stdout, stderr, `wasi:logging`); more is dropped and counted.
+    pub log_rate: Size,
+}
+
+/// How long things may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Timeouts {
+    /// From the request's headers to the end of the response; `0s` is no limit. Stops applying once the headers of a
+    /// `text/event-stream` response are out.
+    pub request: Duration,
+}
+
+/// Concurrency of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Bulkhead {
+    /// Requests at once.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_concurrent: u32,
+    /// Requests that may wait for a place; more are 503 `bulkhead_full` at once.
+    #[schemars(range(max = 100_000))]
+    pub max_pending: u32,
+    /// How long one may wait before it is 503 `bulkhead_full`.
+    pub max_wait: Duration,
+}
+
+/// Whether a slot serves one request or many.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Slots {
+    /// By the kind of component: `fresh` for wasi:http 0.2, `reuse` with its defaults for 0.3.
+    #[default]
+    Auto,
+    /// A new store for every request: nothing a request leaves behind is seen by the next.
+    Fresh,
+    /// A store serves request after request (one at a time): faster, and globals survive.
+    Reuse(SlotReuse),
+}
+
+/// How long a reused slot lives.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct SlotReuse {
+    /// Requests after which it is replaced.
+    #[schemars(range(min = 1))]
+    pub max_requests: u32,
+    /// Time without a request after which it is dropped.
+    pub idle: Duration,
+}
+
+/// What a new version must answer before it gets traffic.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// `GET` this path and expect 200–299. Without one, the probe only instantiates the component.
+    #[schemars(with = "Option<text::Path>")]
+    pub path: Option<String>,
+    /// How long the probe may take.
+    pub timeout: Duration,
+}
+
+/// The service's private key-value store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct KeyValue {
+    /// Bytes of keys and values together; a write over it fails.
+    pub quota: Size,
+}
+
+/// How long an old version may finish its requests after it was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct DrainTimeout(pub Duration);
+
+impl Default for Service {
+    fn default() -> Self {
+        Self::from_defaults(&ServiceDefaults::default())
+    }
+}
+
+impl Service {
+    /// A service without a file of its own.
+    pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
+        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout } =
+            defaults.clone();
+        Self {
+            expose: Expose::default(),
+            limits,
+            timeouts,
+            bulkhead,
+            slots,
+            health_check,
+            key_value,
+            drain_timeout,
+            config: BTreeMap::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: Size::mib(64),
+            cpu_time: Duration::secs(2),
+            request_body: Size::mib(10),
+            response_body: Size::gib(4),
+            headers: Size::kib(128),
+            resources: 4096,
+            log_rate: Size::kib(64),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { request: Duration::secs(15) }
+    }
+}
+
+impl Default for Bulkhead {
+    fn default() -> Self {
+        Self { max_concurrent: 256, max_pending: 256, max_wait: Duration::secs(1) }
+    }
+}
+
+impl Default for SlotReuse {
+    fn default() -> Self {
+        Self { max_requests: 1000, idle: Duration::secs(30) }
+    }
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self { path: None, timeout: Duration::secs(5) }
+    }
+}
+
+impl Default for KeyValue {
+    fn default() -> Self {
+        Self { quota: Size::mib(64) }
+    }
+}
+
+impl Default for DrainTimeout {
+    fn default() -> Self {
+        Self(Duration::secs(30))
+    }
+}

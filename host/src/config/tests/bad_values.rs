@@ -1,0 +1,555 @@
+//! One row per mistake: exactly where it is found, what is said, and whether an editor with the schema sees it too.
+
+use super::agreement::{as_json, refused_by_schema};
+use super::*;
+
+/// Whether the JSON Schema can express the rule.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Schema {
+    Refuses,
+    CannotTell,
+}
+use Schema::{CannotTell, Refuses};
+
+/// Text, then line, column, a piece of the message, a piece of the help.
+type Row = (&'static str, usize, usize, &'static str, &'static str, Schema);
+
+const GATEWAY: &[Row] = &[
+    // Fields and types.
+    (
+        "listn: 127.0.0.1:80",
+        1,
+        1,
+        "unknown field `listn`",
+        "did you mean `listen`?; allowed here: listen, admin",
+        Refuses,
+    ),
+    ("zebra: 1", 1, 1, "unknown field `zebra`", "allowed here: listen, admin", Refuses),
+    ("listen: 8080", 1, 9, "`8080` is no address: write an IP and a port, like 127.0.0.1:8080", "", Refuses),
+    ("listen: localhost:8080", 1, 9, "`localhost:8080` is no address", "", CannotTell),
+    ("listen: [127.0.0.1:80]", 1, 9, "expected an address such as 127.0.0.1:8080, found a list", "", Refuses),
+    ("admin: 127.0.0.1:9090", 1, 8, "expected a map of settings, found text `127.0.0.1:9090`", "", Refuses),
+    ("plugins:\n  pollInterval: 5 parsecs", 2, 17, "`5 parsecs` is no duration: write it like 250ms", "", Refuses),
+    ("plugins: { pollInterval: }", 1, 12, "expected a duration such as 250ms, 5s, 1m30s, found nothing", "", Refuses),
+    ("plugins: { pollInterval: 5 }", 1, 26, "`5` is no duration", "", Refuses),
+    ("plugins: { dir: [a] }", 1, 17, "expected path string, found a list", "", Refuses),
+    (
+        "engine: { maxSlots: lots }",
+        1,
+        21,
+        "expected a whole number from 0 to 4294967295, found text `lots`",
+        "",
+        Refuses,
+    ),
+    ("engine: { maxSlots: '5' }", 1, 21, "expected a whole number from 0 to 4294967295, found text `5`", "", Refuses),
+    ("engine: { maxSlots: -1 }", 1, 21, "expected a whole number from 0 to 4294967295, found `-1`", "", Refuses),
+    ("engine: { maxSlots: 1.5 }", 1, 21, "expected a whole number from 0 to 4294967295, found `1.5`", "", Refuses),
+    ("engine: { maxSlots: 4294967296 }", 1, 21, "expected a whole number from 0 to 4294967295", "", Refuses),
+    ("engine: { compileCache: yes }", 1, 25, "expected true or false, found text `yes`", "", Refuses),
+    ("engine: { compileCache: 1 }", 1, 25, "expected true or false, found `1`", "", Refuses),
+    (
+        "accessLog: { format: jsn }",
+        1,
+        22,
+        "unknown value `jsn`",
+        "did you mean `json`?; allowed here: auto, json, text",
+        Refuses,
+    ),
+    ("accessLog: { format: [json] }", 1, 22, "expected one of auto, json, text, found a list", "", Refuses),
+    ("accessLog: { format: { json: 1 } }", 1, 24, "`json` takes no value: write `json` alone", "", Refuses),
+    ("trustedProxies: 10.0.0.0/8", 1, 17, "expected a list, found text `10.0.0.0/8`", "", Refuses),
+    ("trustedProxies: [10.0.0.0/8, 10.1]", 1, 30, "`10.1` is no network: write it like 10.0.0.0/8", "", Refuses),
+    ("routes: { a: 1 }", 1, 9, "expected a list, found a map", "", Refuses),
+    ("- 5", 1, 1, "expected a map of settings, found a list", "", Refuses),
+    ("just words", 1, 1, "expected a map of settings, found text `just words`", "", Refuses),
+    // YAML.
+    (
+        "listen: 127.0.0.1:80\nlisten: 127.0.0.1:81",
+        2,
+        1,
+        "`listen` is given twice",
+        "the first is in line 1",
+        CannotTell,
+    ),
+    (
+        "admin: {\n  listen: '[::1]:80', listen: '[::1]:81' }",
+        2,
+        23,
+        "`listen` is given twice",
+        "the first is in line 2",
+        CannotTell,
+    ),
+    ("drain: [", 1, 8, "not valid YAML: ", "", CannotTell),
+    ("drain:\n\ttimeout: 1s", 2, 2, "not valid YAML: ", "", CannotTell),
+    (
+        "listen: 127.0.0.1:80\n---\nlisten: 127.0.0.1:81",
+        2,
+        1,
+        "a second document in one file",
+        "remove the `---`",
+        CannotTell,
+    ),
+    ("drain: !secret { timeout: 1s }", 1, 16, "tag `!secret` has no meaning here", "remove the tag", CannotTell),
+    ("listen: *x", 1, 9, "not valid YAML: ", "", CannotTell),
+    ("[a, b]: 1", 1, 1, "a key must be a word", "", CannotTell),
+    // Bounds.
+    (
+        "admin: { listen: 0.0.0.0:9090 }",
+        1,
+        18,
+        "the admin API cannot listen on 0.0.0.0:9090: it asks for no credentials",
+        "",
+        CannotTell,
+    ),
+    ("admin: { listen: 127.0.0.1:8080 }", 1, 18, "127.0.0.1:8080 is the public listener's address", "", CannotTell),
+    ("plugins: { pollInterval: 99ms }", 1, 26, "`99ms` is too little: at least 100ms", "", CannotTell),
+    ("plugins: { dir: '' }", 1, 17, "an empty path", "", CannotTell),
+    ("state: { path: '' }", 1, 16, "an empty path", "", CannotTell),
+    ("engine: { maxSlots: 0 }", 1, 21, "`0` is out of bounds: 1 to 10000", "", Refuses),
+    ("engine: { maxSlots: 10001 }", 1, 21, "`10001` is out of bounds: 1 to 10000", "", Refuses),
+    ("engine: { compileConcurrency: 0 }", 1, 31, "`0` is out of bounds: 1 to 64", "", Refuses),
+    ("engine: { compileConcurrency: 65 }", 1, 31, "`65` is out of bounds: 1 to 64", "", Refuses),
+    ("engine: { compileTimeout: 999ms }", 1, 27, "`999ms` is too little: at least 1s", "", CannotTell),
+    ("defaults: { limits: { memory: 1GiB } }", 1, 31, "`1GiB` is out of bounds: 64KiB to 512MiB", "", CannotTell),
+    ("defaults: { expose: /x }", 1, 13, "unknown field `expose`", "allowed here: limits, timeouts", Refuses),
+];
+
+const SERVICE: &[Row] = &[
+    ("expose: users", 1, 9, "`users` is no path: it must begin with `/`", "", Refuses),
+    ("expose: /a?b", 1, 9, "`/a?b` is no path: '?' cannot stand in one", "", Refuses),
+    ("expose: /a/../b", 1, 9, "`/a/../b` is no path: `.` and `..` are resolved", "", CannotTell),
+    ("expose: [a]", 1, 9, "expected true, false or a path such as /orders", "", Refuses),
+    ("limits: { memory: 64MB }", 1, 19, "`64MB` is no size: write it like 512B, 64KiB, 10MiB, 1GiB", "", Refuses),
+    ("limits: { memory: -1 }", 1, 19, "expected a size such as 512B, 64KiB, 10MiB, 1GiB, found `-1`", "", Refuses),
+    ("limits: { memory: 1.5 }", 1, 19, "expected a size such as 512B, 64KiB, 10MiB, 1GiB, found `1.5`", "", Refuses),
+    ("limits: { memory: 0 }", 1, 19, "`0B` is out of bounds: 64KiB to 512MiB", "", CannotTell),
+    ("limits: { memory: 513MiB }", 1, 19, "`513MiB` is out of bounds: 64KiB to 512MiB", "", CannotTell),
+    ("limits: { cpuTime: 0s }", 1, 20, "`0s` is too little: at least 1ms", "", CannotTell),
+    ("limits: { responseBody: 0 }", 1, 25, "`0B` is too little: at least 1B", "", CannotTell),
+    ("limits: { headers: 10B }", 1, 20, "`10B` is out of bounds: 1KiB to 1MiB", "", CannotTell),
+    ("limits: { resources: 15 }", 1, 22, "`15` is out of bounds: 16 to 1000000", "", Refuses),
+    ("limits: { resources: 1000001 }", 1, 22, "`1000001` is out of bounds: 16 to 1000000", "", Refuses),
+    (
+        "limits: { memry: 1MiB }",
+        1,
+        11,
+        "unknown field `memry`",
+        "did you mean `memory`?; allowed here: memory, cpuTime",
+        Refuses,
+    ),
+    ("timeouts: { request: 1.5s }", 1, 22, "`1.5s` is no duration", "", Refuses),
+    ("bulkhead: { maxConcurrent: 0 }", 1, 28, "`0` is out of bounds: 1 to 100000", "", Refuses),
+    ("bulkhead: { maxConcurrent: 100001 }", 1, 28, "`100001` is out of bounds: 1 to 100000", "", Refuses),
+    ("bulkhead: { maxPending: 100001 }", 1, 25, "`100001` is out of bounds: 0 to 100000", "", Refuses),
+    ("slots: frsh", 1, 8, "unknown value `frsh`", "did you mean `fresh`?; allowed here: auto, fresh, reuse", Refuses),
+    ("slots: { resue: {} }", 1, 10, "unknown field `resue`", "did you mean `reuse`?", Refuses),
+    ("slots: {}", 1, 8, "`reuse` is missing", "", Refuses),
+    ("slots: 5", 1, 8, "expected auto, fresh, reuse or a map such as { reuse: { idle: 30s } }, found `5`", "", Refuses),
+    ("slots: { reuse: { maxRequests: 0 } }", 1, 32, "`0` is too little: at least 1", "", Refuses),
+    ("slots: { reuse: { idle: 0s } }", 1, 25, "`0s` is too little: at least 1ms", "", CannotTell),
+    ("healthCheck: { path: health }", 1, 22, "`health` is no path: it must begin with `/`", "", Refuses),
+    ("healthCheck: { timeout: 0s }", 1, 25, "`0s` is too little: at least 1ms", "", CannotTell),
+    ("drainTimeout: soon", 1, 15, "`soon` is no duration", "", Refuses),
+    ("config: [a]", 1, 9, "expected a map, found a list", "", Refuses),
+    ("config: { a: [b] }", 1, 14, "expected text, found a list", "", Refuses),
+    ("config: { a: }", 1, 11, "expected text, found nothing", "", Refuses),
+    ("config: { '': b }", 1, 11, "`b` needs a key", "", CannotTell),
+    ("routes: []", 1, 1, "unknown field `routes`", "", Refuses),
+];
+
+/// In `routes: [<here>]`, so that columns count from 10.
+const ROUTE: &[Row] = &[
+    ("{ rules: [{ backendRefs: [{ service: a }] }] }", 1, 10, "`name` is missing", "", Refuses),
+    ("{ name: '', rules: [{ backendRefs: [{ service: a }] }] }", 1, 18, "an empty name", "", Refuses),
+    ("{ name: r }", 1, 10, "`rules` is missing", "", Refuses),
+    ("{ name: r, rules: [] }", 1, 21, "route `r` has no rules: give at least one", "", Refuses),
+    ("{ name: r, rules: [{}] }", 1, 29, "`backendRefs` is missing", "", Refuses),
+    (
+        "{ name: r, rules: [{ backendRef: [] }] }",
+        1,
+        31,
+        "unknown field `backendRef`",
+        "did you mean `backendRefs`?",
+        Refuses,
+    ),
+    ("{ name: r, rules: [{ backendRefs: [] }] }", 1, 31, "no backend: name at least one service", "", Refuses),
+    (
+        "{ name: r, hostnames: ['*'], rules: [{ backendRefs: [{ service: a }] }] }",
+        1,
+        33,
+        "`*` is no host name",
+        "",
+        Refuses,
+    ),
+    (
+        "{ name: r, hostnames: [A.b], rules: [{ backendRefs: [{ service: a }] }] }",
+        1,
+        33,
+        "`A.b` is no host name",
+        "",
+        Refuses,
+    ),
+    (
+        "{ name: r, hostnames: [a:80], rules: [{ backendRefs: [{ service: a }] }] }",
+        1,
+        33,
+        "`a:80` is no host name",
+        "",
+        Refuses,
+    ),
+    (
+        "{ name: r, hostnames: ['a.*.b'], rules: [{ backendRefs: [{ service: a }] }] }",
+        1,
+        33,
+        "is no host name",
+        "",
+        Refuses,
+    ),
+    (
+        "{ name: r, hostnames: [-a.b], rules: [{ backendRefs: [{ service: a }] }] }",
+        1,
+        33,
+        "is no host name",
+        "",
+        Refuses,
+    ),
+];
+
+/// In `routes: [{ name: r, rules: [{ <here> }] }]`, so that columns count from 31.
+const RULE: &[Row] = &[
+    ("backendRefs: [{ service: A }]", 1, 56, "`A` is no service name: use a lowercase letter", "", Refuses),
+    ("backendRefs: [{ service: a, version: '' }]", 1, 68, "an empty version", "", CannotTell),
+    ("backendRefs: [{ service: a, weight: -1 }]", 1, 67, "expected a whole number from 0 to 4294967295", "", Refuses),
+    ("backendRefs: [{ service: a, weight: 1000001 }]", 1, 67, "`1000001` is out of bounds: 0 to 1000000", "", Refuses),
+    ("backendRefs: [{ service: a, weight: 0 }, { service: b, weight: 0 }]", 1, 31, "all weights are 0", "", CannotTell),
+    (
+        "matches: [{ path: /x }], backendRefs: [{ service: a }]",
+        1,
+        49,
+        "unknown value `/x`",
+        "allowed here: exact, prefix",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: exact }], backendRefs: [{ service: a }]",
+        1,
+        49,
+        "`exact` needs a value: write `{ exact: … }`",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: {} }], backendRefs: [{ service: a }]",
+        1,
+        49,
+        "expected one of exact, prefix as the only key",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: { exct: /x } }], backendRefs: [{ service: a }]",
+        1,
+        51,
+        "unknown key `exct`",
+        "did you mean `exact`?",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: { exact: /x, prefix: /y } }], backendRefs: [{ service: a }]",
+        1,
+        62,
+        "expected only one key, one of exact, prefix",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: { exact: x } }], backendRefs: [{ service: a }]",
+        1,
+        58,
+        "`x` is no path: it must begin with `/`",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: { prefix: '/a b' } }], backendRefs: [{ service: a }]",
+        1,
+        59,
+        "' ' cannot stand in one",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ path: { prefix: } }], backendRefs: [{ service: a }]",
+        1,
+        51,
+        "expected text, found nothing",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ methd: GET }], backendRefs: [{ service: a }]",
+        1,
+        43,
+        "unknown field `methd`",
+        "did you mean `method`?",
+        Refuses,
+    ),
+    (
+        "matches: [{ method: get }], backendRefs: [{ service: a }]",
+        1,
+        51,
+        "`get` is no method: write it in upper case",
+        "",
+        Refuses,
+    ),
+    (
+        "matches: [{ headers: { 'a b': c } }], backendRefs: [{ service: a }]",
+        1,
+        54,
+        "`a b` is no header name",
+        "",
+        CannotTell,
+    ),
+    (
+        "matches: [{ headers: { a: b, A: c } }], backendRefs: [{ service: a }]",
+        1,
+        54,
+        "`a` is given twice: upper and lower",
+        "",
+        CannotTell,
+    ),
+    (
+        "matches: [{ headers: { a: \"b\\nc\" } }], backendRefs: [{ service: a }]",
+        1,
+        57,
+        "control characters",
+        "",
+        CannotTell,
+    ),
+    (
+        "filters: [{ cors: {} }], backendRefs: [{ service: a }]",
+        1,
+        43,
+        "unknown key `cors`",
+        "allowed here: rewrite",
+        Refuses,
+    ),
+    ("filters: [rewrite], backendRefs: [{ service: a }]", 1, 41, "`rewrite` needs a value", "", Refuses),
+    ("filters: [{ rewrite: {} }], backendRefs: [{ service: a }]", 1, 52, "`prefix` is missing", "", Refuses),
+    ("filters: [{ rewrite: { prefix: x } }], backendRefs: [{ service: a }]", 1, 62, "`x` is no path", "", Refuses),
+    (
+        "filters: [{ rewrite: { prefix: / } }, { rewrite: { prefix: / } }], backendRefs: [{ service: a }]",
+        1,
+        71,
+        "a second `rewrite` in one rule",
+        "",
+        CannotTell,
+    ),
+    (
+        "matches: [{ path: { exact: /a } }], filters: [{ rewrite: { prefix: / } }], backendRefs: [{ service: a }]",
+        1,
+        79,
+        "`rewrite` replaces a matched prefix, but the match in line 1 is `exact`",
+        "",
+        CannotTell,
+    ),
+    (
+        "timeouts: { request: 0s }, backendRefs: [{ service: a }]",
+        1,
+        52,
+        "`0s` would end every request at once",
+        "",
+        CannotTell,
+    ),
+    (
+        "backendRefs: [{ service: a }], matches: [{}, { path: { prefix: / } }]",
+        1,
+        76,
+        "never reached: route `r` matches the same in line 1",
+        "",
+        CannotTell,
+    ),
+];
+
+fn check(kind: SchemaKind, file: &str, text: &str, row: &Row) {
+    let (_, line, column, message, help, schema) = row;
+    let dir = folder(&[(file, text)]);
+    let problems = load_with(dir.path(), None).expect_err(text);
+    assert_eq!(problems.count(), 1, "{text}: one mistake, one problem\n{problems}");
+    let problem = problems.iter().next().unwrap();
+    assert_eq!(problem.file(), dir.path().join(file));
+    assert_eq!(problem.position(), Some((*line, *column)), "{text}\n{problems}");
+    assert!(problem.message().contains(message), "{text}\nwant {message}\n{problems}");
+    let helped = problem.help().unwrap_or_default();
+    assert!(helped.contains(help), "{text}\nwant {help}\n{problems}");
+    if let Some(json) = as_json(text) {
+        assert_eq!(refused_by_schema(kind, &json), *schema == Refuses, "{text}: {schema:?}");
+    } else {
+        assert_eq!(*schema, CannotTell, "{text}: is no JSON");
+    }
+}
+
+#[test]
+fn every_bad_value_of_the_gateway_is_found_where_it_is() {
+    for row in GATEWAY {
+        check(SchemaKind::Gateway, "gateway.yaml", row.0, row);
+    }
+}
+
+#[test]
+fn every_bad_value_of_a_service_is_found_where_it_is() {
+    for row in SERVICE {
+        check(SchemaKind::Service, "services/users.yaml", row.0, row);
+    }
+}
+
+#[test]
+fn every_bad_value_of_a_route_is_found_where_it_is() {
+    for row in ROUTE {
+        check(SchemaKind::Gateway, "gateway.yaml", &format!("routes: [{}]", row.0), row);
+    }
+    for row in RULE {
+        check(SchemaKind::Gateway, "gateway.yaml", &format!("routes: [{{ name: r, rules: [{{ {} }}] }}]", row.0), row);
+    }
+}
+
+#[test]
+fn all_mistakes_of_all_files_are_found_at_once() {
+    let gateway = "
+listn: 1
+plugins: { pollInterval: soon }
+defaults:
+  limits: { memory: 1TB, cpuTime: 0s }
+routes:
+  - name: a
+    rules: [{ backendRefs: [{ service: B, weight: x }] }]
+  - { name: a, rules: 5 }
+  - { name: b, hostnames: [X], rules: [{ backendRefs: [{ service: a, weight: 0 }] }] }
+";
+    let found = complaints(
+        &[
+            ("gateway.yaml", gateway),
+            ("services/users.yaml", "slots: frsh\nbulkhead: { maxConcurrent: 0, maxWaite: 1s }\n"),
+            ("services/orders.yaml", "limits: {\n"),
+            ("services/Bad.yaml", "this is not even read: ["),
+            ("services/other.yml", ""),
+            ("env/prod.yaml", "servics: {}\nservices: { users: { expose: x }, 9: {} }\n"),
+        ],
+        Some("prod"),
+    );
+    let want = [
+        "env/prod.yaml:1:1 unknown field `servics`",
+        "env/prod.yaml:2:30 `x` is no path",
+        "env/prod.yaml:2:35 `9` is no service name",
+        "gateway.yaml:2:1 unknown field `listn`",
+        "gateway.yaml:3:26 `soon` is no duration",
+        "gateway.yaml:5:21 `1TB` is no size",
+        "gateway.yaml:5:35 `0s` is too little",
+        "gateway.yaml:8:40 `B` is no service name",
+        "gateway.yaml:8:51 expected a whole number",
+        "gateway.yaml:9:23 expected a list, found text `5`",
+        "gateway.yaml:10:28 `X` is no host name",
+        "gateway.yaml:10:42 all weights are 0",
+        "services/Bad.yaml `Bad` is no service name",
+        "services/orders.yaml:1:9 not valid YAML",
+        "services/other.yml files here end in .yaml",
+        "services/users.yaml:1:8 unknown value `frsh`",
+        "services/users.yaml:2:28 `0` is out of bounds",
+        "services/users.yaml:2:31 unknown field `maxWaite`",
+    ];
+    assert_eq!(found.len(), want.len(), "{found:#?}");
+    for (found, want) in found.iter().zip(want) {
+        assert!(found.starts_with(want), "want {want}\nhave {found}");
+    }
+}
+
+#[test]
+fn a_mistake_does_not_bring_complaints_that_only_follow_from_it() {
+    let one = |text| {
+        let found = complaints(&[("gateway.yaml", text)], None);
+        assert_eq!(found.len(), 1, "{found:#?}");
+    };
+    // The weights of what is left would sum to nothing; a required name is there but wrong; two matches that lost
+    // their differences would be the same.
+    one("routes: [{ name: r, rules: [{ backendRefs: [{ service: a, weight: 0 }, { service: [] }] }] }]");
+    one("routes: [{ name: [], rules: [{ backendRefs: [{ service: a }] }] }]");
+    one("routes: [{ name: r, rules: [{ backendRefs: [{ service: a }], matches: [{}, { methd: GET }] }] }]");
+    one("routes: [{ name: r, rules: [{ backendRefs: [{ service: a }] }] },
+      { name: s, hostnames: [[]], rules: [{ backendRefs: [{ service: a }] }] }]");
+    one("routes: [{ name: r, rules: [{ matches: [{ methd: GET }], backendRefs: [{ service: a }] },
+      { backendRefs: [{ service: a }] }] }]");
+}
+
+#[test]
+fn a_problem_is_shown_with_its_line_and_a_caret_or_as_json() {
+    let dir = folder(&[("gateway.yaml", "# ünïcödé\nroutes:\n  - { nme: r }\n")]);
+    let problems = load_with(dir.path(), None).unwrap_err();
+    let text = problems.to_string();
+    let path = dir.path().join("gateway.yaml").display().to_string();
+    let want = format!(
+        "error: unknown field `nme`
+ --> {path}:3:7
+  |
+3 |   - {{ nme: r }}
+  |       ^^^ did you mean `name`?
+  |
+  = help: allowed here: name, hostnames, rules
+
+1 problem in the configuration"
+    );
+    assert_eq!(text, want);
+    assert!(!text.contains('\x1b') && problems.render(true).contains('\x1b'), "colour only when asked for");
+    let json = serde_json::to_value(&problems).unwrap();
+    let want = serde_json::json!([{
+        "file": path, "line": 3, "column": 7, "message": "unknown field `nme`",
+        "help": "did you mean `name`?; allowed here: name, hostnames, rules",
+    }]);
+    assert_eq!(json, want);
+}
+
+#[test]
+fn aliases_work_but_cannot_expand_without_end() {
+    let text = "defaults: { drainTimeout: &t 7s }\ndrain: { timeout: *t }\n";
+    assert_eq!(load_files(&[("gateway.yaml", text)], None).unwrap().gateway.drain.timeout, Duration::secs(7));
+    let mut bomb = "a: &a [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for (name, of) in [("b", "a"), ("c", "b"), ("d", "c"), ("e", "d")] {
+        bomb.push_str(&format!("{name}: &{name} [{}]\n", vec![format!("*{of}"); 10].join(", ")));
+    }
+    let found = complaints(&[("gateway.yaml", &bomb)], None);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("aliases copy too much"), "{found:#?}");
+    let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
+    let found = complaints(&[("gateway.yaml", &deep)], None);
+    assert!(found.len() == 1 && found[0].contains("not valid YAML"), "{found:#?}");
+    let found = complaints(&[("gateway.yaml", "drain: &a { timeout: *a }")], None);
+    assert!(found.len() == 1 && found[0].starts_with("gateway.yaml:1:22"), "{found:#?}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let dir = folder(&[("gateway.yaml", "")]);
+    std::fs::write(dir.path().join("gateway.yaml"), b"listen: \xff").unwrap();
+    std::fs::write(dir.path().join("services"), "a file where a folder should be").unwrap();
+    let text = load_with(dir.path(), None).unwrap_err().to_string();
+    assert!(text.contains("is not UTF-8 text") && text.contains("cannot be read: "), "{text}");
+}
+
+#[test]
+fn service_names_are_host_labels() {
+    for good in ["a", "users", "a-1", &"a".repeat(63)] {
+        assert_eq!(valid_service_name(good), Ok(()));
+    }
+    for bad in ["", "A", "1a", "-a", "a_b", "a.b", "ä", "a/b", "a@1", &"a".repeat(64), "a\n"] {
+        assert!(valid_service_name(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn the_admin_api_listens_on_loopback_only() {
+    for good in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
+        assert_eq!(valid_admin_listen(good.parse().unwrap()), Ok(()));
+    }
+    for bad in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1", "[::ffff:10.0.0.1]:1"] {
+        assert!(valid_admin_listen(bad.parse().unwrap()).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,105 @@
+//! What is known of a request when its response is gone: one line of the access log.
+//!
+//! Filled on the way and written by `Drop`, because a response can end in many places: at its last byte, when the
+//! client leaves, when the guest breaks off, when the connection's task is dropped.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HOST, USER_AGENT};
+use http::request::Parts;
+use tokio::time::Instant;
+
+use super::GatewayError;
+use super::headers::RequestId;
+use crate::plugin::CallError;
+use crate::telemetry::{AccessLog, Record};
+
+/// A request on its way out.
+pub(super) struct Exit {
+    log: Arc<AccessLog>,
+    arrived: Instant,
+    record: Record,
+}
+
+/// How the log calls a client that left before its answer was complete.
+const CLIENT_GONE: &str = "client_gone";
+
+impl Exit {
+    pub(super) fn new(log: Arc<AccessLog>, parts: &Parts, arrived: Instant) -> Self {
+        let text = |name| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+        let host = parts.uri.authority().map(|authority| authority.as_str().to_owned()).or_else(|| text(HOST));
+        let record = Record {
+            timestamp: jiff::Timestamp::now(),
+            method: parts.method.as_str().to_owned(),
+            host: host.unwrap_or_default(),
+            path: parts.uri.path_and_query().map(|path| path.as_str().to_owned()).unwrap_or_default(),
+            protocol: parts.version,
+            user_agent: text(USER_AGENT),
+            // Until somebody knows better; a client that leaves early is never answered.
+            reason: Some(CLIENT_GONE),
+            ..Record::default()
+        };
+        Self { log, arrived, record }
+    }
+
+    pub(super) fn client(&mut self, address: IpAddr, request_id: &RequestId) {
+        self.record.client_ip = Some(address);
+        self.record.request_id = request_id.as_str().to_owned();
+    }
+
+    pub(super) fn routed(&mut self, route: &Arc<str>, service: &Arc<str>) {
+        self.record.route = Some(Arc::clone(route));
+        self.record.service = Some(Arc::clone(service));
+    }
+
+    pub(super) fn version(&mut self, label: &Arc<str>) {
+        self.record.version = Some(Arc::clone(label));
+    }
+
+    pub(super) fn failed(&mut self, error: &GatewayError) {
+        self.record.reason = Some(error.reason());
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode) {
+        self.record.status = status.as_u16();
+    }
+
+    pub(super) fn sent(&mut self, bytes: usize) {
+        self.record.bytes_out += bytes as u64;
+    }
+
+    /// A service gave the head of its response, after so long.
+    pub(super) fn called(&mut self, began: Instant) {
+        self.record.attempts += 1;
+        self.record.upstream = Some(began.elapsed());
+    }
+
+    /// The whole response was handed over, and so many bytes of the request were read.
+    pub(super) fn complete(&mut self, received: u64) {
+        self.record.bytes_in = received;
+        if self.record.reason == Some(CLIENT_GONE) {
+            self.record.reason = None;
+        }
+    }
+
+    pub(super) fn broke_off(&mut self, error: &CallError) {
+        let error = GatewayError::from(error.clone());
+        self.record.reason = Some(error.reason());
+        tracing::warn!(request_id = self.record.request_id, reason = error.reason(), "the response broke off: {error}");
+    }
+}
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        self.record.duration = self.arrived.elapsed();
+        self.log.log(std::mem::take(&mut self.record));
+    }
+}
+
+impl std::fmt::Debug for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exit").field("record", &self.record).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,267 @@
+//! The host: everything built once, put together, and taken apart in order.
+//!
+//! ```text
+//! configuration ─→ engines, loader ─→ services (snapshot) ←─ rollout ←─ folder
+//!       ↑                                   ↓
+//!   live reload                 gateway ←─ listener        admin ←─ registry
+//! ```
+//!
+//! [`Host::start`] returns when both listeners are open; components come up behind them. A configuration that turns
+//! out broken while running changes nothing: the one in force stays until a better one is there.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::admin::Admin;
+use crate::config::{self, Config, Problems};
+use crate::gateway::{Gateway, Services};
+use crate::plugin::{
+    Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
+};
+use crate::registry::Registry;
+use crate::reload::ConfigWatch;
+use crate::server::{Drain, ListenError, Listener};
+use crate::state::sqlite::SqliteState;
+use crate::telemetry::AccessLog;
+
+/// Compiled code kept on disk; the least recently used goes first.
+const CACHE_BYTES: u64 = 2 << 30;
+
+/// How to start a host.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where the configuration is.
+    pub source: config::Source,
+    /// What the command line says; wins over the files, also after a reload.
+    pub overrides: Overrides,
+    /// Where components are compiled.
+    pub compile_in: CompileIn,
+}
+
+/// Settings that win over the files.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `listen`
+    pub listen: Option<SocketAddr>,
+    /// `admin.listen`
+    pub admin: Option<SocketAddr>,
+    /// `plugins.dir`
+    pub plugins: Option<PathBuf>,
+    /// `state.path`
+    pub state: Option<PathBuf>,
+}
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The configuration is wrong.
+    #[error("the configuration is not valid\n{0}")]
+    Config(#[from] Problems),
+    /// A listener could not be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The engines could not be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The folder of components cannot be watched.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The cache of compiled code cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A folder could not be made.
+    #[error("cannot make the folder {path}: {source}")]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The admin listener may not be reachable from other machines.
+    #[error("{0}")]
+    Admin(String),
+}
+
+/// A host that is not running yet.
+#[derive(Debug)]
+pub struct Host;
+
+/// A running host. Dropping it stops at once; [`Running::shutdown`] stops in order.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    services: Arc<Services>,
+    registry: Arc<Registry>,
+    ready: watch::Receiver<bool>,
+    draining: CancellationToken,
+    gateway_drain: Drain,
+    admin_drain: Drain,
+    gateway: Arc<Gateway>,
+    config: ConfigWatch,
+    accepting: Vec<AbortOnDropHandle<()>>,
+    _rollout: AbortOnDropHandle<()>,
+    _folder: Folder,
+}
+
+impl Overrides {
+    fn apply(&self, mut config: Config) -> Config {
+        let Self { listen, admin, plugins, state } = self.clone();
+        let gateway = &mut config.gateway;
+        gateway.listen = listen.unwrap_or(gateway.listen);
+        gateway.admin.listen = admin.unwrap_or(gateway.admin.listen);
+        gateway.plugins.dir = plugins.unwrap_or_else(|| gateway.plugins.dir.clone());
+        gateway.state.path = state.unwrap_or_else(|| gateway.state.path.clone());
+        config
+    }
+}
+
+impl Options {
+    /// The configuration in files and command line together.
+    ///
+    /// # Errors
+    /// With everything that is wrong with the files.
+    pub fn load(&self) -> Result<Config, Problems> {
+        config::load(&self.source).map(|config| self.overrides.apply(config))
+    }
+}
+
+impl Host {
+    /// Starts everything. When this returns, both listeners are open and components are being loaded.
+    ///
+    /// # Errors
+    /// See [`HostError`]. A component that cannot be loaded is no error: it is rejected, and listed.
+    pub async fn start(options: Options) -> Result<Running, HostError> {
+        let config = Arc::new(options.load()?);
+        let settings = &config.gateway;
+        config::valid_admin_listen(settings.admin.listen).map_err(HostError::Admin)?;
+        let listener = Listener::bind(settings.listen)?;
+        let admin_listener = Listener::bind(settings.admin.listen)?;
+        make_directory(&settings.plugins.dir)?;
+        make_directory(&settings.state.path)?;
+
+        let engine = &settings.engine;
+        let engines = Engines::new(engine.max_slots)?;
+        let cache = open_cache(&config)?;
+        let compiler = Compiler::new(
+            options.compile_in.clone(),
+            cache,
+            engine.compile_concurrency,
+            engine.compile_timeout.get(),
+        );
+        let loader = Arc::new(Loader::new(engines, Arc::new(compiler))?);
+
+        let registry = Arc::new(Registry::default());
+        let state = Arc::new(SqliteState::new(&settings.state.path));
+        let services = Arc::new(Services::new(Arc::clone(&config), Arc::clone(&registry), state));
+
+        let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
+        let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
+        let gateway = Arc::new(Gateway::new(Arc::clone(&services), access_log(&config)));
+        let draining = CancellationToken::new();
+        let admin =
+            Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
+        let (gateway_drain, admin_drain) = (Drain::default(), Drain::default());
+        let (address, admin_address) = (listener.address(), admin_listener.address());
+        let accepting = vec![
+            AbortOnDropHandle::new(tokio::spawn(listener.run(Arc::clone(&gateway), gateway_drain.clone()))),
+            AbortOnDropHandle::new(tokio::spawn(admin_listener.run(Arc::new(admin), admin_drain.clone()))),
+        ];
+        let config = ConfigWatch::start(options, config, Arc::clone(&services), Arc::clone(&gateway));
+        tracing::info!(%address, admin = %admin_address, "listening");
+        Ok(Running {
+            address,
+            admin_address,
+            services,
+            registry,
+            ready,
+            draining,
+            gateway_drain,
+            admin_drain,
+            gateway,
+            config,
+            accepting,
+            _rollout: rollout,
+            _folder: folder,
+        })
+    }
+}
+
+impl Running {
+    /// The public listener, with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The operators' listener, with its real port.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// What is registered, and where it stands.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Returns when every file that was in the folder at the start serves or is rejected.
+    pub async fn ready(&mut self) {
+        // The sender lives in the rollout, which lives as long as this.
+        let _ = self.ready.wait_for(|ready| *ready).await;
+    }
+
+    /// Reads the configuration again; says whether it is in force.
+    ///
+    /// # Errors
+    /// With everything that is wrong; the configuration before stays in force.
+    pub async fn reload(&self) -> Result<(), Problems> {
+        self.config.reload().await
+    }
+
+    /// Stops in order: not ready any more, then no new connections, then the requests in flight finish. Says how many
+    /// connections had to be cut.
+    pub async fn shutdown(self) -> usize {
+        let drain = self.services.config().gateway.drain.clone();
+        self.draining.cancel();
+        tracing::info!("draining");
+        tokio::time::sleep(drain.pre_stop_delay.get()).await;
+        let cut = self.gateway_drain.drain(drain.timeout.get()).await;
+        self.admin_drain.drain(Duration::from_millis(100)).await;
+        drop(self.accepting);
+        self.gateway.set_access_log(None);
+        tracing::info!(cut, "stopped");
+        cut
+    }
+}
+
+/// The access log as configured, if there is to be one.
+pub(crate) fn access_log(config: &Config) -> Option<AccessLog> {
+    let settings = &config.gateway.access_log;
+    settings.enabled.then(|| AccessLog::start(settings.format, Box::new(std::io::stdout())))
+}
+
+fn open_cache(config: &Config) -> Result<Option<Cache>, HostError> {
+    if !config.gateway.engine.compile_cache {
+        return Ok(None);
+    }
+    let cache = Cache::open(&config.gateway.state.path.join("compiled"))?;
+    if let Err(error) = cache.prune(CACHE_BYTES) {
+        tracing::warn!(%error, "the cache of compiled code could not be pruned");
+    }
+    Ok(Some(cache))
+}
+
+fn make_directory(path: &std::path::Path) -> Result<(), HostError> {
+    use std::os::unix::fs::DirBuilderExt;
+
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| HostError::Directory { path: path.to_owned(), source })
+}

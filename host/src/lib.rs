@@ -1,0 +1,59 @@
+//! Wharf: a WebAssembly plugin host where every microservice is a wasm component.
+//!
+//! A folder of components becomes a production microservice system: each file is compiled, checked, routed, isolated
+//! and observed; replacing it upgrades the service without a dropped request.
+//!
+//! # The house
+//!
+//! | room | what it decides |
+//! |---|---|
+//! | [`config`] | what the files say, and everything that is wrong with them |
+//! | [`plugin`] | how a file becomes something that can be called, and what a call may use |
+//! | [`capability`] | what a guest can reach: key-value, configuration, logging |
+//! | [`state`] | the engines behind capabilities |
+//! | [`policy`] | when a request is admitted |
+//! | [`registry`] | what there is, for people and tools |
+//! | [`gateway`] | one request from head to response |
+//! | `server`, `admin` | sockets and connections; the operators' listener |
+//! | [`telemetry`] | the access log and the log |
+//!
+//! Who may know whom: `host → server, admin → gateway → registry, policy; gateway → plugin → capability → state`, all of
+//! them `config` and `telemetry`. `policy`, `registry` and `plugin` do not know each other or the gateway; only
+//! `gateway::error` maps failures to status codes; only `config` reads files of configuration.
+//!
+//! # Ways through the house
+//!
+//! *A request*: connection → `Gateway::handle` → route → bulkhead → [`plugin::Version::call`] → response. The guest is
+//! polled on the connection's own task as long as it is quick, and moves to a slower executor when it burns CPU.
+//!
+//! *A file*: folder → inspect → compile in a child process → link → probe → a new snapshot is published, and the old
+//! version drains. Whatever fails on the way leaves the running version alone.
+//!
+//! ```no_run
+//! # async fn start() -> Result<(), wharf::HostError> {
+//! use wharf::{Host, Options, Overrides, config::Source, plugin::CompileIn};
+//!
+//! let source = Source { dir: "gateway-config".into(), env: None };
+//! let options = Options { source, overrides: Overrides::default(), compile_in: CompileIn::Thread };
+//! let running = Host::start(options).await?;
+//! println!("http://{}", running.address());
+//! # Ok(()) }
+//! ```
+
+mod admin;
+pub mod capability;
+pub mod cli;
+pub mod config;
+pub mod gateway;
+mod host;
+pub mod plugin;
+pub mod policy;
+pub mod registry;
+mod reload;
+mod server;
+pub mod state;
+pub mod telemetry;
+
+pub use admin::ServiceList;
+pub use host::{Host, HostError, Options, Overrides, Running};
+pub use server::ListenError;

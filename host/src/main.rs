@@ -1,0 +1,224 @@
+//! The `wharf` command: flags, log, exit code. Everything else is in the library.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wharf::cli;
+use wharf::config::{SchemaKind, Source};
+use wharf::plugin::{CompileIn, HttpVersion, compile_stdin};
+use wharf::{Options, Overrides};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A WebAssembly plugin host: drop a component into a folder, get a service.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the components in a folder
+    Serve(Serve),
+    /// Check the configuration and show everything that is wrong with it
+    Validate {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// How problems are shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Print the configuration in force, with every default filled in
+    Config {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Only this service
+        service: Option<String>,
+    },
+    /// Print the JSON Schema of a configuration file
+    Schema {
+        /// Which file
+        #[arg(value_enum, default_value_t = SchemaOf::Gateway)]
+        of: SchemaOf,
+    },
+    /// Show what a component exports, imports and wants, and whether this host can run it
+    Inspect {
+        /// The component
+        file: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what a running host serves
+    Services {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Address of the admin listener [default: from the configuration]
+        #[arg(long, value_name = "ADDR")]
+        admin: Option<SocketAddr>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start a new service in Rust
+    New {
+        /// Its name: lowercase letters, digits and `-`
+        name: String,
+        /// Where its folder is made [default: ./<NAME>]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Compile a component from stdin to stdout; what `serve` starts for each new file
+    #[command(hide = true)]
+    Compile {
+        /// The version of wasi:http
+        http: String,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    source: ConfigSource,
+    /// Folder of the components [default: plugins]
+    #[arg(long, value_name = "DIR")]
+    plugins: Option<PathBuf>,
+    /// Folder of the services' data and compiled code [default: .wharf/state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Address of the public listener [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Address of the admin listener [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+}
+
+#[derive(Debug, Args)]
+struct ConfigSource {
+    /// Folder of the configuration; need not exist
+    #[arg(long, value_name = "DIR", default_value = "gateway-config")]
+    config: PathBuf,
+    /// Overlay to lay over it: env/<NAME>.yaml
+    #[arg(long, value_name = "NAME", env = "WHARF_ENV")]
+    env: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum SchemaOf {
+    Gateway,
+    Service,
+    Overlay,
+}
+
+impl From<ConfigSource> for Source {
+    fn from(source: ConfigSource) -> Self {
+        Self { dir: source.config, env: source.env.filter(|env| !env.is_empty()) }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            // The last word, when there is no log yet.
+            let _ = writeln!(std::io::stderr(), "wharf: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether what was asked for is so.
+fn run(command: Command) -> anyhow::Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match command {
+        Command::Serve(serve) => {
+            drop(out);
+            self::serve(serve)
+        }
+        Command::Validate { source, format } => {
+            let format = match format {
+                Format::Text => cli::validate::OutputFormat::Text,
+                Format::Json => cli::validate::OutputFormat::Json,
+            };
+            let colour = out.is_terminal();
+            Ok(cli::validate::run(&source.into(), format, colour, &mut out)?)
+        }
+        Command::Config { source, service } => {
+            cli::config::run(&source.into(), service.as_deref(), &mut out)?;
+            Ok(true)
+        }
+        Command::Schema { of } => {
+            let kind = match of {
+                SchemaOf::Gateway => SchemaKind::Gateway,
+                SchemaOf::Service => SchemaKind::Service,
+                SchemaOf::Overlay => SchemaKind::Overlay,
+            };
+            cli::schema::run(kind, &mut out)?;
+            Ok(true)
+        }
+        Command::Inspect { file, json } => {
+            let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            Ok(cli::inspect::run(&wasm, json, &mut out)?)
+        }
+        Command::Services { source, admin, json } => {
+            let admin = match admin {
+                Some(admin) => admin,
+                None => wharf::config::load(&source.into())?.gateway.admin.listen,
+            };
+            drop(out);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(cli::services::run(admin, json, &mut std::io::stdout()))?;
+            Ok(true)
+        }
+        Command::New { name, dir } => {
+            cli::new::run(&name, dir.as_deref(), &mut out)?;
+            Ok(true)
+        }
+        Command::Compile { http } => {
+            let http = match http.as_str() {
+                "0.2" => HttpVersion::V02,
+                "0.3" => HttpVersion::V03,
+                other => anyhow::bail!("there is no wasi:http {other}"),
+            };
+            drop(out);
+            let code = compile_stdin(http)?;
+            std::process::exit(code);
+        }
+    }
+}
+
+fn serve(serve: Serve) -> anyhow::Result<bool> {
+    wharf::telemetry::log::start();
+    let program = std::env::current_exe().context("cannot find the wharf program to compile with")?;
+    let options = Options {
+        source: serve.source.into(),
+        overrides: Overrides {
+            listen: serve.listen,
+            admin: serve.admin,
+            plugins: serve.plugins,
+            state: serve.state,
+        },
+        compile_in: CompileIn::Child { program, arguments: vec!["compile".into()] },
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(cli::serve::run(options));
+    // A second signal means now: not when the last blocking read is done.
+    runtime.shutdown_background();
+    served?;
+    Ok(true)
+}

@@ -1,0 +1,76 @@
+//! What the two sides of one request share: the guest that works on it and the response body that leaves.
+//!
+//! Both hold it, so everything that must last as long as either of them (the place in the service's bulkhead, the
+//! version's count of requests in flight) lies in here and is given back by `Drop`.
+//!
+//! A failure is written here *before* the guest's store is dropped. Dropping the store closes the guest's end of
+//! the body, which looks like a clean end of it; whoever reads the body asks here whether it really was one.
+
+use std::any::Any;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::error::CallError;
+use super::meter::Meter;
+use super::version::InFlight;
+
+/// One request on its way through a guest.
+pub(super) struct Exchange {
+    pub(super) meter: Meter,
+    request_id: Arc<str>,
+    failure: OnceLock<CallError>,
+    request_too_large: AtomicBool,
+    received: AtomicU64,
+    _permit: Option<Box<dyn Any + Send + Sync>>,
+    _in_flight: InFlight,
+}
+
+impl Exchange {
+    pub(super) fn new(
+        meter: Meter,
+        request_id: Arc<str>,
+        permit: Option<Box<dyn Any + Send + Sync>>,
+        in_flight: InFlight,
+    ) -> Self {
+        Self {
+            meter,
+            request_id,
+            failure: OnceLock::new(),
+            request_too_large: AtomicBool::new(false),
+            received: AtomicU64::new(0),
+            _permit: permit,
+            _in_flight: in_flight,
+        }
+    }
+
+    pub(super) fn request_id(&self) -> &Arc<str> {
+        &self.request_id
+    }
+
+    /// The first failure counts.
+    pub(super) fn fail(&self, error: CallError) {
+        // A second failure is a consequence of the first.
+        let _ = self.failure.set(error);
+    }
+
+    pub(super) fn failure(&self) -> Option<&CallError> {
+        self.failure.get()
+    }
+
+    /// Counts bytes of request body.
+    pub(super) fn add_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_request_too_large(&self) {
+        self.request_too_large.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn request_too_large(&self) -> bool {
+        self.request_too_large.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,42 @@
+//! Components: from a file in the folder to a guest that answers a request.
+//!
+//! ```text
+//! folder ─ what lies in plugins/        inspect ─ what a file says of itself     cache ─ compiled code on disk
+//! rollout ─ compiling … serving …       load ─ compile, link                     compile ─ in a child process
+//! version ─ what can be called          call ─ one request through a guest       body ─ in and out of it
+//! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     exchange ─ what both sides share
+//! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      error ─ how a call can fail
+//! ```
+//!
+//! This room knows configuration and capabilities. It never knows routes, the registry or HTTP status codes: it is
+//! told what to load by the folder, and tells its [`Directory`] what came of it.
+
+mod body;
+mod cache;
+mod call;
+mod compile;
+mod compute;
+mod engine;
+mod error;
+mod exchange;
+mod folder;
+mod inspect;
+mod limiter;
+mod load;
+mod meter;
+mod rollout;
+mod slots;
+mod store;
+mod version;
+
+pub use body::GuestBody;
+pub use cache::{Cache, CacheError};
+pub use call::CallContext;
+pub use compile::{CompileError, CompileIn, Compiler, compile_stdin};
+pub use engine::{EngineError, Engines, HttpVersion, MAX_MEMORY};
+pub use error::CallError;
+pub use folder::{Change, FileVersion, Folder, FolderError};
+pub use inspect::{Import, InspectError, Inspection};
+pub use load::{LoadError, Loader, Source};
+pub use rollout::{Directory, FileId, Rollout, Stage, probe};
+pub use version::Version;

@@ -1,0 +1,244 @@
+//! A file's way to a serving version, and an old version's way out.
+//!
+//! ```text
+//! file appears or changes ── compiling ── probing ── serving ── (replaced or deleted) ── draining ── retired
+//!                                └───────────┴── rejected: the running version stays
+//! ```
+//!
+//! Each file has at most one load at a time: newer content ends the load of older content. A new version takes over
+//! in one step, when it has passed its probe; the old one keeps its requests for up to `drainTimeout`. What stands
+//! where is not decided here: the [`Directory`] is told, and publishes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Empty;
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::call::CallContext;
+use super::folder::{Change, FileVersion};
+use super::load::{LoadError, Loader, Source};
+use super::version::Version;
+use crate::capability::ServiceCapabilities;
+use crate::config::Service;
+
+/// How often idle slots are looked at.
+const IDLE_SWEEP: Duration = Duration::from_secs(1);
+
+/// Which file a version came from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FileId {
+    /// The service's name.
+    pub service: Arc<str>,
+    /// From `<service>@<label>.wasm`; none for the plain file.
+    pub label: Option<Arc<str>>,
+    /// The name of the file.
+    pub file: Arc<str>,
+}
+
+/// Where a load stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// Inspected, compiled, linked.
+    Compiling,
+    /// Instantiated and asked for its health.
+    Probing,
+    /// Not going to serve, and why.
+    Rejected(String),
+}
+
+/// What the rollout tells and asks.
+pub trait Directory: Send + Sync + 'static {
+    /// A load of this content has come to this stage.
+    fn stage(&self, file: &FileId, digest: &[u8; 32], size: usize, stage: Stage);
+    /// Whether this content is what the file serves with already; if so, whatever was said against the file is over.
+    fn serves(&self, file: &FileId, digest: &[u8; 32]) -> bool;
+    /// From now on this version serves in place of the file's former one, which is given back.
+    fn publish(&self, file: &FileId, version: Arc<Version>, size: usize) -> Option<Arc<Version>>;
+    /// The file is gone; its version is given back.
+    fn withdraw(&self, file: &FileId) -> Option<Arc<Version>>;
+    /// A replaced or withdrawn version has finished its requests, or had to be cut off with this many left.
+    fn retired(&self, version: &Arc<Version>, cut_off: usize);
+    /// A file whose name makes it no service.
+    fn refused(&self, file: &str, reason: &str);
+    /// The service's settings as of now.
+    fn settings(&self, service: &str) -> Arc<Service>;
+    /// What the service's guests may reach.
+    fn capabilities(&self, service: &Arc<str>) -> Arc<ServiceCapabilities>;
+    /// All versions that serve.
+    fn serving(&self) -> Vec<Arc<Version>>;
+}
+
+/// Follows the folder until its channel closes.
+pub struct Rollout {
+    loader: Arc<Loader>,
+    directory: Arc<dyn Directory>,
+    loads: HashMap<FileId, AbortOnDropHandle<()>>,
+    ready: watch::Sender<bool>,
+}
+
+impl Rollout {
+    /// Starts following `changes`. The receiver turns true when the files that were there at the start all serve or
+    /// are rejected.
+    pub fn start(
+        loader: Arc<Loader>,
+        directory: Arc<dyn Directory>,
+        changes: mpsc::Receiver<Change>,
+    ) -> (AbortOnDropHandle<()>, watch::Receiver<bool>) {
+        let (ready, is_ready) = watch::channel(false);
+        let rollout = Self { loader, directory, loads: HashMap::new(), ready };
+        (AbortOnDropHandle::new(tokio::spawn(rollout.run(changes))), is_ready)
+    }
+
+    async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
+        let mut sweep = tokio::time::interval(IDLE_SWEEP);
+        let mut initial = true;
+        loop {
+            tokio::select! {
+                change = changes.recv() => match change {
+                    Some(Change::Present(file)) => self.load(file),
+                    Some(Change::Gone { file_name }) => {
+                        if let Some(old) = self.gone(&file_name) {
+                            tokio::spawn(drain(Arc::clone(&self.directory), old));
+                        }
+                    }
+                    Some(Change::Rejected { file_name, reason }) => {
+                        // Only its name counts: a file that served before and cannot be read now keeps serving.
+                        self.directory.refused(&file_name, &reason);
+                    }
+                    Some(Change::InitialScanDone) => initial = false,
+                    None => return,
+                },
+                _ = sweep.tick() => {
+                    self.directory.serving().iter().for_each(|version| version.drop_stale_slots());
+                }
+                () = finished(&mut self.loads), if !self.loads.is_empty() => {}
+            }
+            if !initial && self.loads.is_empty() && !*self.ready.borrow() {
+                self.ready.send_replace(true);
+            }
+        }
+    }
+
+    fn load(&mut self, file: FileVersion) {
+        let id = FileId {
+            service: file.service.as_str().into(),
+            label: file.label.as_deref().map(Arc::from),
+            file: file.file_name.as_str().into(),
+        };
+        if self.directory.serves(&id, &file.digest) {
+            return;
+        }
+        let job = Job { loader: Arc::clone(&self.loader), directory: Arc::clone(&self.directory), id: id.clone() };
+        // Replacing the handle ends the load of older content.
+        self.loads.insert(id, AbortOnDropHandle::new(tokio::spawn(job.run(file))));
+    }
+
+    fn gone(&mut self, file_name: &str) -> Option<Arc<Version>> {
+        self.loads.retain(|id, _| &*id.file != file_name);
+        let (service, label) = file_name.trim_end_matches(".wasm").split_once('@').map_or_else(
+            || (file_name.trim_end_matches(".wasm"), None),
+            |(service, label)| (service, Some(Arc::from(label))),
+        );
+        let id = FileId { service: service.into(), label, file: file_name.into() };
+        self.directory.withdraw(&id)
+    }
+}
+
+impl std::fmt::Debug for Rollout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rollout").finish_non_exhaustive()
+    }
+}
+
+/// Returns when a load has ended, and forgets it.
+async fn finished(loads: &mut HashMap<FileId, AbortOnDropHandle<()>>) {
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    std::future::poll_fn(|cx| {
+        let before = loads.len();
+        loads.retain(|_, load| Pin::new(load).poll(cx).is_pending());
+        if loads.len() < before { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+struct Job {
+    loader: Arc<Loader>,
+    directory: Arc<dyn Directory>,
+    id: FileId,
+}
+
+impl Job {
+    async fn run(self, file: FileVersion) {
+        let (size, digest) = (file.bytes.len(), file.digest);
+        match self.try_run(file).await {
+            Ok(version) => {
+                if let Some(old) = self.directory.publish(&self.id, version, size) {
+                    // Outlives this job, which a newer file may end.
+                    tokio::spawn(drain(Arc::clone(&self.directory), old));
+                }
+            }
+            Err(reason) => self.directory.stage(&self.id, &digest, size, Stage::Rejected(reason)),
+        }
+    }
+
+    async fn try_run(&self, file: FileVersion) -> Result<Arc<Version>, String> {
+        let (size, digest) = (file.bytes.len(), file.digest);
+        self.directory.stage(&self.id, &digest, size, Stage::Compiling);
+        let settings = self.directory.settings(&self.id.service);
+        let source = Source { service: Arc::clone(&self.id.service), label: file.label, wasm: file.bytes, digest };
+        let capabilities = self.directory.capabilities(&self.id.service);
+        let version = self.loader.load(source, capabilities, settings).await.map_err(|error: LoadError| error.to_string())?;
+        let version = Arc::new(version);
+        self.directory.stage(&self.id, &digest, size, Stage::Probing);
+        probe(&version).await?;
+        // The configuration may have changed while it compiled.
+        version.apply(self.directory.settings(&self.id.service));
+        Ok(version)
+    }
+}
+
+/// Whether a version can start, and answers its health path if it has one.
+///
+/// # Errors
+/// With the reason in words.
+pub async fn probe(version: &Arc<Version>) -> Result<(), String> {
+    let health = version.settings().health_check.clone();
+    let timeout = health.timeout.get();
+    let probe = async {
+        version.instantiate_once().await.map_err(|error| error.to_string())?;
+        let Some(path) = &health.path else { return Ok(()) };
+        let uri = format!("http://{}.internal{path}", version.service());
+        let request = Request::get(&uri)
+            .header(http::header::USER_AGENT, "wharf-probe")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| format!("healthCheck.path `{path}` is no path: {error}"))?;
+        let context = CallContext { request_id: Some("probe".into()), ..CallContext::default() };
+        let response = version
+            .call(request, context)
+            .await
+            .map_err(|error| format!("its health check at {path} failed: {error}"))?;
+        let status = response.status();
+        if status.is_success() { Ok(()) } else { Err(format!("its health check at {path} answered {status}")) }
+    };
+    tokio::time::timeout(timeout, probe)
+        .await
+        .unwrap_or_else(|_elapsed| Err(format!("it did not start and answer within healthCheck.timeout ({timeout:?})")))
+}
+
+/// Waits for a version's requests, at most its `drainTimeout`.
+async fn drain(directory: Arc<dyn Directory>, old: Arc<Version>) {
+    let timeout = old.settings().drain_timeout.0.get();
+    let _ = tokio::time::timeout(timeout, old.drained()).await;
+    let left = old.in_flight();
+    if left > 0 {
+        old.cut_off();
+    }
+    directory.retired(&old, left);
+}

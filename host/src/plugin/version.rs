@@ -1,0 +1,173 @@
+//! One version of a service: a compiled, linked component and what its calls need.
+//!
+//! A version is immutable but for its settings (`limits`, `slots`, timeouts), which follow the configuration: the
+//! next request sees the new ones, and slots made under the old ones are not used again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use wasmtime_wasi_http::{p2, p3};
+
+use super::engine::{Engines, HttpVersion};
+use super::slots::IdleSlots;
+use super::store::GuestState;
+use crate::capability::ServiceCapabilities;
+use crate::config::{Service, SlotReuse, Slots};
+
+/// The linked component, by kind.
+pub(super) enum Linked {
+    V02(p2::bindings::ProxyPre<GuestState>),
+    V03(p3::bindings::ServicePre<GuestState>),
+}
+
+/// A component that can be called.
+pub struct Version {
+    service: Arc<str>,
+    label: Arc<str>,
+    digest: [u8; 32],
+    pub(super) engines: Engines,
+    pub(super) linked: Linked,
+    pub(super) capabilities: Arc<ServiceCapabilities>,
+    pub(super) idle: Arc<IdleSlots>,
+    settings: ArcSwap<Service>,
+    generation: AtomicU64,
+    in_flight: Arc<InFlightCount>,
+    pub(super) cut: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct InFlightCount {
+    count: AtomicUsize,
+    zero: Notify,
+}
+
+/// A request that a version still works on or whose response is still being sent.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<InFlightCount>);
+
+impl Version {
+    pub(super) fn new(
+        identity: (Arc<str>, Arc<str>, [u8; 32]),
+        engines: Engines,
+        linked: Linked,
+        capabilities: Arc<ServiceCapabilities>,
+        settings: Arc<Service>,
+    ) -> Self {
+        let (service, label, digest) = identity;
+        let idle = Arc::new(IdleSlots::default());
+        engines.idle().add(&idle);
+        Self {
+            service,
+            label,
+            digest,
+            engines,
+            linked,
+            capabilities,
+            idle,
+            settings: ArcSwap::new(settings),
+            generation: AtomicU64::new(0),
+            in_flight: Arc::default(),
+            cut: CancellationToken::new(),
+        }
+    }
+
+    /// The service it belongs to.
+    pub fn service(&self) -> &Arc<str> {
+        &self.service
+    }
+
+    /// How people call it: from the file name, the component's metadata or the digest.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// SHA-256 of the component.
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Which wasi:http it exports.
+    pub fn http_version(&self) -> HttpVersion {
+        match self.linked {
+            Linked::V02(_) => HttpVersion::V02,
+            Linked::V03(_) => HttpVersion::V03,
+        }
+    }
+
+    /// The settings that the next request will see.
+    pub fn settings(&self) -> Arc<Service> {
+        self.settings.load_full()
+    }
+
+    /// Changes the settings; slots made under the old ones serve no further request.
+    pub fn apply(&self, settings: Arc<Service>) {
+        self.settings.store(settings);
+        self.generation.fetch_add(1, Ordering::Release);
+        self.idle.drop_idle(std::time::Duration::ZERO);
+    }
+
+    /// Requests that it works on or whose response is still being sent.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.count.load(Ordering::Acquire)
+    }
+
+    /// Returns when no request is in flight.
+    pub async fn drained(&self) {
+        loop {
+            let zero = self.in_flight.zero.notified();
+            tokio::pin!(zero);
+            // Registered before looking, so that the last request cannot slip between.
+            zero.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            zero.await;
+        }
+    }
+
+    /// Ends every request still in flight.
+    pub(super) fn cut_off(&self) {
+        self.cut.cancel();
+    }
+
+    /// Drops slots that nobody used for their `idle` time.
+    pub(super) fn drop_stale_slots(&self) {
+        if let Some(reuse) = self.reuse(&self.settings.load()) {
+            self.idle.drop_idle(reuse.idle.get());
+        }
+    }
+
+    pub(super) fn enter(&self) -> InFlight {
+        self.in_flight.count.fetch_add(1, Ordering::AcqRel);
+        InFlight(Arc::clone(&self.in_flight))
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn reuse(&self, settings: &Service) -> Option<SlotReuse> {
+        match (settings.slots, self.http_version()) {
+            (Slots::Fresh, _) | (Slots::Auto, HttpVersion::V02) => None,
+            (Slots::Auto, HttpVersion::V03) => Some(SlotReuse::default()),
+            (Slots::Reuse(reuse), _) => Some(reuse),
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.zero.notify_waiters();
+        }
+    }
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Version").field("service", &self.service).field("label", &self.label).finish_non_exhaustive()
+    }
+}

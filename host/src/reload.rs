@@ -1,0 +1,143 @@
+//! Live configuration: a change of the files is in force a moment later, a mistake in them never.
+//!
+//! The folder is watched by notification and read anyway every few seconds, because not every file system notifies
+//! and some tools swap whole directories. Reading is cheap; only a configuration whose fingerprint differs is
+//! applied. Problems are logged once per state of the files, not every time they are looked at.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{Config, Problems};
+use crate::gateway::{Gateway, Services};
+use crate::host::{Options, access_log};
+
+/// From a notification to reading, so that one reading sees the whole of an edit.
+const DEBOUNCE: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_secs(3);
+
+/// Follows the configuration's files until dropped.
+#[derive(Debug)]
+pub(crate) struct ConfigWatch {
+    reloader: Arc<Reloader>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Reloader {
+    options: Options,
+    services: Arc<Services>,
+    gateway: Arc<Gateway>,
+    /// What the files said last, good or bad.
+    seen: Mutex<Result<String, String>>,
+}
+
+impl ConfigWatch {
+    pub(crate) fn start(options: Options, config: Arc<Config>, services: Arc<Services>, gateway: Arc<Gateway>) -> Self {
+        let seen = Mutex::new(Ok(config.fingerprint()));
+        let reloader = Arc::new(Reloader { options, services, gateway, seen });
+        let task = tokio::spawn(follow(Arc::clone(&reloader)));
+        Self { reloader, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// Reads and applies now.
+    pub(crate) async fn reload(&self) -> Result<(), Problems> {
+        self.reloader.reload().await
+    }
+}
+
+async fn follow(reloader: Arc<Reloader>) {
+    let (hint, mut hints) = mpsc::channel(1);
+    // Kept alive here; watching the parent too would see the folder itself come and go, which polling sees as well.
+    let _watcher = watch(&reloader, hint);
+    loop {
+        // A closed channel (no watcher) leaves the clock.
+        tokio::select! {
+            Some(()) = hints.recv() => tokio::time::sleep(DEBOUNCE).await,
+            () = tokio::time::sleep(POLL) => {}
+        }
+        // Problems are logged where they are found.
+        let _ = reloader.reload().await;
+    }
+}
+
+fn watch(reloader: &Reloader, hint: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+    let dir = &reloader.options.source.dir;
+    let watcher = notify::recommended_watcher(move |_event| {
+        // Full means that a look is due anyway.
+        let _ = hint.try_send(());
+    })
+    .and_then(|mut watcher| {
+        watcher.watch(dir, RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    match watcher {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::debug!(dir = %dir.display(), %error, "no notifications for the configuration, polling");
+            None
+        }
+    }
+}
+
+impl Reloader {
+    async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
+        let this = Arc::clone(self);
+        let loaded = tokio::task::spawn_blocking(move || this.options.load()).await;
+        let Ok(loaded) = loaded else {
+            tracing::error!("reading the configuration panicked");
+            return Ok(());
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match loaded {
+            Ok(config) => {
+                let fingerprint = config.fingerprint();
+                if *seen != Ok(fingerprint.clone()) {
+                    let applied = self.services.config();
+                    *seen = Ok(fingerprint.clone());
+                    if applied.fingerprint() != fingerprint {
+                        self.apply(&applied, Arc::new(config));
+                    }
+                    tracing::info!(fingerprint, "configuration in force");
+                }
+                Ok(())
+            }
+            Err(problems) => {
+                let text = problems.to_string();
+                if *seen != Err(text.clone()) {
+                    tracing::error!("the configuration is not valid, the one before stays in force\n{text}");
+                    *seen = Err(text);
+                }
+                Err(problems)
+            }
+        }
+    }
+
+    fn apply(&self, old: &Config, new: Arc<Config>) {
+        for field in needs_restart(old, &new) {
+            tracing::warn!(field, "changed, but only a restart puts it in force");
+        }
+        if old.gateway.access_log != new.gateway.access_log {
+            self.gateway.set_access_log(access_log(&new));
+        }
+        self.services.apply(new);
+    }
+}
+
+/// Fields that are read once, at the start.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (old, new) = (&old.gateway, &new.gateway);
+    [
+        ("listen", old.listen != new.listen),
+        ("admin.listen", old.admin != new.admin),
+        ("plugins", old.plugins != new.plugins),
+        ("state", old.state != new.state),
+        ("engine", old.engine != new.engine),
+    ]
+    .into_iter()
+    .filter_map(|(field, changed)| changed.then_some(field))
+    .collect()
+}

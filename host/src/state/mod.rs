@@ -1,0 +1,21 @@
+//! Where the data of services lies: small traits, and the engines behind them.
+//!
+//! A trait here says what a need of Wharf means (key-value today; events and leases follow), in words that an embedded
+//! engine and a server on the network can both keep. An engine lives in its own folder and never leaks its own words:
+//! callers see [`KeyValueStore`] and [`KeyValueError`], no path, no SQL.
+//!
+//! What is decided here: who owns which data (one private store for each service), limits, quotas, what is atomic, what
+//! survives a crash. What never is: who may open a store; that is a grant and belongs to `capability`.
+//!
+//! Every engine passes the same tests, `contract.rs`. An engine that cannot pass one of them does not belong here; the
+//! alternative, one interface with "may be supported", moves the difference into every service.
+
+#[cfg(test)]
+mod contract;
+mod key_value;
+pub mod sqlite;
+
+pub use self::key_value::{
+    Entry, KeyPage, KeyValueEngine, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES,
+    MAX_PAGE_KEYS, MAX_VALUE_BYTES, Revision, Swap, Usage,
+};

@@ -1,0 +1,238 @@
+//! The operations of a key-value store as SQL.
+//!
+//! Everything that changes an entry goes through [`put`] and [`remove`], which keep the totals exact and check the
+//! quota: `length(value)` of what is replaced is read from the row's header, so replacing a large value does not read
+//! it.
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use rusqlite::types::ValueRef;
+
+use super::worker::{Kind, Session, Worker, failure, optional};
+use crate::state::key_value::{
+    Entry, KeyPage, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_PAGE_KEYS, Revision, Swap, Usage, check_entries,
+    check_key, check_keys, check_value,
+};
+
+/// The store of one service in one file.
+#[derive(Debug)]
+pub(super) struct SqliteKeyValue {
+    worker: Worker,
+}
+
+impl SqliteKeyValue {
+    pub(super) fn new(service: &str, file: PathBuf, quota: u64) -> Self {
+        Self { worker: Worker::new(service, file, quota) }
+    }
+
+    pub(super) fn set_quota(&self, quota: u64) {
+        self.worker.set_quota(quota);
+    }
+}
+
+#[async_trait]
+impl KeyValueStore for SqliteKeyValue {
+    async fn get(&self, key: String) -> Result<Option<Entry>, KeyValueError> {
+        check_key(&key)?;
+        self.worker.run(Kind::Read, move |session| read(session, &key)).await
+    }
+
+    async fn revision(&self, key: String) -> Result<Revision, KeyValueError> {
+        check_key(&key)?;
+        self.worker
+            .run(Kind::Read, move |session| Ok(find(session, &key)?.map_or(Revision::ABSENT, |found| found.revision)))
+            .await
+    }
+
+    async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
+        check_keys(&keys)?;
+        self.worker
+            .run(Kind::Read, move |session| {
+                let mut left = MAX_BATCH_BYTES;
+                let mut values = Vec::with_capacity(keys.len());
+                for key in &keys {
+                    let value = read(session, key)?.map(|entry| entry.value);
+                    let bytes = key.len() + value.as_ref().map_or(0, Vec::len);
+                    left = left.checked_sub(bytes).ok_or(KeyValueError::BatchTooLarge)?;
+                    values.push(value);
+                }
+                Ok(values)
+            })
+            .await
+    }
+
+    async fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Result<(), KeyValueError> {
+        let bytes = check_entries(&entries)?;
+        self.worker
+            .run(Kind::Write(bytes), move |session| {
+                entries.iter().try_for_each(|(key, value)| put(session, key, value))?;
+                check_quota(session)
+            })
+            .await
+    }
+
+    async fn delete_many(&self, keys: Vec<String>) -> Result<(), KeyValueError> {
+        check_keys(&keys)?;
+        self.worker.run(Kind::Write(0), move |session| keys.iter().try_for_each(|key| remove(session, key))).await
+    }
+
+    async fn list_keys(&self, cursor: Option<u64>, limit: usize) -> Result<KeyPage, KeyValueError> {
+        self.worker.run(Kind::Read, move |session| list(session, cursor, limit.clamp(1, MAX_PAGE_KEYS))).await
+    }
+
+    async fn increment(&self, key: String, delta: i64, range: RangeInclusive<i64>) -> Result<i64, KeyValueError> {
+        check_key(&key)?;
+        self.worker
+            .run(Kind::Write(0), move |session| {
+                let now = read(session, &key)?.map_or(Ok(0), |entry| number(&entry.value))?;
+                let sum = now.checked_add(delta).filter(|sum| range.contains(sum));
+                let sum = sum.ok_or(KeyValueError::CounterRange)?;
+                put(session, &key, sum.to_string().as_bytes())?;
+                check_quota(session)?;
+                Ok(sum)
+            })
+            .await
+    }
+
+    async fn compare_and_swap(&self, key: String, expected: Revision, value: Vec<u8>) -> Result<Swap, KeyValueError> {
+        check_key(&key)?;
+        check_value(&value)?;
+        self.worker
+            .run(Kind::Write(value.len()), move |session| {
+                let revision = find(session, &key)?.map_or(Revision::ABSENT, |found| found.revision);
+                if revision != expected {
+                    return Ok(Swap::Changed(revision));
+                }
+                put(session, &key, &value)?;
+                check_quota(session)?;
+                Ok(Swap::Done)
+            })
+            .await
+    }
+
+    async fn usage(&self) -> Result<Usage, KeyValueError> {
+        self.worker
+            .run(Kind::Read, |session| {
+                Ok(Usage {
+                    keys: session.totals.keys.unsigned_abs(),
+                    bytes: session.totals.bytes.unsigned_abs(),
+                    quota: session.quota,
+                })
+            })
+            .await
+    }
+}
+
+/// An entry without its value.
+struct Found {
+    position: i64,
+    value_bytes: i64,
+    revision: Revision,
+}
+
+fn find(session: &Session<'_>, key: &str) -> Result<Option<Found>, KeyValueError> {
+    let mut statement = session
+        .connection
+        .prepare_cached("SELECT position, length(value), revision FROM entries WHERE key = ?1")
+        .map_err(failure)?;
+    optional(statement.query_row([key.as_bytes()], |row| {
+        Ok(Found { position: row.get(0)?, value_bytes: row.get(1)?, revision: revision(row.get(2)?) })
+    }))
+}
+
+fn read(session: &Session<'_>, key: &str) -> Result<Option<Entry>, KeyValueError> {
+    let mut statement =
+        session.connection.prepare_cached("SELECT value, revision FROM entries WHERE key = ?1").map_err(failure)?;
+    optional(
+        statement.query_row([key.as_bytes()], |row| Ok(Entry { value: row.get(0)?, revision: revision(row.get(1)?) })),
+    )
+}
+
+fn put(session: &mut Session<'_>, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+    let (key_bytes, value_bytes) = (size(key.as_bytes()), size(value));
+    session.totals.revision += 1;
+    let revision = session.totals.revision;
+    if let Some(found) = find(session, key)? {
+        session
+            .connection
+            .prepare_cached("UPDATE entries SET value = ?2, revision = ?3 WHERE position = ?1")
+            .and_then(|mut statement| statement.execute((found.position, value, revision)))
+            .map_err(failure)?;
+        session.totals.bytes += value_bytes - found.value_bytes;
+    } else {
+        session
+            .connection
+            .prepare_cached("INSERT INTO entries (key, value, revision) VALUES (?1, ?2, ?3)")
+            .and_then(|mut statement| statement.execute((key.as_bytes(), value, revision)))
+            .map_err(failure)?;
+        session.totals.keys += 1;
+        session.totals.bytes += key_bytes + value_bytes;
+    }
+    Ok(())
+}
+
+fn remove(session: &mut Session<'_>, key: &str) -> Result<(), KeyValueError> {
+    if let Some(found) = find(session, key)? {
+        session
+            .connection
+            .prepare_cached("DELETE FROM entries WHERE position = ?1")
+            .and_then(|mut statement| statement.execute([found.position]))
+            .map_err(failure)?;
+        session.totals.keys -= 1;
+        session.totals.bytes -= size(key.as_bytes()) + found.value_bytes;
+    }
+    Ok(())
+}
+
+fn list(session: &Session<'_>, cursor: Option<u64>, limit: usize) -> Result<KeyPage, KeyValueError> {
+    let Ok(after) = i64::try_from(cursor.unwrap_or(0)) else { return Ok(KeyPage::default()) };
+    let mut statement = session
+        .connection
+        .prepare_cached("SELECT position, key FROM entries WHERE position > ?1 ORDER BY position LIMIT ?2")
+        .map_err(failure)?;
+    // One more than asked for shows whether there is a next page.
+    let mut rows = statement.query([after, i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1]).map_err(failure)?;
+    let mut page = KeyPage::default();
+    let mut last = None;
+    while let Some(row) = rows.next().map_err(failure)? {
+        if page.keys.len() == limit {
+            page.next = last;
+            break;
+        }
+        last = Some(row.get::<_, i64>(0).map_err(failure)?.unsigned_abs());
+        page.keys.push(row.get_ref(1).map_err(failure).and_then(text)?);
+    }
+    Ok(page)
+}
+
+/// The quota is checked after the change and inside its savepoint, so that a batch counts as a whole. A store that was
+/// over its quota before may shrink.
+fn check_quota(session: &Session<'_>) -> Result<(), KeyValueError> {
+    let needed = session.totals.bytes.unsigned_abs();
+    if needed > session.quota && session.totals.bytes > session.bytes_before() {
+        return Err(KeyValueError::QuotaExceeded { needed, quota: session.quota });
+    }
+    Ok(())
+}
+
+/// A counter: a decimal number in ASCII, as other hosts and Redis keep it.
+fn number(value: &[u8]) -> Result<i64, KeyValueError> {
+    std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()).ok_or(KeyValueError::NotACounter)
+}
+
+fn text(value: ValueRef<'_>) -> Result<String, KeyValueError> {
+    let damaged = || KeyValueError::Unavailable { detail: "a stored key is not text; restore a backup".to_owned() };
+    let bytes = value.as_blob().map_err(|_| damaged())?;
+    String::from_utf8(bytes.to_vec()).map_err(|_| damaged())
+}
+
+fn revision(stored: i64) -> Revision {
+    Revision::new(stored.unsigned_abs())
+}
+
+/// Checked before: at most [`MAX_BATCH_BYTES`].
+fn size(bytes: &[u8]) -> i64 {
+    i64::try_from(bytes.len()).unwrap_or(i64::MAX)
+}

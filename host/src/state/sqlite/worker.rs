@@ -1,0 +1,357 @@
+//! The thread of one store: takes jobs in order, groups them into transactions, answers after the commit.
+//!
+//! A group is what waits when the thread gets to it, up to [`GROUP_JOBS`] and [`GROUP_BYTES`]. Each write in it runs
+//! inside a savepoint, so one that is refused takes nothing of the others with it; nobody hears of a result before the
+//! whole group is committed, so a failed commit is an error for everybody in it and a lie to nobody.
+//!
+//! The thread starts at the first job and opens the file itself. When it cannot, it answers what waits with the reason
+//! and ends; the next job tries again. So a full disk or a locked file heals without a restart. A job whose caller is
+//! gone (a guest over its deadline) is skipped. The queue is short: a store that is too slow holds its callers back
+//! instead of collecting their values in memory.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::open;
+use crate::state::key_value::KeyValueError;
+
+/// Jobs that may wait for the thread before their callers do.
+const QUEUE: usize = 64;
+/// Most jobs in one transaction.
+const GROUP_JOBS: usize = 64;
+/// How often one job may start a thread.
+const STARTS: usize = 3;
+/// A group takes no further job once the writes in it carry this many bytes.
+const GROUP_BYTES: usize = 4 << 20;
+/// Room in the file besides keys and values: every entry costs some 40 bytes more, and pages are never quite full.
+/// A store of very many, very small entries meets this limit before its quota.
+const FILE_FACTOR: u64 = 4;
+const FILE_SLACK: u64 = 4 << 20;
+
+/// Whether a job changes the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Only reads.
+    Read,
+    /// Changes the store, and carries about this many bytes.
+    Write(usize),
+}
+
+/// Sends the answer, given how the commit went.
+type Answer = Box<dyn FnOnce(Result<(), KeyValueError>) + Send>;
+type Work = Box<dyn FnOnce(Result<&mut Session<'_>, KeyValueError>) -> Answer + Send>;
+
+struct Job {
+    kind: Kind,
+    work: Work,
+}
+
+/// What the handle and the thread share.
+#[derive(Debug)]
+struct Shared {
+    service: String,
+    file: PathBuf,
+    quota: AtomicU64,
+    reported: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    /// Tells the operator, at most once a second: guests can ask a broken store very often.
+    fn report(&self, error: &impl std::fmt::Display) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            *reported = Some(Instant::now());
+            tracing::error!(service = self.service, %error, "key-value store failed");
+        }
+    }
+}
+
+/// Handle on the thread of a store. Dropping it ends the thread after the jobs that wait.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+impl Worker {
+    pub(super) fn new(service: &str, file: PathBuf, quota: u64) -> Self {
+        let shared =
+            Shared { service: service.to_owned(), file, quota: AtomicU64::new(quota), reported: Mutex::default() };
+        Self { shared: Arc::new(shared), jobs: Mutex::default() }
+    }
+
+    pub(super) fn set_quota(&self, quota: u64) {
+        self.shared.quota.store(quota, Ordering::Relaxed);
+    }
+
+    /// Runs `work` on the thread and returns what it returned, when that is committed.
+    pub(super) async fn run<T, F>(&self, kind: Kind, work: F) -> Result<T, KeyValueError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Session<'_>) -> Result<T, KeyValueError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let work: Work = Box::new(move |session| {
+            if reply.is_closed() {
+                return Box::new(|_| ());
+            }
+            let result = session.and_then(|session| session.run(kind, work));
+            Box::new(move |committed| drop(reply.send(committed.and(result))))
+        });
+        let mut job = Job { kind, work };
+        // A thread that is about to end, because the file does not open, no longer takes jobs: start the next one.
+        for _ in 0..STARTS {
+            match self.jobs()?.send(job).await {
+                Ok(()) => {
+                    let ended = |_| KeyValueError::Unavailable { detail: "its thread has ended".to_owned() };
+                    return answer.await.map_err(ended)?;
+                }
+                Err(mpsc::error::SendError(back)) => job = back,
+            }
+        }
+        Err(KeyValueError::Unavailable { detail: "it does not open, again and again".to_owned() })
+    }
+
+    /// The queue of the thread, which is started when it doesn't run.
+    fn jobs(&self) -> Result<mpsc::Sender<Job>, KeyValueError> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(running) = jobs.as_ref().filter(|jobs| !jobs.is_closed()) {
+            return Ok(running.clone());
+        }
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new()
+            .name("key-value".to_owned())
+            .spawn(move || serve(&shared, receiver))
+            .map_err(|error| KeyValueError::Unavailable { detail: format!("cannot start a thread for it: {error}") })?;
+        Ok(jobs.insert(sender).clone())
+    }
+}
+
+/// The thread.
+fn serve(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
+    let mut connection = None;
+    while let Some(first) = jobs.blocking_recv() {
+        let connection = match &connection {
+            Some(connection) => connection,
+            None => match open::open(&shared.file) {
+                Ok(opened) => connection.insert(opened),
+                Err(error) => {
+                    shared.report(&error);
+                    jobs.close();
+                    let error = KeyValueError::Unavailable { detail: error.to_string() };
+                    let mut next = Some(first);
+                    while let Some(job) = next {
+                        (job.work)(Err(error.clone()))(Ok(()));
+                        next = jobs.blocking_recv();
+                    }
+                    return;
+                }
+            },
+        };
+        let group = gather(first, &mut jobs);
+        if let Err(error) = run_group(connection, shared.quota.load(Ordering::Relaxed), group) {
+            shared.report(&error);
+        }
+    }
+}
+
+/// The first job and what waits behind it, up to the bounds of a group.
+fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    let weight = |job: &Job| match job.kind {
+        Kind::Read => 0,
+        Kind::Write(bytes) => bytes,
+    };
+    let mut bytes = weight(&first);
+    let mut group = vec![first];
+    while group.len() < GROUP_JOBS
+        && bytes < GROUP_BYTES
+        && let Ok(job) = jobs.try_recv()
+    {
+        bytes += weight(&job);
+        group.push(job);
+    }
+    group
+}
+
+/// Runs a group as one transaction and answers all of it; the error is the one that all were answered with.
+fn run_group(connection: &Connection, quota: u64, group: Vec<Job>) -> Result<(), KeyValueError> {
+    let writes = group.iter().any(|job| job.kind != Kind::Read);
+    let mut session = match Session::begin(connection, quota, writes) {
+        Ok(session) => session,
+        Err(error) => {
+            let error = failure(error);
+            for job in group {
+                (job.work)(Err(error.clone()))(Ok(()));
+            }
+            return Err(error);
+        }
+    };
+    let answers: Vec<Answer> = group.into_iter().map(|job| (job.work)(Ok(&mut session))).collect();
+    let committed = session.commit();
+    for answer in answers {
+        answer(committed.clone());
+    }
+    committed
+}
+
+/// What every write keeps exact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Totals {
+    pub(super) keys: i64,
+    pub(super) bytes: i64,
+    /// The last revision that was given to a key.
+    pub(super) revision: i64,
+}
+
+/// A transaction in progress.
+#[derive(Debug)]
+pub(super) struct Session<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) quota: u64,
+    pub(super) totals: Totals,
+    /// At the start of the job in progress.
+    before: Totals,
+    /// At the start of the transaction.
+    stored: Totals,
+    /// Why the transaction is lost.
+    broken: Option<KeyValueError>,
+    open: bool,
+}
+
+impl<'a> Session<'a> {
+    fn begin(connection: &'a Connection, quota: u64, writes: bool) -> rusqlite::Result<Self> {
+        if writes {
+            let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+            let bytes = quota.saturating_mul(FILE_FACTOR).saturating_add(FILE_SLACK);
+            let pages = i64::try_from(bytes).unwrap_or(i64::MAX).checked_div(page).unwrap_or(MOST_PAGES);
+            let pages = pages.min(MOST_PAGES);
+            connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+        }
+        execute(connection, if writes { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
+        let mut session =
+            Self { connection, quota, totals: NOTHING, before: NOTHING, stored: NOTHING, broken: None, open: true };
+        // A failure from here on rolls back, by the drop of the session.
+        session.totals = connection
+            .prepare_cached("SELECT keys, bytes, revision FROM totals")?
+            .query_row([], |row| Ok(Totals { keys: row.get(0)?, bytes: row.get(1)?, revision: row.get(2)? }))?;
+        session.stored = session.totals;
+        Ok(session)
+    }
+
+    /// Runs one job, unless the transaction is already lost.
+    fn run<T>(
+        &mut self,
+        kind: Kind,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, KeyValueError>,
+    ) -> Result<T, KeyValueError> {
+        if let Some(cause) = &self.broken {
+            return Err(cause.clone());
+        }
+        let result = match kind {
+            Kind::Read => work(self),
+            Kind::Write(_) => self.atomically(work),
+        };
+        // After some errors, a full disk among them, SQLite has rolled back the whole transaction by itself. The jobs
+        // before this one are undone, and those after it must not run outside of a transaction.
+        if let Err(cause) = &result
+            && self.connection.is_autocommit()
+        {
+            self.broken = Some(cause.clone());
+        }
+        result
+    }
+
+    /// Runs `work` so that an error in it undoes all that it did and nothing else.
+    fn atomically<T>(
+        &mut self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, KeyValueError>,
+    ) -> Result<T, KeyValueError> {
+        self.before = self.totals;
+        execute(self.connection, "SAVEPOINT job").map_err(failure)?;
+        let result = work(self);
+        if result.is_err() {
+            self.totals = self.before;
+        }
+        if self.connection.is_autocommit() {
+            return result;
+        }
+        let undone = if result.is_ok() { Ok(()) } else { execute(self.connection, "ROLLBACK TO job") };
+        if let Err(error) = undone.and_then(|()| execute(self.connection, "RELEASE job")) {
+            let cause = failure(error);
+            self.broken = Some(cause.clone());
+            return Err(cause);
+        }
+        result
+    }
+
+    /// Bytes of all keys and values when the job in progress began.
+    pub(super) fn bytes_before(&self) -> i64 {
+        self.before.bytes
+    }
+
+    fn commit(mut self) -> Result<(), KeyValueError> {
+        match self.broken.take() {
+            Some(cause) => Err(cause),
+            None => self.try_commit().map_err(failure),
+        }
+    }
+
+    fn try_commit(&mut self) -> rusqlite::Result<()> {
+        if self.totals != self.stored {
+            self.connection.prepare_cached("UPDATE totals SET keys = ?1, bytes = ?2, revision = ?3")?.execute([
+                self.totals.keys,
+                self.totals.bytes,
+                self.totals.revision,
+            ])?;
+        }
+        execute(self.connection, "COMMIT")?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        if self.open
+            && !self.connection.is_autocommit()
+            && let Err(error) = execute(self.connection, "ROLLBACK")
+        {
+            tracing::error!(%error, "key-value transaction does not roll back");
+        }
+    }
+}
+
+const NOTHING: Totals = Totals { keys: 0, bytes: 0, revision: 0 };
+/// SQLite's own limit on the pages of a file.
+const MOST_PAGES: i64 = 4_294_967_294;
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    // Not `execute`: some of these statements count as queries without rows.
+    connection.prepare_cached(sql)?.query([])?.next().map(drop)
+}
+
+/// What a failure of SQLite means to a caller.
+pub(super) fn failure(error: rusqlite::Error) -> KeyValueError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => KeyValueError::NoSpace,
+        _ => KeyValueError::Unavailable { detail: error.to_string() },
+    }
+}
+
+/// One row or none.
+pub(super) fn optional<T>(result: rusqlite::Result<T>) -> Result<Option<T>, KeyValueError> {
+    result.optional().map_err(failure)
+}

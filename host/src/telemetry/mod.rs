@@ -1,0 +1,6 @@
+//! What the host tells about itself: its log, and one line for each request.
+
+mod access_log;
+pub mod log;
+
+pub use access_log::{AccessLog, Record};
