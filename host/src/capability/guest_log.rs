@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Level;
@@ -29,6 +28,9 @@ const LINE_COST: usize = 64;
 const CUT: &str = " [line was cut here]";
 /// Most bytes of a context that a guest gives to a record.
 const MAX_CONTEXT_BYTES: usize = 256;
+/// What the longest line costs.
+const LONGEST_LINE: usize = MAX_LINE_BYTES + MAX_CONTEXT_BYTES + 2 * CUT.len() + LINE_COST;
+const NANOS: u128 = 1_000_000_000;
 /// How often dropped bytes are reported.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -36,7 +38,7 @@ const REPORT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct GuestLog {
     name: Arc<Name>,
-    budget: Arc<ArcSwap<Budget>>,
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,7 @@ impl GuestLog {
     pub fn new(service: impl Into<Arc<str>>, version: impl Into<Arc<str>>, rate: u64) -> Self {
         let service = service.into();
         let budget = Budget::new(Arc::clone(&service), rate, Instant::now());
-        Self { name: Arc::new(Name { service, version: version.into() }), budget: Arc::new(ArcSwap::from_pointee(budget)) }
+        Self { name: Arc::new(Name { service, version: version.into() }), budget: Arc::new(budget) }
     }
 
     /// The same log, and the same rate, for lines of another version.
@@ -70,11 +72,9 @@ impl GuestLog {
         Self { name: Arc::new(name), budget: Arc::clone(&self.budget) }
     }
 
-    /// Changes the rate, for all versions of the service; what it saved up before is gone.
+    /// Changes the rate for all versions of the service from now on.
     pub fn set_rate(&self, rate: u64) {
-        if self.budget.load().rate != rate {
-            self.budget.store(Arc::new(Budget::new(Arc::clone(&self.name.service), rate, Instant::now())));
-        }
+        self.budget.rate.store(rate, Ordering::Relaxed);
     }
 
     /// Writes one line, or counts it as dropped.
@@ -88,7 +88,7 @@ impl GuestLog {
         }
         let context = origin.context.map(|context| escape(context.as_bytes(), MAX_CONTEXT_BYTES));
         let cost = line.len() + context.as_ref().map_or(0, |context| context.len()) + LINE_COST;
-        if self.budget.load().take(cost, Instant::now()) {
+        if self.budget.take(cost, Instant::now()) {
             self.emit(origin, context.as_deref(), &line);
         } else {
             self.dropped(text.len());
@@ -97,9 +97,8 @@ impl GuestLog {
 
     /// Counts bytes that no line will have.
     pub(super) fn dropped(&self, bytes: usize) {
-        let budget = self.budget.load();
-        if bytes > 0 && budget.dropped.fetch_add(bytes as u64, Ordering::Relaxed) == 0 {
-            Budget::report_soon(&budget);
+        if bytes > 0 && self.budget.dropped.fetch_add(bytes as u64, Ordering::Relaxed) == 0 {
+            Budget::report_soon(&self.budget);
         }
     }
 
@@ -139,32 +138,34 @@ fn enabled(level: Level) -> bool {
     }
 }
 
-/// The token bucket of a service. `spent` is what was taken, `earned` what time has given since `start`; a service that
-/// wrote nothing for a while does not save up more than `burst`.
+/// The token bucket of a service, kept as time: `paid_until` is when all that was written so far would be paid off at the
+/// rate, in nanoseconds since `start`. It may lie in the future by as much as the store holds. A service that wrote
+/// nothing for a while has saved up one store and no more.
 #[derive(Debug)]
 struct Budget {
     service: Arc<str>,
-    rate: u64,
-    burst: u64,
+    rate: AtomicU64,
     start: Instant,
-    spent: AtomicU64,
+    paid_until: AtomicU64,
     dropped: AtomicU64,
 }
 
 impl Budget {
     fn new(service: Arc<str>, rate: u64, start: Instant) -> Self {
-        let burst = rate.max((MAX_LINE_BYTES + CUT.len() + MAX_CONTEXT_BYTES + LINE_COST) as u64);
-        Self { service, rate, burst, start, spent: AtomicU64::new(0), dropped: AtomicU64::new(0) }
+        let (paid_until, dropped) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { service, rate: AtomicU64::new(rate), start, paid_until, dropped }
     }
 
     fn take(&self, cost: usize, now: Instant) -> bool {
-        let nanos = now.saturating_duration_since(self.start).as_nanos();
-        let earned = u64::try_from(nanos.saturating_mul(u128::from(self.rate)) / 1_000_000_000).unwrap_or(u64::MAX);
-        let spend = |spent: u64| {
-            let spent = spent.max(earned).saturating_add(cost as u64);
-            (spent - earned <= self.burst).then_some(spent)
+        let rate = u128::from(self.rate.load(Ordering::Relaxed).max(1));
+        let time = |bytes: u128| u64::try_from(bytes.saturating_mul(NANOS) / rate).unwrap_or(u64::MAX);
+        let now = u64::try_from(now.saturating_duration_since(self.start).as_nanos()).unwrap_or(u64::MAX);
+        let (cost, store) = (time(cost as u128), time(rate.max(LONGEST_LINE as u128)));
+        let pay = |paid_until: u64| {
+            let paid_until = paid_until.max(now).saturating_add(cost);
+            (paid_until - now <= store).then_some(paid_until)
         };
-        self.spent.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+        self.paid_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).is_ok()
     }
 
     /// Reports in a second what was dropped until then. Without a runtime there is nobody to wait: at once.
@@ -182,7 +183,7 @@ impl Budget {
     fn report(&self) {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let (service, rate) = (&*self.service, self.rate);
+            let (service, rate) = (&*self.service, self.rate.load(Ordering::Relaxed));
             tracing::warn!(
                 target: "guest",
                 service,
@@ -282,17 +283,22 @@ mod tests {
         assert!(!budget.take(100_001, at(7_200_000)));
         // Time that goes backwards gives nothing and breaks nothing.
         assert!(!budget.take(200_000, start));
+        // A new rate counts from now on.
+        budget.rate.store(200_000, Ordering::Relaxed);
+        assert!(budget.take(200_000, at(10_800_000)));
+        assert!(!budget.take(20_001, at(10_800_100)));
+        assert!(budget.take(20_000, at(10_800_100)));
     }
 
     #[test]
     fn a_low_rate_still_lets_a_whole_line_pass_now_and_then() {
         let start = Instant::now();
         let budget = Budget::new("orders".into(), 1, start);
-        assert!(budget.take(MAX_LINE_BYTES + CUT.len() + MAX_CONTEXT_BYTES + LINE_COST, start));
+        assert!(budget.take(LONGEST_LINE, start));
         assert!(!budget.take(1, start));
-        let none = Budget::new("orders".into(), 0, start);
-        assert!(none.take(100, start));
-        assert!(!none.take(MAX_LINE_BYTES + 1000, start + Duration::from_secs(1_000_000)));
+        assert!(budget.take(1, start + Duration::from_secs(1)));
+        assert!(!budget.take(2, start + Duration::from_secs(2)));
+        assert!(budget.take(LONGEST_LINE, start + Duration::from_secs(100_000)));
     }
 
     #[test]

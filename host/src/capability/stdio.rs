@@ -28,6 +28,8 @@ use super::guest_log::{GuestLog, MAX_LINE_BYTES, Origin, escape};
 
 /// Bytes of standard error that are kept for a report.
 const TAIL_BYTES: usize = 2 << 10;
+/// Room for the same bytes when they are escaped.
+const TAIL_TEXT: usize = 10 * TAIL_BYTES;
 /// What a guest may write at once. The bytes are in the host's memory by then, so this is a size, not a limit.
 const WRITE_BYTES: usize = 64 << 10;
 
@@ -251,9 +253,9 @@ impl StderrTail {
         Self { output }
     }
 
-    /// At most 2 KiB, escaped to one line: fit for a field of a log line, not for a client.
+    /// The last 2 KiB, escaped to one line: fit for a field of a log line, not for a client.
     pub fn text(&self) -> String {
-        escape(&self.bytes(), TAIL_BYTES).into_owned()
+        escape(&self.bytes(), TAIL_TEXT).into_owned()
     }
 
     /// Where and why the guest panicked, in one line, if standard error ends with the report of a panic (of Rust or Go).
@@ -268,7 +270,7 @@ impl StderrTail {
         let report = lines.into_iter().skip(first);
         let report: Vec<_> =
             report.take_while(|line| !line.starts_with("note: ") && !line.starts_with("stack backtrace:")).collect();
-        Some(escape(report.join(" ").trim_end().as_bytes(), TAIL_BYTES).into_owned())
+        Some(escape(report.join(" ").trim_end().as_bytes(), TAIL_TEXT).into_owned())
     }
 
     fn bytes(&self) -> Vec<u8> {
