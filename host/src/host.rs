@@ -149,12 +149,8 @@ impl Host {
         let engine = &settings.engine;
         let engines = Engines::new(engine.max_slots)?;
         let cache = open_cache(&config)?;
-        let compiler = Compiler::new(
-            options.compile_in.clone(),
-            cache,
-            engine.compile_concurrency,
-            engine.compile_timeout.get(),
-        );
+        let compiler =
+            Compiler::new(options.compile_in.clone(), cache, engine.compile_concurrency, engine.compile_timeout.get());
         let loader = Arc::new(Loader::new(engines, Arc::new(compiler))?);
 
         let registry = Arc::new(Registry::default());
@@ -165,8 +161,7 @@ impl Host {
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), access_log(&config)));
         let draining = CancellationToken::new();
-        let admin =
-            Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
+        let admin = Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
         let (gateway_drain, admin_drain) = (Drain::default(), Drain::default());
         let (address, admin_address) = (listener.address(), admin_listener.address());
         let accepting = vec![

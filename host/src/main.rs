@@ -207,12 +207,7 @@ fn serve(serve: Serve) -> anyhow::Result<bool> {
     let program = std::env::current_exe().context("cannot find the wharf program to compile with")?;
     let options = Options {
         source: serve.source.into(),
-        overrides: Overrides {
-            listen: serve.listen,
-            admin: serve.admin,
-            plugins: serve.plugins,
-            state: serve.state,
-        },
+        overrides: Overrides { listen: serve.listen, admin: serve.admin, plugins: serve.plugins, state: serve.state },
         compile_in: CompileIn::Child { program, arguments: vec!["compile".into()] },
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -34,9 +34,8 @@ pub struct Answer {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let build = |http2| {
-            hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(http2).build_http()
-        };
+        let build =
+            |http2| hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
         Self { http1: build(false), http2: build(true) }
     }
 
@@ -70,7 +69,13 @@ impl Client {
     }
 
     /// The same over HTTP/2 with prior knowledge.
-    pub async fn send_http2(&self, method: &str, url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+    pub async fn send_http2(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Bytes>,
+    ) -> Answer {
         let response = self.http2.request(request(method, url, headers, body.into())).await;
         collect(response.unwrap_or_else(|error| panic!("{method} {url}: {}", causes(&error)))).await.unwrap()
     }

@@ -21,7 +21,6 @@
 mod client;
 mod process;
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -56,12 +55,12 @@ pub fn versioned(marker: &str) -> Vec<u8> {
 }
 
 /// Waits until `check` gives something, for at most ten seconds.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, check: impl FnMut() -> F) -> T {
+pub async fn eventually<T>(what: &str, check: impl AsyncFnMut() -> Option<T>) -> T {
     within(Duration::from_secs(10), what, check).await
 }
 
 /// Waits until `check` gives something, for at most `limit`.
-pub async fn within<T, F: Future<Output = Option<T>>>(limit: Duration, what: &str, mut check: impl FnMut() -> F) -> T {
+pub async fn within<T>(limit: Duration, what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = check().await {

@@ -204,7 +204,8 @@ impl Wharf {
         within(Duration::from_secs(30), "the file is rejected", async || {
             let list = self.admin_get("/api/services").await.json();
             let service = list["services"].as_array()?.iter().find(|known| known["name"] == service)?.clone();
-            let rejected = service["versions"].as_array()?.iter().find(|version| version["state"] == "rejected")?.clone();
+            let rejected =
+                service["versions"].as_array()?.iter().find(|version| version["state"] == "rejected")?.clone();
             Some(rejected["reason"].as_str()?.to_owned())
         })
         .await
@@ -247,10 +248,8 @@ impl Wharf {
 
     /// A line of its log that contains this, as soon as there is one.
     pub async fn logged(&self, text: &str) -> String {
-        eventually(&format!("`{text}` is in the log"), async || {
-            self.log().into_iter().find(|line| line.contains(text))
-        })
-        .await
+        eventually(&format!("`{text}` is in the log"), async || self.log().into_iter().find(|line| line.contains(text)))
+            .await
     }
 
     /// Sends a signal.

@@ -85,9 +85,10 @@ impl Handler for Admin {
 fn names_loopback<B>(request: &Request<B>) -> bool {
     let host = request.uri().host().or_else(|| {
         let host = request.headers().get(HOST)?.to_str().ok()?;
-        Some(host.rsplit_once(':').map_or(host, |(name, port)| {
-            if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }
-        }))
+        Some(
+            host.rsplit_once(':')
+                .map_or(host, |(name, port)| if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host }),
+        )
     });
     let Some(host) = host else { return false };
     let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -111,11 +112,7 @@ mod tests {
     use super::*;
 
     fn admin(ready: bool) -> Admin {
-        Admin {
-            registry: Arc::default(),
-            ready: watch::channel(ready).1,
-            draining: CancellationToken::new(),
-        }
+        Admin { registry: Arc::default(), ready: watch::channel(ready).1, draining: CancellationToken::new() }
     }
 
     fn get(admin: &Admin, path: &str, host: &str) -> StatusCode {

@@ -22,8 +22,10 @@ const MAX_ANSWER: usize = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
     /// Nobody listens, or it is not Wharf.
-    #[error("no running host answers on the admin address {address}: {cause} (is `wharf serve` running? \
-             another address is given by --admin)")]
+    #[error(
+        "no running host answers on the admin address {address}: {cause} (is `wharf serve` running? \
+             another address is given by --admin)"
+    )]
     NoAnswer {
         /// Where we asked.
         address: SocketAddr,

@@ -162,10 +162,7 @@ impl GatewayError {
 
     /// The problem document.
     pub fn to_response(&self, request_id: &str) -> Response<Bytes> {
-        let detail = match self {
-            Self::BadRequest(detail) => Some(*detail),
-            _ => None,
-        };
+        let detail = if let Self::BadRequest(detail) = self { Some(*detail) } else { None };
         let status = self.status();
         let problem = Problem {
             kind: "about:blank",

@@ -18,7 +18,7 @@ mod hop;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub(crate) use forwarded::{ClientIp, forward};
+pub(crate) use forwarded::forward;
 pub(crate) use hop::{strip_request, strip_response};
 
 /// The header a request's id is sent in, to the service and back to the client.

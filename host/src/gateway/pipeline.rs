@@ -50,7 +50,9 @@ impl Gateway {
         }
 
         let result = match host {
-            Ok(host) => self.forward(arrived, &host, &request_id, Request::from_parts(parts, body), exit.as_deref_mut()).await,
+            Ok(host) => {
+                self.forward(arrived, &host, &request_id, Request::from_parts(parts, body), exit.as_deref_mut()).await
+            }
             Err(error) => Err(error),
         };
         let mut response = result.unwrap_or_else(|error| {
@@ -86,10 +88,10 @@ impl Gateway {
                 .table
                 .find(Some(host), &parts.method, path, parts.uri.query(), &parts.headers)
                 .ok_or(GatewayError::NoRoute)?;
-            let backend_ref = route::choose(&found.target.backends, fastrand::u64(..)).ok_or(GatewayError::NoBackend)?;
+            let backend_ref =
+                route::choose(&found.target.backends, fastrand::u64(..)).ok_or(GatewayError::NoBackend)?;
             let service = &backend_ref.service;
-            let backend =
-                snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
+            let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
             if let Some(exit) = &mut exit {
                 exit.routed(&found.target.route, &backend.runtime.name);
             }
@@ -108,10 +110,7 @@ impl Gateway {
                 }
                 parts.uri = with_path(&parts.uri, &rewritten)?;
             }
-            (
-                Destination { version: Arc::clone(version), settings, deadline },
-                Arc::clone(&backend.runtime),
-            )
+            (Destination { version: Arc::clone(version), settings, deadline }, Arc::clone(&backend.runtime))
         };
         if let Some(exit) = &mut exit {
             exit.version(destination.version.label());

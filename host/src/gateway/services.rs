@@ -16,8 +16,8 @@ use crate::capability::{GuestLog, ServiceCapabilities};
 use crate::config::{Bulkhead as BulkheadConfig, Config, Service};
 use crate::plugin::{Directory, FileId, Stage, Version};
 use crate::policy::{Bulkhead, BulkheadLimits};
-use crate::state::KeyValueEngine;
 use crate::registry::{Registry, VersionRecord, VersionState};
+use crate::state::KeyValueEngine;
 
 /// What one request sees.
 #[derive(Debug)]
@@ -265,9 +265,7 @@ impl std::fmt::Debug for Services {
 }
 
 fn build(config: &Config, known: &BTreeMap<Arc<str>, Known>) -> Snapshot {
-    let automatic = known.keys().filter_map(|name| {
-        Some((Arc::clone(name), config.service(name).expose.prefix(name)?))
-    });
+    let automatic = known.keys().filter_map(|name| Some((Arc::clone(name), config.service(name).expose.prefix(name)?)));
     Snapshot {
         table: Table::build(&config.gateway.routes, automatic),
         trusted_proxies: config.gateway.trusted_proxies.clone(),

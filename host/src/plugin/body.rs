@@ -269,8 +269,8 @@ impl Streaming {
                 Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
                 Poll::Ready(Some(Err(error))) => {
                     let failure = self.exchange.failure().cloned();
-                    let error = failure
-                        .unwrap_or_else(|| CallError::InvalidResponse(format!("its body broke off: {error}")));
+                    let error =
+                        failure.unwrap_or_else(|| CallError::InvalidResponse(format!("its body broke off: {error}")));
                     return Poll::Ready(Some(Err(self.cut(error))));
                 }
                 Poll::Ready(None) => {

@@ -144,9 +144,8 @@ impl Version {
                 }
                 let response = Response::from_parts(parts, ());
                 let deadline = stream_deadline(&response, deadline);
-                let running = (!inline.guest_ended()).then(|| {
-                    AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).drive(guest, deadline)))
-                });
+                let running = (!inline.guest_ended())
+                    .then(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).drive(guest, deadline))));
                 let body = inline.into_body(running, exchange, response_limit)?;
                 Ok(response.map(|()| body))
             }
@@ -178,7 +177,12 @@ impl Version {
     }
 
     /// A guest on the compute executor; its deadline is kept here, where timers are on time.
-    async fn watch(self: Arc<Self>, running: AbortOnDropHandle<()>, deadline: Option<Instant>, exchange: Arc<Exchange>) {
+    async fn watch(
+        self: Arc<Self>,
+        running: AbortOnDropHandle<()>,
+        deadline: Option<Instant>,
+        exchange: Arc<Exchange>,
+    ) {
         match self.within(deadline, running).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => exchange.fail(CallError::Start(format!("the guest's task failed: {error}"))),
@@ -212,8 +216,7 @@ impl Version {
 
     async fn new_slot(&self, settings: &Service, request_id: &Arc<str>) -> Result<Slot, CallError> {
         let generation = self.generation();
-        let permit =
-            permit(&self.engines, settings.bulkhead.max_wait.get()).await.ok_or(CallError::NoSlot)?;
+        let permit = permit(&self.engines, settings.bulkhead.max_wait.get()).await.ok_or(CallError::NoSlot)?;
         let engine = self.engines.of(self.http_version());
         let mut store = new_store(engine, &settings.limits, &self.capabilities, request_id);
         let handler = match &self.linked {

@@ -167,9 +167,7 @@ impl Compiler {
         // ago, or read from the cache, which returns only what it stored itself and authenticates it (see `cache`).
         let component = unsafe { Component::deserialize(engine, code) };
         let component = component.map_err(|error| CompileError::Compiler(format!("{error:#}")))?;
-        component
-            .initialize_copy_on_write_image()
-            .map_err(|error| CompileError::Compiler(format!("{error:#}")))?;
+        component.initialize_copy_on_write_image().map_err(|error| CompileError::Compiler(format!("{error:#}")))?;
         Ok(component)
     }
 }

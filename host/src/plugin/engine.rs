@@ -16,9 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::{
-    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
-};
+use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::compute::Compute;
 use super::slots::IdleRegistry;
@@ -89,12 +87,17 @@ impl Engines {
     /// When the address space for the pool cannot be reserved or a thread cannot be started.
     pub fn new(max_slots: u32) -> Result<Self, EngineError> {
         let build = |http| {
-            Engine::new(&config(http, max_slots))
-                .map_err(|source| EngineError::Configuration { max_slots, source })
+            Engine::new(&config(http, max_slots)).map_err(|source| EngineError::Configuration { max_slots, source })
         };
         let (v02, v03) = (build(HttpVersion::V02)?, build(HttpVersion::V03)?);
         start_ticking([v02.weak(), v03.weak()])?;
-        Ok(Self { v02, v03, compute: Compute::start()?, slots: Arc::new(Semaphore::new(max_slots as usize)), idle: IdleRegistry::default() })
+        Ok(Self {
+            v02,
+            v03,
+            compute: Compute::start()?,
+            slots: Arc::new(Semaphore::new(max_slots as usize)),
+            idle: IdleRegistry::default(),
+        })
     }
 
     /// The engine that runs components of this kind.

@@ -136,11 +136,10 @@ impl Import {
             Explained::Provided { meaning, older: None } => (true, meaning.to_owned()),
             Explained::Provided { meaning, older: Some(older) } => {
                 (true, format!("{meaning} (this host has {older}: what is newer in it fails to link)"))
-            },
-            Explained::OtherVersion { have } => (
-                false,
-                format!("this host has {}: rebuild the component against one of them", have.join(", ")),
-            ),
+            }
+            Explained::OtherVersion { have } => {
+                (false, format!("this host has {}: rebuild the component against one of them", have.join(", ")))
+            }
             Explained::Unknown { suggestion: Some(similar) } => {
                 (false, format!("this host has no such interface; it has {similar}"))
             }
@@ -163,8 +162,7 @@ impl fmt::Display for Import {
 
 /// `0.3.0` and `0.3.1`, but not `0.3.0-rc-2026-03-15`: prereleases are other interfaces.
 fn is_final_version(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix)
-        .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
+    name.strip_prefix(prefix).is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// A label from untrusted metadata: what may stand in a file name, and not long.

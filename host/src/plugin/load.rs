@@ -57,9 +57,8 @@ impl Loader {
     /// # Errors
     /// When the host's own interfaces do not link, which is a defect of this build.
     pub fn new(engines: Engines, compiler: Arc<Compiler>) -> Result<Self, EngineError> {
-        let linker = |http| {
-            linker(&engines, http).map_err(|source| EngineError::Configuration { max_slots: 0, source })
-        };
+        let linker =
+            |http| linker(&engines, http).map_err(|source| EngineError::Configuration { max_slots: 0, source });
         let (linker_v02, linker_v03) = (linker(HttpVersion::V02)?, linker(HttpVersion::V03)?);
         Ok(Self { engines, compiler, linker_v02, linker_v03 })
     }

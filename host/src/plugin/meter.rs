@@ -35,12 +35,7 @@ pub(super) enum Verdict {
 
 impl Meter {
     pub(super) fn new(budget: Duration) -> Self {
-        Self {
-            base: Instant::now(),
-            used: AtomicU64::new(0),
-            poll_began: AtomicU64::new(0),
-            budget: nanos(budget),
-        }
+        Self { base: Instant::now(), used: AtomicU64::new(0), poll_began: AtomicU64::new(0), budget: nanos(budget) }
     }
 
     /// Runs one poll of the guest on the clock.

@@ -194,7 +194,8 @@ impl Job {
         let settings = self.directory.settings(&self.id.service);
         let source = Source { service: Arc::clone(&self.id.service), label: file.label, wasm: file.bytes, digest };
         let capabilities = self.directory.capabilities(&self.id.service);
-        let version = self.loader.load(source, capabilities, settings).await.map_err(|error: LoadError| error.to_string())?;
+        let version =
+            self.loader.load(source, capabilities, settings).await.map_err(|error: LoadError| error.to_string())?;
         let version = Arc::new(version);
         self.directory.stage(&self.id, &digest, size, Stage::Probing);
         probe(&version).await?;

@@ -74,15 +74,8 @@ pub(super) fn new_store(
         .max_random_size(RANDOM_BYTES)
         .build();
     let memory = usize::try_from(limits.memory.get()).unwrap_or(usize::MAX);
-    let state = GuestState {
-        wasi,
-        http,
-        hooks: Hooks,
-        table,
-        capabilities,
-        limiter: Limiter::new(memory),
-        exchange: None,
-    };
+    let state =
+        GuestState { wasi, http, hooks: Hooks, table, capabilities, limiter: Limiter::new(memory), exchange: None };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOSTCALL_BYTES);

@@ -95,8 +95,7 @@ impl Registry {
 
     /// Files that are no service.
     pub fn refused(&self) -> Vec<RefusedFile> {
-        let refuse =
-            |(file, reason): (&String, &String)| RefusedFile { file: file.clone(), reason: reason.clone() };
+        let refuse = |(file, reason): (&String, &String)| RefusedFile { file: file.clone(), reason: reason.clone() };
         self.lock().refused.iter().map(refuse).collect()
     }
 

@@ -35,7 +35,8 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let bind = || {
-            let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
+            let socket =
+                if address.is_ipv4() { tokio::net::TcpSocket::new_v4() } else { tokio::net::TcpSocket::new_v6() }?;
             // A restart must not wait for connections of the process before.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;

@@ -211,6 +211,13 @@ async fn a_swap_that_lost_hands_back_a_handle_that_can_win() {
     assert_eq!(current, Some(b"one".to_vec()));
     assert!(swap(&mut slot, retry, b"two").await.is_ok());
     assert_eq!(get(&mut slot, rep, "k").await, Some(b"two".to_vec()));
+
+    // Without looking at the value, too: the handle stands for what was in the way.
+    let late = slot.capabilities().new(bucket(rep), "k".to_owned()).await.unwrap();
+    set(&mut slot, rep, "k", b"three").await.unwrap();
+    let retry = swap(&mut slot, late, b"four").await.unwrap_err();
+    assert!(swap(&mut slot, retry, b"four").await.is_ok());
+    assert_eq!(get(&mut slot, rep, "k").await, Some(b"four".to_vec()));
     slot.capabilities().drop_bucket(bucket(rep)).unwrap();
     assert!(slot.table.is_empty(), "swaps leave no handle behind");
 }

@@ -1,8 +1,10 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::{SqliteState, service_directory};
@@ -151,6 +153,28 @@ async fn a_foreign_file_is_refused() {
     assert!(unavailable(&*store).await.contains("file is not a database"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn everybody_hears_why_a_store_does_not_open() {
+    let (root, state) = fixture();
+    std::fs::create_dir_all(root.path().join("state/services/orders")).unwrap();
+    connect(root.path()).execute_batch("CREATE TABLE other (a);").unwrap();
+    let store = state.store("orders", QUOTA);
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                for _ in 0..50 {
+                    let detail = unavailable(&*store).await;
+                    assert!(detail.contains("is not a key-value store of wharf"), "{detail}");
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn another_service_works_while_one_does_not_open() {
     let (root, state) = fixture();
@@ -168,7 +192,7 @@ async fn another_service_works_while_one_does_not_open() {
 
 #[tokio::test]
 async fn very_many_tiny_entries_meet_the_limit_of_the_file() {
-    let (_root, state) = fixture();
+    let (root, state) = fixture();
     let store = state.store("orders", 2 << 20);
     // Five bytes of quota each, about ten times that in the file.
     let mut next = 0_u32;
@@ -184,17 +208,46 @@ async fn very_many_tiny_entries_meet_the_limit_of_the_file() {
     assert_eq!(full, KeyValueError::NoSpace);
     let usage = store.usage().await.unwrap();
     assert_eq!(usage.keys, u64::from(next) - 1000, "the refused batch left nothing");
+
+    // A transaction that is lost is lost for all jobs in it, those before the failure and those after it.
+    let (lock, waiting) = hold(root.path(), &store).await;
+    let batch = (0..1000).map(|number| (format!("a longer key {number}"), vec![0; 1000])).collect();
+    let (first, failed, after) =
+        tokio::join!(store.increment("first".to_owned(), 1, 0..=9), store.set_many(batch), async {
+            lock.execute_batch("COMMIT").unwrap();
+            store.set("after".to_owned(), vec![]).await
+        });
+    waiting.await.unwrap().unwrap();
+    assert_eq!((first, failed, after), (Err(full.clone()), Err(full.clone()), Err(full)));
+    assert_eq!(store.usage().await.unwrap(), usage);
+    for key in ["first", "after"] {
+        assert_eq!(store.get(key.to_owned()).await, Ok(None), "{key}");
+    }
     store.delete_many(store.list_keys(None, 1000).await.unwrap().keys).await.unwrap();
     store.set("a".to_owned(), vec![1]).await.unwrap();
 }
 
+/// Holds the file locked, so that the first write waits in its transaction and what comes after it in the queue.
+async fn hold(root: &Path, store: &Arc<dyn KeyValueStore>) -> (Connection, JoinHandle<Result<(), KeyValueError>>) {
+    let other = connect(root);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let store = Arc::clone(store);
+    let waiting = tokio::spawn(async move { store.delete("not there".to_owned()).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!waiting.is_finished());
+    (other, waiting)
+}
+
 #[tokio::test]
 async fn a_guest_that_is_gone_costs_no_work() {
-    let (_root, state) = fixture();
+    let (root, state) = fixture();
     let store = state.store("orders", QUOTA);
     store.get("a".to_owned()).await.unwrap();
-    let abandoned = store.set("a".to_owned(), vec![1]);
-    drop(abandoned);
+    let (lock, waiting) = hold(root.path(), &store).await;
+    let gone = tokio::time::timeout(Duration::from_millis(20), store.set("a".to_owned(), vec![1])).await;
+    assert!(gone.is_err(), "the write waits in the queue");
+    lock.execute_batch("COMMIT").unwrap();
+    waiting.await.unwrap().unwrap();
     assert_eq!(store.get("a".to_owned()).await, Ok(None));
 }
 

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# build-guests.sh WORKSPACE OUT: builds every guest (cdylib) of a workspace and puts <name>.wasm into OUT, each in one
+# step and only if it changed, so that a running host sees whole files and no needless upgrades.
+set -euo pipefail
+workspace=$1
+out=$2
+mkdir -p "$out"
+
+began=$(date +%s%N)
+(cd "$workspace" && cargo build --release --target wasm32-wasip2)
+seconds=$(awk "BEGIN { printf \"%.1f\", ($(date +%s%N) - $began) / 1e9 }")
+
+names=$(cd "$workspace" && cargo metadata --format-version 1 --no-deps | python3 -c '
+import json, sys
+for package in json.load(sys.stdin)["packages"]:
+    if any("cdylib" in target["crate_types"] for target in package["targets"]):
+        print(package["name"])' 2>/dev/null || true)
+if [ -z "$names" ]; then
+    # Without python3: a guest is a member whose manifest says cdylib.
+    names=$(grep -l cdylib "$workspace"/*/Cargo.toml | xargs -n1 dirname | xargs -n1 basename)
+fi
+
+printf '%-16s %10s  %s\n' guest bytes state
+for name in $names; do
+    built="$workspace/target/wasm32-wasip2/release/${name//-/_}.wasm"
+    target="$out/$name.wasm"
+    if cmp -s "$built" "$target"; then
+        state=unchanged
+    else
+        cp "$built" "$out/.$name.wasm.new"
+        mv "$out/.$name.wasm.new" "$target"
+        state=updated
+    fi
+    printf '%-16s %10d  %s\n' "$name" "$(wc -c <"$built")" "$state"
+done
+echo "built in $seconds s"
