@@ -26,7 +26,8 @@ run *ARGS: build-plugins
 test: lint build-plugins build-test-guests
     cd plugins && cargo test -q -p wharf-sdk -p users
     cargo test -q --doc --workspace
-    cargo build -p wharf
+    # The same set of features as the tests, so that dependencies are built once.
+    cargo build --workspace --all-targets
     cargo nextest run --workspace --no-fail-fast
 
 # Formatting, clippy and documentation, for the host and the guests.

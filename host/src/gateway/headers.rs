@@ -75,4 +75,6 @@ pub(crate) fn request_id(headers: &mut HeaderMap, peer_trusted: bool) -> Request
 }
 
 #[cfg(test)]
+use forwarded::ClientIp;
+#[cfg(test)]
 mod tests;

@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 
-use super::worker::{Kind, Session, Worker, failure, optional};
+use super::session::{Kind, Session, failure, optional};
+use super::worker::Worker;
 use crate::state::key_value::{
     Entry, KeyPage, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_PAGE_KEYS, Revision, Swap, Usage, check_entries,
     check_key, check_keys, check_value,

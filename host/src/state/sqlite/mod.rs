@@ -1,7 +1,7 @@
 //! The embedded engine: SQLite, one file for each service under `<state>/services/<service>/`.
 //!
 //! One file per service keeps services apart where it matters: nobody's lock, fault, size or restore touches another.
-//! Each store in use has one thread of its own ([`worker`]), because SQLite calls block on disks and locks and no
+//! Each store in use has one thread of its own (`worker`), because SQLite calls block on disks and locks and no
 //! executor thread may. That thread does all reads and writes of the store in the order of their arrival and commits
 //! the writes that wait together in one transaction; it ends, and the file closes, when the store is dropped.
 //!
@@ -14,6 +14,7 @@
 
 mod key_value;
 mod open;
+mod session;
 mod worker;
 
 #[cfg(test)]

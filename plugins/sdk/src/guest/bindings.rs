@@ -1,0 +1,17 @@
+//! Generated bindings, and nothing else.
+
+#![expect(clippy::undocumented_unsafe_blocks, reason = "generated code")]
+
+wit_bindgen::generate!({
+    inline: "
+        package wharf:sdk;
+        world imports {
+            import wasi:keyvalue/store@0.2.0-draft2;
+            import wasi:keyvalue/atomics@0.2.0-draft2;
+            import wasi:config/store@0.2.0-rc.1;
+            import wasi:logging/logging@0.1.0-draft;
+        }
+    ",
+    path: ["../../wit/deps/keyvalue-draft2", "../../wit/deps/config", "../../wit/deps/logging"],
+    generate_all,
+});

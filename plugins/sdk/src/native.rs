@@ -1,0 +1,144 @@
+//! Stand-ins for the host, for tests on the machine at hand.
+//!
+//! The store is one map for each thread, and each test runs on a thread of its own: it begins empty.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
+
+use crate::request::Source;
+use crate::{KeyValueError, Method, Request};
+
+thread_local! {
+    static STORE: RefCell<BTreeMap<String, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+#[derive(Debug)]
+pub(crate) struct Bucket;
+
+impl Bucket {
+    pub(crate) fn open(name: &str) -> Result<Self, KeyValueError> {
+        if name == "default" { Ok(Self) } else { Err(KeyValueError::NoSuchStore) }
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
+        Ok(STORE.with_borrow(|store| store.get(key).cloned()))
+    }
+
+    pub(crate) fn set(&self, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+        STORE.with_borrow_mut(|store| store.insert(key.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    pub(crate) fn delete(&self, key: &str) -> Result<(), KeyValueError> {
+        STORE.with_borrow_mut(|store| store.remove(key));
+        Ok(())
+    }
+
+    pub(crate) fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
+        Ok(STORE.with_borrow(|store| store.contains_key(key)))
+    }
+
+    /// One key a page, so that the paging is tested too.
+    pub(crate) fn list_keys(&self, cursor: Option<&str>) -> Result<(Vec<String>, Option<String>), KeyValueError> {
+        let next = STORE.with_borrow(|store| store.keys().find(|key| cursor.is_none_or(|last| key.as_str() > last)).cloned());
+        Ok((next.iter().cloned().collect(), next))
+    }
+
+    pub(crate) fn compare_and_swap(
+        &self,
+        key: &str,
+        expected: Option<&[u8]>,
+        new: &[u8],
+    ) -> Result<bool, KeyValueError> {
+        let fits = self.get(key)?.as_deref() == expected;
+        if fits {
+            self.set(key, new)?;
+        }
+        Ok(fits)
+    }
+
+    pub(crate) fn increment(&self, key: &str, delta: i64) -> Result<i64, KeyValueError> {
+        let count = match self.get(key)? {
+            None => 0,
+            Some(bytes) => String::from_utf8(bytes)
+                .ok()
+                .and_then(|text| text.parse::<i64>().ok())
+                .ok_or_else(|| KeyValueError::Other("the value is no counter".to_owned()))?,
+        };
+        let sum = count.wrapping_add(delta);
+        self.set(key, sum.to_string().as_bytes())?;
+        Ok(sum)
+    }
+}
+
+pub(crate) fn config(_name: &str) -> Option<String> {
+    None
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    eprintln!("{level:?}: {message}");
+}
+
+#[derive(Default)]
+struct Given {
+    headers: Vec<(String, Vec<u8>)>,
+    body: Vec<u8>,
+}
+
+impl Source for Given {
+    fn headers(&self) -> Vec<(String, Vec<u8>)> {
+        self.headers.clone()
+    }
+
+    fn header(&self, name: &str) -> Option<Vec<u8>> {
+        self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone())
+    }
+
+    fn take_body(&mut self) -> Box<dyn Read> {
+        Box::new(Cursor::new(std::mem::take(&mut self.body)))
+    }
+}
+
+/// Requests for tests.
+impl Request {
+    /// A `GET` of a path with or without a query.
+    pub fn get(target: &str) -> Self {
+        Self::new(Method::Get, target)
+    }
+
+    /// A request for a path with or without a query.
+    pub fn new(method: Method, target: &str) -> Self {
+        Self::from_source(method, target, Box::new(Given::default()))
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with_header(self, name: &str, value: &str) -> Self {
+        self.rebuilt(|given| given.headers.push((name.to_owned(), value.into())))
+    }
+
+    /// The same with this body.
+    #[must_use]
+    pub fn with_body(self, body: impl Into<Vec<u8>>) -> Self {
+        self.rebuilt(|given| given.body = body.into())
+    }
+
+    fn rebuilt(mut self, change: impl FnOnce(&mut Given)) -> Self {
+        let mut body = Vec::new();
+        let read = self.body_reader().read_to_end(&mut body);
+        debug_assert!(read.is_ok(), "it is read from memory");
+        let mut given = Given { headers: self.headers(), body };
+        change(&mut given);
+        self.replace_source(Box::new(given));
+        self
+    }
+}
