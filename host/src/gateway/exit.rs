@@ -85,9 +85,7 @@ impl Exit {
     }
 
     pub(super) fn broke_off(&mut self, error: &CallError) {
-        let error = GatewayError::from(error.clone());
-        self.record.reason = Some(error.reason());
-        tracing::warn!(request_id = self.record.request_id, reason = error.reason(), "the response broke off: {error}");
+        self.record.reason = Some(GatewayError::from(error.clone()).reason());
     }
 }
 

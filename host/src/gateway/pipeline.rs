@@ -56,7 +56,6 @@ impl Gateway {
             Err(error) => Err(error),
         };
         let mut response = result.unwrap_or_else(|error| {
-            report(&error, &request_id);
             if let Some(exit) = &mut exit {
                 exit.failed(&error);
             }
@@ -176,11 +175,4 @@ fn with_path(uri: &Uri, path: &str) -> Result<Uri, GatewayError> {
 
 fn content_length(parts: &http::request::Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// What only operators may see.
-fn report(error: &GatewayError, request_id: &RequestId) {
-    if let GatewayError::Guest(details) = error {
-        tracing::warn!(request_id = request_id.as_str(), reason = error.reason(), "{details}");
-    }
 }

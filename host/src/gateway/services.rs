@@ -56,8 +56,16 @@ pub(crate) struct Services {
 /// A service with at least one file, or with versions that still drain.
 struct Known {
     runtime: Arc<ServiceRuntime>,
-    /// `None` while the file's version is not (yet) serving.
-    files: BTreeMap<Arc<str>, (Option<Arc<str>>, Option<Arc<Version>>)>,
+    /// By name.
+    files: BTreeMap<Arc<str>, File>,
+}
+
+/// A file of a service.
+#[derive(Default)]
+struct File {
+    label: Option<Arc<str>>,
+    /// `None` while nothing of it serves (yet).
+    version: Option<Arc<Version>>,
 }
 
 impl Services {
@@ -92,7 +100,7 @@ impl Services {
             // The store is shared; opening it again sets its quota.
             self.state.store(name, now.key_value.quota.get());
             let now = Arc::new(now);
-            for version in service.files.values().filter_map(|(_, version)| version.as_ref()) {
+            for version in service.files.values().filter_map(|file| file.version.as_ref()) {
                 version.apply(Arc::clone(&now));
             }
         }
@@ -162,7 +170,7 @@ impl Directory for Services {
             && !service.files.contains_key(&file.file)
         {
             // From now on its route answers 503 and not 404.
-            service.files.insert(Arc::clone(&file.file), (file.label.clone(), None));
+            service.files.insert(Arc::clone(&file.file), File { label: file.label.clone(), version: None });
             self.publish_snapshot(&known);
         }
         let label = file.label.as_deref().unwrap_or_default().to_owned();
@@ -180,8 +188,8 @@ impl Directory for Services {
 
     fn serves(&self, file: &FileId, digest: &[u8; 32]) -> bool {
         let known = self.lock();
-        let version = known.get(&file.service).and_then(|service| service.files.get(&file.file));
-        let same = version.and_then(|(_, version)| version.as_ref()).is_some_and(|version| version.digest() == digest);
+        let known = known.get(&file.service).and_then(|service| service.files.get(&file.file));
+        let same = known.and_then(|file| file.version.as_ref()).is_some_and(|version| version.digest() == digest);
         if same {
             self.registry.remove_file(&file.service, &file.file);
         }
@@ -192,8 +200,8 @@ impl Directory for Services {
         let mut known = self.lock();
         self.runtime(&mut known, &file.service);
         let service = known.get_mut(&file.service)?;
-        let entry = (file.label.clone(), Some(Arc::clone(&version)));
-        let old = service.files.insert(Arc::clone(&file.file), entry).and_then(|(_, version)| version);
+        let now = File { label: file.label.clone(), version: Some(Arc::clone(&version)) };
+        let old = service.files.insert(Arc::clone(&file.file), now).and_then(|file| file.version);
         self.publish_snapshot(&known);
         if let Some(old) = &old {
             self.registry.set_state(&file.service, &file.file, &hex(old.digest()), VersionState::Draining);
@@ -217,7 +225,7 @@ impl Directory for Services {
         self.registry.remove_file(&file.service, &file.file);
         let mut known = self.lock();
         let service = known.get_mut(&file.service)?;
-        let old = service.files.remove(&file.file).and_then(|(_, version)| version);
+        let old = service.files.remove(&file.file).and_then(|file| file.version);
         if service.files.is_empty() {
             known.remove(&file.service);
         }
@@ -254,7 +262,7 @@ impl Directory for Services {
 
     fn serving(&self) -> Vec<Arc<Version>> {
         let known = self.lock();
-        known.values().flat_map(|service| service.files.values()).filter_map(|(_, version)| version.clone()).collect()
+        known.values().flat_map(|service| service.files.values()).filter_map(|file| file.version.clone()).collect()
     }
 }
 
@@ -277,12 +285,12 @@ fn backend(service: &Known) -> Backend {
     let labelled: Vec<_> = service
         .files
         .values()
-        .filter_map(|(label, version)| {
-            let version = version.as_ref()?;
-            Some((label.clone().unwrap_or_else(|| Arc::clone(version.label())), Arc::clone(version)))
+        .filter_map(|file| {
+            let version = file.version.as_ref()?;
+            Some((file.label.clone().unwrap_or_else(|| Arc::clone(version.label())), Arc::clone(version)))
         })
         .collect();
-    let plain = service.files.values().find(|(label, _)| label.is_none()).and_then(|(_, version)| version.clone());
+    let plain = service.files.values().find(|file| file.label.is_none()).and_then(|file| file.version.clone());
     // Without a plain file, the last label in alphabetical order; files are sorted by name.
     let default = plain.or_else(|| labelled.last().map(|(_, version)| Arc::clone(version)));
     Backend { runtime: Arc::clone(&service.runtime), default, labelled }

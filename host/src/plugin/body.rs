@@ -314,6 +314,7 @@ impl Streaming {
 
     /// Ends the stream and the guest.
     fn cut(&mut self, error: CallError) -> CallError {
+        self.exchange.fail(error.clone());
         self.frames.clear();
         self.inner = None;
         self.running = None;

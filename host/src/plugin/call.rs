@@ -98,24 +98,38 @@ impl Version {
             permit,
             self.enter(),
         ));
-        let limit = settings.limits.request_body.get();
+        let (limit, response_limit) = (settings.limits.request_body.get(), settings.limits.response_body.get());
         let request = request.map(|body| WasiBody::new(LimitedRequestBody::new(body, limit, Arc::clone(&exchange))));
 
         let (head, head_receiver) = oneshot::channel();
-        let mut head_receiver = Some(head_receiver);
         let (body_done_sender, body_done) = oneshot::channel();
         let guest = serve(Arc::clone(self), settings, request, Arc::clone(&exchange), Ends { head, body_done });
-        let mut guest = Metered { guest: Some(Box::pin(guest)), exchange: Arc::clone(&exchange) };
+        let guest = Metered { guest: Some(Box::pin(guest)), exchange: Arc::clone(&exchange) };
 
+        let called = self.respond(guest, Some(head_receiver), deadline, body_done_sender, response_limit).await;
+        called.map_err(|error| {
+            exchange.fail(error.clone());
+            exchange.failure().cloned().unwrap_or(error)
+        })
+    }
+
+    /// Runs the guest until the head of its response is there, and makes a body of the rest.
+    async fn respond(
+        self: &Arc<Self>,
+        mut guest: Metered,
+        mut head: Option<oneshot::Receiver<Head>>,
+        deadline: Option<Instant>,
+        body_done: oneshot::Sender<()>,
+        limit: u64,
+    ) -> Result<Response<GuestBody>, CallError> {
+        let exchange = Arc::clone(&guest.exchange);
         // A buffered body must not look pending because the task's budget of wake-ups is spent.
-        let inline = tokio::task::unconstrained(poll_fn(|cx| guest.step(cx, &mut head_receiver)));
-        let step = self.within(deadline, inline).await?;
-        let response_limit = self.settings().limits.response_body.get();
-        match step {
+        let inline = tokio::task::unconstrained(poll_fn(|cx| guest.step(cx, &mut head)));
+        match self.within(deadline, inline).await? {
             Step::Ended => Err(exchange.failure().cloned().unwrap_or(CallError::NoResponse)),
             Step::Heavy => {
                 let running = self.engines.compute().spawn(guest);
-                let head = match head_receiver {
+                let head = match head {
                     Some(head) => self.within(deadline, head).await?.ok(),
                     None => None,
                 };
@@ -126,18 +140,17 @@ impl Version {
                 };
                 let response = checked(head, &exchange)?;
                 let deadline = stream_deadline(&response, deadline);
-                let running = AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).watch(
-                    running,
-                    deadline,
-                    Arc::clone(&exchange),
-                )));
-                Ok(response
-                    .map(|body| GuestBody::streaming(body, Some(running), exchange, body_done_sender, response_limit)))
+                let watching = Arc::clone(self).watch(running, deadline, Arc::clone(&exchange));
+                let running = AbortOnDropHandle::new(tokio::spawn(watching));
+                Ok(response.map(|body| GuestBody::streaming(body, Some(running), exchange, body_done, limit)))
             }
             Step::Head(head) => {
                 let (parts, body) = checked(head, &exchange)?.into_parts();
-                let mut inline = InlineBody::new(body, body_done_sender);
-                let progress = poll_fn(|cx| Poll::Ready(inline.advance(cx, &mut guest)));
+                let mut inline = InlineBody::new(body, body_done);
+                let progress = poll_fn(|cx| {
+                    inline.advance(cx, &mut guest);
+                    Poll::Ready(())
+                });
                 tokio::task::unconstrained(progress).await;
                 if let Some(error) = inline.failure(&exchange) {
                     return Err(error);
@@ -146,7 +159,7 @@ impl Version {
                 let deadline = stream_deadline(&response, deadline);
                 let running = (!inline.guest_ended())
                     .then(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).drive(guest, deadline))));
-                let body = inline.into_body(running, exchange, response_limit)?;
+                let body = inline.into_body(running, exchange, limit)?;
                 Ok(response.map(|()| body))
             }
         }

@@ -45,6 +45,22 @@ pub enum CallError {
     Start(String),
 }
 
+impl CallError {
+    /// Whether an operator should look at the guest, and not at the client or the load.
+    pub fn is_guests_fault(&self) -> bool {
+        match self {
+            Self::Trap(_)
+            | Self::Panic(_)
+            | Self::CpuTime
+            | Self::OutOfMemory(_)
+            | Self::NoResponse
+            | Self::InvalidResponse(_)
+            | Self::Start(_) => true,
+            Self::Deadline | Self::RequestTooLarge | Self::CutOff | Self::NoSlot => false,
+        }
+    }
+}
+
 /// Wasmtime's error after a call or an instantiation, in our words. Asks the store, so call it before dropping that.
 pub(super) fn classify(error: &wasmtime::Error, state: &GuestState) -> CallError {
     if error.downcast_ref::<CpuTimeUsedUp>().is_some() {

@@ -22,7 +22,7 @@ pub(super) struct Exchange {
     request_too_large: AtomicBool,
     received: AtomicU64,
     _permit: Option<Box<dyn Any + Send + Sync>>,
-    _in_flight: InFlight,
+    in_flight: InFlight,
 }
 
 impl Exchange {
@@ -39,7 +39,7 @@ impl Exchange {
             request_too_large: AtomicBool::new(false),
             received: AtomicU64::new(0),
             _permit: permit,
-            _in_flight: in_flight,
+            in_flight,
         }
     }
 
@@ -47,10 +47,23 @@ impl Exchange {
         &self.request_id
     }
 
-    /// The first failure counts.
+    /// Records a failure, and logs it if it is the guest's fault. The first counts: a second is its consequence.
     pub(super) fn fail(&self, error: CallError) {
-        // A second failure is a consequence of the first.
-        let _ = self.failure.set(error);
+        // Whatever a guest does when its input breaks off at the limit, the client's body was the cause.
+        let error = if self.request_too_large() { CallError::RequestTooLarge } else { error };
+        let is_guests_fault = error.is_guests_fault();
+        if self.failure.set(error).is_ok()
+            && is_guests_fault
+            && let Some(error) = self.failure.get()
+        {
+            let version = self.in_flight.version();
+            tracing::warn!(
+                service = &**version.service(),
+                version = &**version.label(),
+                request_id = &*self.request_id,
+                "{error}"
+            );
+        }
     }
 
     pub(super) fn failure(&self) -> Option<&CallError> {

@@ -34,19 +34,14 @@ pub struct Version {
     pub(super) idle: Arc<IdleSlots>,
     settings: ArcSwap<Service>,
     generation: AtomicU64,
-    in_flight: Arc<InFlightCount>,
+    in_flight: AtomicUsize,
+    idle_again: Notify,
     pub(super) cut: CancellationToken,
-}
-
-#[derive(Debug, Default)]
-struct InFlightCount {
-    count: AtomicUsize,
-    zero: Notify,
 }
 
 /// A request that a version still works on or whose response is still being sent.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<InFlightCount>);
+pub(super) struct InFlight(Arc<Version>);
 
 impl Version {
     pub(super) fn new(
@@ -69,7 +64,8 @@ impl Version {
             idle,
             settings: ArcSwap::new(settings),
             generation: AtomicU64::new(0),
-            in_flight: Arc::default(),
+            in_flight: AtomicUsize::new(0),
+            idle_again: Notify::new(),
             cut: CancellationToken::new(),
         }
     }
@@ -111,13 +107,13 @@ impl Version {
 
     /// Requests that it works on or whose response is still being sent.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.count.load(Ordering::Acquire)
+        self.in_flight.load(Ordering::Acquire)
     }
 
     /// Returns when no request is in flight.
     pub async fn drained(&self) {
         loop {
-            let zero = self.in_flight.zero.notified();
+            let zero = self.idle_again.notified();
             tokio::pin!(zero);
             // Registered before looking, so that the last request cannot slip between.
             zero.as_mut().enable();
@@ -140,9 +136,9 @@ impl Version {
         }
     }
 
-    pub(super) fn enter(&self) -> InFlight {
-        self.in_flight.count.fetch_add(1, Ordering::AcqRel);
-        InFlight(Arc::clone(&self.in_flight))
+    pub(super) fn enter(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
+        InFlight(Arc::clone(self))
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -158,10 +154,16 @@ impl Version {
     }
 }
 
+impl InFlight {
+    pub(super) fn version(&self) -> &Version {
+        &self.0
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.zero.notify_waiters();
+        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle_again.notify_waiters();
         }
     }
 }

@@ -50,7 +50,10 @@ impl wasip2::exports::http::incoming_handler::Guest for Versioned {
             if part > 0 {
                 wait(pause);
             }
-            let written = stream.write_all(&marker).and_then(|()| stream.write_all(b"\n")).and_then(|()| Write::flush(&mut stream));
+            let written = stream
+                .write_all(&marker)
+                .and_then(|()| stream.write_all(b"\n"))
+                .and_then(|()| Write::flush(&mut stream));
             if written.is_err() {
                 return;
             }
