@@ -62,8 +62,12 @@ impl Exit {
         self.record.reason = Some(error.reason());
     }
 
-    pub(super) fn answered(&mut self, status: StatusCode) {
+    /// The head is on its way; when no body follows, nobody will ask for one.
+    pub(super) fn answered(&mut self, status: StatusCode, has_no_body: bool) {
         self.record.status = status.as_u16();
+        if has_no_body {
+            self.complete(0);
+        }
     }
 
     pub(super) fn sent(&mut self, bytes: usize) {

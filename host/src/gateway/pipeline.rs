@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use super::exit::Exit;
@@ -31,6 +31,7 @@ struct Destination {
 impl Gateway {
     pub(super) async fn run(&self, connection: Connection, request: Request<Incoming>) -> Response<ResponseBody> {
         let arrived = Instant::now();
+        let is_head = request.method() == Method::HEAD;
         let (mut parts, body) = request.into_parts();
         let mut exit = self.access_log().map(|log| Box::new(Exit::new(log, &parts, arrived)));
 
@@ -63,7 +64,8 @@ impl Gateway {
         });
         response.headers_mut().insert(X_REQUEST_ID, request_id.header());
         if let Some(exit) = &mut exit {
-            exit.answered(response.status());
+            let has_no_body = is_head || response.body().is_end_stream();
+            exit.answered(response.status(), has_no_body);
         }
         response.map(|body| body.with_exit(exit))
     }

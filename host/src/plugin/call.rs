@@ -166,9 +166,22 @@ impl Version {
     }
 
     /// Makes a slot and drops it again: whether the component can start at all.
-    pub(super) async fn instantiate_once(&self) -> Result<(), CallError> {
+    pub(super) async fn instantiate_once(self: &Arc<Self>) -> Result<(), CallError> {
         let settings = self.settings();
-        self.new_slot(&settings, &Arc::from("probe")).await.map(|_slot| ())
+        let meter = Meter::new(settings.limits.cpu_time.get());
+        let exchange = Arc::new(Exchange::new(meter, "probe".into(), None, self.enter()));
+        let starting = {
+            let (this, exchange) = (Arc::clone(self), Arc::clone(&exchange));
+            async move {
+                if let Err(error) = this.new_slot(&settings, &exchange).await {
+                    exchange.fail(error);
+                }
+            }
+        };
+        // What a component does when it starts is unknown: not on a thread that serves.
+        let starting = Metered { guest: Some(Box::pin(starting)), exchange: Arc::clone(&exchange) };
+        self.engines.compute().spawn(starting).await.map_err(|error| CallError::Start(error.to_string()))?;
+        exchange.failure().cloned().map_or(Ok(()), Err)
     }
 
     /// A guest that outlives its first polls, on an executor; moves over when it turns out to be heavy.
@@ -218,20 +231,21 @@ impl Version {
         }
     }
 
-    async fn slot(&self, settings: &Service, request_id: &Arc<str>) -> Result<Slot, CallError> {
+    async fn slot(&self, settings: &Service, exchange: &Arc<Exchange>) -> Result<Slot, CallError> {
         if let Some(reuse) = self.reuse(settings)
-            && let Some(slot) = self.idle.take(reuse, self.generation())
+            && let Some(mut slot) = self.idle.take(reuse, self.generation())
         {
+            begin(&mut slot.store, exchange);
             return Ok(slot);
         }
-        self.new_slot(settings, request_id).await
+        self.new_slot(settings, exchange).await
     }
 
-    async fn new_slot(&self, settings: &Service, request_id: &Arc<str>) -> Result<Slot, CallError> {
+    async fn new_slot(&self, settings: &Service, exchange: &Arc<Exchange>) -> Result<Slot, CallError> {
         let generation = self.generation();
         let permit = permit(&self.engines, settings.bulkhead.max_wait.get()).await.ok_or(CallError::NoSlot)?;
         let engine = self.engines.of(self.http_version());
-        let mut store = new_store(engine, &settings.limits, &self.capabilities, request_id);
+        let mut store = new_store(engine, &settings.limits, &self.capabilities, exchange);
         let handler = match &self.linked {
             Linked::V02(pre) => pre.instantiate_async(&mut store).await.map(Handler::V02),
             Linked::V03(pre) => pre.instantiate_async(&mut store).await.map(Handler::V03),
@@ -254,11 +268,10 @@ async fn serve(
     exchange: Arc<Exchange>,
     ends: Ends,
 ) {
-    let mut slot = match version.slot(&settings, exchange.request_id()).await {
+    let mut slot = match version.slot(&settings, &exchange).await {
         Ok(slot) => slot,
         Err(error) => return exchange.fail(error),
     };
-    begin(&mut slot.store, &exchange);
     match run(&mut slot, request, ends).await {
         Ok(()) => {
             end(&mut slot.store);

@@ -54,14 +54,14 @@ pub(super) struct GuestState {
 #[error("the request used up its CPU time")]
 pub(super) struct CpuTimeUsedUp;
 
-/// A store with every bound set, ready to instantiate in.
+/// A store with every bound set, bound to the request it is made for and ready to instantiate in.
 pub(super) fn new_store(
     engine: &Engine,
     limits: &Limits,
     service: &Arc<ServiceCapabilities>,
-    request_id: &Arc<str>,
+    exchange: &Arc<Exchange>,
 ) -> Store<GuestState> {
-    let capabilities = CapabilityCtx::new(Arc::clone(service), Arc::clone(request_id));
+    let capabilities = CapabilityCtx::new(Arc::clone(service), Arc::clone(exchange.request_id()));
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.resources as usize);
     let mut http = WasiHttpCtx::new();
@@ -74,8 +74,15 @@ pub(super) fn new_store(
         .max_random_size(RANDOM_BYTES)
         .build();
     let memory = usize::try_from(limits.memory.get()).unwrap_or(usize::MAX);
-    let state =
-        GuestState { wasi, http, hooks: Hooks, table, capabilities, limiter: Limiter::new(memory), exchange: None };
+    let state = GuestState {
+        wasi,
+        http,
+        hooks: Hooks,
+        table,
+        capabilities,
+        limiter: Limiter::new(memory),
+        exchange: Some(Arc::clone(exchange)),
+    };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
@@ -92,7 +99,7 @@ pub(super) fn new_store(
     store
 }
 
-/// Binds a store to the request it is going to serve.
+/// Binds a store to the next request it is going to serve.
 pub(super) fn begin(store: &mut Store<GuestState>, exchange: &Arc<Exchange>) {
     store.set_epoch_deadline(FIRST_DEADLINE);
     let state = store.data_mut();
