@@ -24,7 +24,7 @@ run *ARGS: build-plugins
 
 # Lints, then runs all tests.
 test: lint build-plugins build-test-guests
-    cd plugins && cargo test -q -p wharf-sdk -p users
+    cd plugins && cargo test -q --workspace
     cargo test -q --doc --workspace
     # The same set of features as the tests, so that dependencies are built once.
     cargo build --workspace --all-targets
@@ -36,7 +36,7 @@ lint:
     cd plugins && cargo fmt --all --check
     cd tests/guests && cargo fmt --all --check
     cd plugins && cargo clippy -q --target wasm32-wasip2 -- -D warnings
-    cd plugins && cargo clippy -q -p wharf-sdk -p users --all-targets -- -D warnings
+    cd plugins && cargo clippy -q --workspace --all-targets -- -D warnings
     cd tests/guests && cargo clippy -q --target wasm32-wasip2 -- -D warnings
     cargo clippy -q --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc -q --workspace --no-deps

@@ -1,5 +1,6 @@
 //! A small HTTP client: whole answers for most tests, the streaming response for the others.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,7 +8,8 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
 
 /// No answer of a test takes longer.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -18,6 +20,10 @@ pub struct Client {
     http1: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
     http2: hyper_util::client::legacy::Client<HttpConnector, Full<Bytes>>,
 }
+
+/// One connection. Nothing is sent again on another one behind the test's back.
+#[derive(Debug)]
+pub struct Connection(hyper::client::conn::http1::SendRequest<Full<Bytes>>);
 
 /// A whole response.
 #[derive(Debug, Clone)]
@@ -84,6 +90,38 @@ impl Client {
     pub async fn stream(&self, method: &str, url: &str, body: impl Into<Bytes>) -> Response<Incoming> {
         let response = self.http1.request(request(method, url, &[], body.into())).await;
         response.unwrap_or_else(|error| panic!("{method} {url}: {}", causes(&error)))
+    }
+}
+
+impl Connection {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When nobody accepts.
+    pub async fn open(address: SocketAddr) -> std::io::Result<Self> {
+        let socket = TcpStream::connect(address).await?;
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket)).await;
+        let (sender, connection) = handshake.map_err(std::io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self(sender))
+    }
+
+    /// GET of a path.
+    ///
+    /// # Errors
+    /// When the connection is over or the response breaks off.
+    pub async fn get(&mut self, path: &str) -> Result<Answer, String> {
+        let whole = async {
+            self.0.ready().await.map_err(|error| causes(&error))?;
+            let response = self.0.send_request(request("GET", path, &[("host", "127.0.0.1")], Bytes::new())).await;
+            collect(response.map_err(|error| causes(&error))?).await
+        };
+        tokio::time::timeout(TIMEOUT, whole).await.map_err(|_| format!("no answer in {TIMEOUT:?}"))?
+    }
+
+    /// Whether the server (or a failure) has ended it.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 }
 

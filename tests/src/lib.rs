@@ -24,8 +24,8 @@ mod process;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub use client::{Answer, Client};
-pub use process::{Builder, Wharf};
+pub use client::{Answer, Client, Connection};
+pub use process::{Builder, Wharf, binary};
 
 /// The repository.
 pub fn root() -> PathBuf {

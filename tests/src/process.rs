@@ -21,17 +21,25 @@ type Lines = Arc<Mutex<Vec<String>>>;
 /// Says how a Wharf starts.
 #[derive(Debug)]
 pub struct Builder {
-    dir: TempDir,
+    dir: Arc<TempDir>,
+    setup: Setup,
+    wait_ready: bool,
+}
+
+/// What a process is started with.
+#[derive(Debug, Clone, Default)]
+struct Setup {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    wait_ready: bool,
+    without_flags: bool,
 }
 
 /// A running Wharf; killed when dropped.
 #[derive(Debug)]
 pub struct Wharf {
     child: Child,
-    dir: TempDir,
+    dir: Arc<TempDir>,
+    setup: Setup,
     address: SocketAddr,
     admin: SocketAddr,
     client: Client,
@@ -45,7 +53,7 @@ impl Builder {
         for folder in ["plugins", "gateway-config/services", "gateway-config/env"] {
             std::fs::create_dir_all(dir.path().join(folder)).unwrap();
         }
-        Self { dir, arguments: Vec::new(), environment: Vec::new(), wait_ready: true }
+        Self { dir: Arc::new(dir), setup: Setup::default(), wait_ready: true }
     }
 
     /// A built guest as a service of the same name.
@@ -82,13 +90,13 @@ impl Builder {
 
     /// Another argument of `wharf serve`.
     pub fn argument(mut self, argument: &str) -> Self {
-        self.arguments.push(argument.to_owned());
+        self.setup.arguments.push(argument.to_owned());
         self
     }
 
     /// A variable of the process's environment.
     pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.setup.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -98,27 +106,48 @@ impl Builder {
         self
     }
 
-    /// Starts it and waits until it is ready.
-    pub async fn start(self) -> Wharf {
-        let path = |name: &str| self.dir.path().join(name);
-        let mut child = Command::new(binary())
-            .arg("serve")
-            .arg("--config")
-            .arg(path("gateway-config"))
-            .arg("--plugins")
-            .arg(path("plugins"))
-            .arg("--state")
-            .arg(path("state"))
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+    /// Starts it in its folder without a flag: everything comes from files and defaults. The configuration must name
+    /// free ports.
+    pub fn without_flags(mut self) -> Self {
+        self.setup.without_flags = true;
+        self
+    }
+
+    /// Its folder for everything: `plugins/`, `gateway-config/`, `state/`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts it though it must not start; what it says, as soon as it has ended with an error.
+    pub async fn refused(self) -> String {
+        let output = tokio::time::timeout(Duration::from_secs(30), self.command().output());
+        let output = output.await.expect("it ends").unwrap();
+        assert_eq!(output.status.code(), Some(1), "it starts, or ends strangely: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary());
+        command.arg("serve").current_dir(self.dir.path());
+        if !self.setup.without_flags {
+            let path = |name: &str| self.dir.path().join(name);
+            command.arg("--config").arg(path("gateway-config")).arg("--plugins").arg(path("plugins"));
+            command.arg("--state").arg(path("state")).args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        }
+        command
+            .args(&self.setup.arguments)
             .env_remove("WHARF_ENV")
+            .envs(self.setup.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Starts it and waits until it is ready.
+    pub async fn start(self) -> Wharf {
+        let mut child = self.command().spawn().unwrap();
         let stderr = collect(child.stderr.take().unwrap());
         let stdout = collect(child.stdout.take().unwrap());
         let listening = within(Duration::from_secs(30), "the process listens", async || {
@@ -133,7 +162,7 @@ impl Builder {
         .await;
         let address = |key: &str| listening[key].as_str().unwrap().parse().unwrap();
         let (address, admin) = (address("address"), address("admin"));
-        let wharf = Wharf { child, dir: self.dir, address, admin, client: Client::new(), stderr, stdout };
+        let wharf = Wharf { child, dir: self.dir, setup: self.setup, address, admin, client: Client::new(), stderr, stdout };
         if self.wait_ready {
             within(Duration::from_secs(60), "it is ready", async || {
                 (wharf.admin_get("/readyz").await.status == 200).then_some(())
@@ -190,22 +219,25 @@ impl Wharf {
         self.client.get(&format!("http://{}{path}", self.admin)).await
     }
 
-    /// States of a service's versions as `file state`, as the admin API tells.
-    pub async fn states(&self, service: &str) -> Vec<String> {
+    /// What the admin API tells about a service's versions.
+    pub async fn versions(&self, service: &str) -> Vec<serde_json::Value> {
         let list = self.admin_get("/api/services").await.json();
         let services = list["services"].as_array().unwrap();
         let Some(service) = services.iter().find(|known| known["name"] == service) else { return Vec::new() };
-        let versions = service["versions"].as_array().unwrap();
+        service["versions"].as_array().unwrap().clone()
+    }
+
+    /// States of a service's versions as `file state`, as the admin API tells.
+    pub async fn states(&self, service: &str) -> Vec<String> {
+        let versions = self.versions(service).await;
         versions.iter().map(|v| format!("{} {}", v["file"].as_str().unwrap(), v["state"].as_str().unwrap())).collect()
     }
 
     /// Why a file was rejected, as soon as it is.
     pub async fn rejection(&self, service: &str) -> String {
         within(Duration::from_secs(30), "the file is rejected", async || {
-            let list = self.admin_get("/api/services").await.json();
-            let service = list["services"].as_array()?.iter().find(|known| known["name"] == service)?.clone();
-            let rejected =
-                service["versions"].as_array()?.iter().find(|version| version["state"] == "rejected")?.clone();
+            let versions = self.versions(service).await;
+            let rejected = versions.iter().find(|version| version["state"] == "rejected")?;
             Some(rejected["reason"].as_str()?.to_owned())
         })
         .await
@@ -263,6 +295,14 @@ impl Wharf {
         tokio::time::timeout(Duration::from_secs(40), self.child.wait()).await.expect("it ends").unwrap()
     }
 
+    /// Stops it in order, and gives what starts it again in the same folders.
+    pub async fn stop(mut self) -> Builder {
+        self.signal(Signal::TERM);
+        let status = self.ended().await;
+        assert!(status.success(), "it ended with {status}");
+        Builder { dir: Arc::clone(&self.dir), setup: self.setup.clone(), wait_ready: true }
+    }
+
     /// Resident memory of the process in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -291,7 +331,7 @@ impl Drop for Wharf {
 }
 
 /// The binary under test, built by the same cargo run into the folder beside ours.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     let mut dir = std::env::current_exe().unwrap();
     while dir.pop() {
         let binary = dir.join("wharf");

@@ -62,7 +62,7 @@ impl Body for ResponseBody {
         if let Some(exit) = &mut self.exit {
             match &frame {
                 Poll::Ready(Some(Ok(frame))) => {
-                    exit.sent(frame.data_ref().map_or(0, Bytes::len));
+                    exit.sent(frame.data_ref().map_or(0, Bytes::len), received);
                     if ended {
                         exit.complete(received);
                     }

@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::StatusCode;
-use http::header::{HOST, USER_AGENT};
+use http::Response;
+use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::request::Parts;
 use tokio::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Exit {
     log: Arc<AccessLog>,
     arrived: Instant,
     record: Record,
+    /// What the response's headers promise.
+    expected: Option<u64>,
 }
 
 /// How the log calls a client that left before its answer was complete.
@@ -41,7 +43,7 @@ impl Exit {
             reason: Some(CLIENT_GONE),
             ..Record::default()
         };
-        Self { log, arrived, record }
+        Self { log, arrived, record, expected: None }
     }
 
     pub(super) fn client(&mut self, address: IpAddr, request_id: &RequestId) {
@@ -63,15 +65,22 @@ impl Exit {
     }
 
     /// The head is on its way; when no body follows, nobody will ask for one.
-    pub(super) fn answered(&mut self, status: StatusCode, has_no_body: bool) {
-        self.record.status = status.as_u16();
+    pub(super) fn answered<B>(&mut self, response: &Response<B>, has_no_body: bool) {
+        self.record.status = response.status().as_u16();
+        let length = response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+        self.expected = length.and_then(|length| length.parse().ok());
         if has_no_body {
             self.complete(0);
         }
     }
 
-    pub(super) fn sent(&mut self, bytes: usize) {
+    /// Bytes of the body are on their way; the request's body was read up to `received`.
+    pub(super) fn sent(&mut self, bytes: usize, received: u64) {
         self.record.bytes_out += bytes as u64;
+        // Nobody reads on to see the end.
+        if self.expected == Some(self.record.bytes_out) {
+            self.complete(received);
+        }
     }
 
     /// A service gave the head of its response, after so long.

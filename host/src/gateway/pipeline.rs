@@ -65,7 +65,7 @@ impl Gateway {
         response.headers_mut().insert(X_REQUEST_ID, request_id.header());
         if let Some(exit) = &mut exit {
             let has_no_body = is_head || response.body().is_end_stream();
-            exit.answered(response.status(), has_no_body);
+            exit.answered(&response, has_no_body);
         }
         response.map(|body| body.with_exit(exit))
     }

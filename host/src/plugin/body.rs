@@ -187,6 +187,7 @@ impl InlineBody {
             body_done: self.body_done,
             exchange,
             remaining: limit,
+            expected: None,
         }))))
     }
 
@@ -210,6 +211,7 @@ impl InlineBody {
             body_done: None,
             exchange,
             remaining: u64::MAX,
+            expected: None,
         })))
     }
 }
@@ -228,7 +230,10 @@ struct Streaming {
     running: Option<AbortOnDropHandle<()>>,
     body_done: Option<oneshot::Sender<()>>,
     exchange: Arc<Exchange>,
+    /// Bytes until the limit.
     remaining: u64,
+    /// Bytes until the end, if that was promised.
+    expected: Option<u64>,
 }
 
 impl GuestBody {
@@ -246,7 +251,16 @@ impl GuestBody {
             body_done: Some(body_done),
             exchange,
             remaining: limit,
+            expected: None,
         })))
+    }
+
+    /// Tells it the length that its headers promise. Nobody reads past that, not even to see the end.
+    pub(super) fn expecting(mut self, length: Option<u64>) -> Self {
+        if let Kind::Streaming(streaming) = &mut self.0 {
+            streaming.expected = length;
+        }
+        self
     }
 
     /// Bytes of request body that the guest has read so far.
@@ -278,14 +292,14 @@ impl Streaming {
                         return Poll::Ready(Some(Err(self.cut(failure))));
                     }
                     self.inner = None;
-                    self.body_done = None;
-                    if let Some(running) = self.running.take() {
-                        running.detach();
-                    }
+                    self.let_go();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => {
-                    let Some(running) = &mut self.running else { return self.guest_ended_first() };
+                    let Some(running) = &mut self.running else {
+                        let only_the_end_is_missing = self.expected == Some(0);
+                        return if only_the_end_is_missing { Poll::Pending } else { self.guest_ended_first() };
+                    };
                     if Pin::new(running).poll(cx).is_pending() {
                         return Poll::Pending;
                     }
@@ -306,9 +320,21 @@ impl Streaming {
         match self.remaining.checked_sub(length) {
             Some(remaining) => {
                 self.remaining = remaining;
+                self.expected = self.expected.map(|expected| expected.saturating_sub(length));
+                if self.expected == Some(0) {
+                    self.let_go();
+                }
                 Ok(frame)
             }
             None => Err(self.cut(CallError::InvalidResponse("its body is larger than limits.responseBody".to_owned()))),
+        }
+    }
+
+    /// The client has its whole answer; the guest may finish what it does besides.
+    fn let_go(&mut self) {
+        self.body_done = None;
+        if let Some(running) = self.running.take() {
+            running.detach();
         }
     }
 

@@ -142,7 +142,10 @@ impl Version {
                 let deadline = stream_deadline(&response, deadline);
                 let watching = Arc::clone(self).watch(running, deadline, Arc::clone(&exchange));
                 let running = AbortOnDropHandle::new(tokio::spawn(watching));
-                Ok(response.map(|body| GuestBody::streaming(body, Some(running), exchange, body_done, limit)))
+                let length = content_length(&response);
+                Ok(response.map(|body| {
+                    GuestBody::streaming(body, Some(running), exchange, body_done, limit).expecting(length)
+                }))
             }
             Step::Head(head) => {
                 let (parts, body) = checked(head, &exchange)?.into_parts();
@@ -159,7 +162,7 @@ impl Version {
                 let deadline = stream_deadline(&response, deadline);
                 let running = (!inline.guest_ended())
                     .then(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).drive(guest, deadline))));
-                let body = inline.into_body(running, exchange, limit)?;
+                let body = inline.into_body(running, exchange, limit)?.expecting(content_length(&response));
                 Ok(response.map(|()| body))
             }
         }
@@ -346,6 +349,10 @@ fn stream_deadline<B>(response: &Response<B>, deadline: Option<Instant>) -> Opti
         Some(value) if value.trim_start().starts_with("text/event-stream") => None,
         Some(_) | None => deadline,
     }
+}
+
+fn content_length<B>(response: &Response<B>) -> Option<u64> {
+    response.headers().get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A head that may be sent.

@@ -160,10 +160,7 @@ mod tests {
     #[test]
     fn fields_are_listed() {
         let error = Error::invalid("email", "an e-mail address has an @");
-        assert_eq!(
-            document(error)["errors"],
-            json!([{"field": "email", "detail": "an e-mail address has an @"}])
-        );
+        assert_eq!(document(error)["errors"], json!([{"field": "email", "detail": "an e-mail address has an @"}]));
     }
 
     #[test]

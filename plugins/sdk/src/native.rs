@@ -41,7 +41,8 @@ impl Bucket {
 
     /// One key a page, so that the paging is tested too.
     pub(crate) fn list_keys(&self, cursor: Option<&str>) -> Result<(Vec<String>, Option<String>), KeyValueError> {
-        let next = STORE.with_borrow(|store| store.keys().find(|key| cursor.is_none_or(|last| key.as_str() > last)).cloned());
+        let next =
+            STORE.with_borrow(|store| store.keys().find(|key| cursor.is_none_or(|last| key.as_str() > last)).cloned());
         Ok((next.iter().cloned().collect(), next))
     }
 

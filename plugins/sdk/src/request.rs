@@ -110,6 +110,13 @@ impl Request {
         self.source.header(name).and_then(|value| String::from_utf8(value).ok())
     }
 
+    /// What a client calls a path of this service: the part that the gateway took off (`x-forwarded-prefix`), then
+    /// `path`, which begins with `/`. For `Location` headers and links.
+    pub fn url_for(&self, path: &str) -> String {
+        let prefix = self.header("x-forwarded-prefix").unwrap_or_default();
+        format!("{}{path}", prefix.trim_end_matches('/'))
+    }
+
     /// All headers.
     pub fn headers(&self) -> Vec<(String, Vec<u8>)> {
         self.source.headers()
@@ -141,7 +148,8 @@ impl Request {
     /// 400 when it isn't what `T` asks for, and those of [`body`](Self::body).
     pub fn json<T: DeserializeOwned>(&mut self) -> Result<T, Error> {
         let bytes = self.body(JSON_LIMIT)?;
-        serde_json::from_slice(&bytes).map_err(|error| Error::bad_request(format!("the body is not as expected: {error}")))
+        serde_json::from_slice(&bytes)
+            .map_err(|error| Error::bad_request(format!("the body is not as expected: {error}")))
     }
 }
 
@@ -168,6 +176,14 @@ mod tests {
         let request = Request::get("/").with_header("X-User", "ann");
         assert_eq!(request.header("x-user").as_deref(), Some("ann"));
         assert_eq!(request.header("x-none"), None);
+    }
+
+    #[test]
+    fn a_link_begins_with_what_the_gateway_took_off() {
+        assert_eq!(Request::get("/7").url_for("/8"), "/8");
+        for prefix in ["/users", "/users/"] {
+            assert_eq!(Request::get("/7").with_header("x-forwarded-prefix", prefix).url_for("/8"), "/users/8");
+        }
     }
 
     #[test]

@@ -91,8 +91,10 @@ impl batch::Host for CapabilityView<'_> {
         &mut self,
         bucket: Resource<Bucket>,
         keys: Vec<String>,
-    ) -> Result<Vec<Option<(String, Vec<u8>)>>, Failure> {
-        self.values(bucket, keys).await
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>, Failure> {
+        let values = self.values(bucket, keys.clone()).await?;
+        let values = values.into_iter().map(|entry| entry.map(|(_key, value)| value));
+        Ok(keys.into_iter().zip(values).collect())
     }
 
     async fn set_many(&mut self, bucket: Resource<Bucket>, entries: Vec<(String, Vec<u8>)>) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! Headers for one connection only (RFC 9110 §7.6.1): they are never passed on.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -13,19 +13,18 @@ const ALWAYS: [HeaderName; 7] =
     [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
 
 /// Removes what a client said to this gateway only: `Connection` and every header it names, `Keep-Alive`,
-/// `Proxy-Connection`, `TE` (but `trailers`, which asks the service for them), `Trailer`, `Transfer-Encoding`, `Upgrade`
-/// and the proxy credentials.
+/// `Proxy-Connection`, `TE` (but `trailers`, which asks the service for them), `Transfer-Encoding`, `Upgrade` and the
+/// proxy credentials. `Trailer` stays: over HTTP/1.1 only trailers that it announces are sent, so a service that passes
+/// them on must see it.
 pub(crate) fn strip_request(headers: &mut HeaderMap) {
     let trailers = headers.get_all(TE).iter().any(|value| tokens(value).any(|t| t.eq_ignore_ascii_case("trailers")));
     strip(headers);
-    headers.remove(TRAILER);
     if trailers {
         headers.insert(TE, const { HeaderValue::from_static("trailers") });
     }
 }
 
-/// Removes what a service said to this gateway only; as [`strip_request`], except that `Trailer` stays: over HTTP/1.1
-/// only trailers that were announced by it are sent on.
+/// Removes what a service said to this gateway only; as [`strip_request`].
 pub(crate) fn strip_response(headers: &mut HeaderMap) {
     strip(headers);
 }

@@ -58,7 +58,7 @@ fn what_is_for_one_connection_only_ends_here() {
         ("accept", "*/*"),
     ]);
     strip_request(&mut sent);
-    assert_eq!(shown(&sent), ["accept: */*"]);
+    assert_eq!(shown(&sent), ["accept: */*", "trailer: expires"], "the announcement of trailers is for the service");
 }
 
 #[test]

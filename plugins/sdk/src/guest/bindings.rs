@@ -1,7 +1,4 @@
 //! Generated bindings, and nothing else.
-
-#![expect(clippy::undocumented_unsafe_blocks, reason = "generated code")]
-
 wit_bindgen::generate!({
     inline: "
         package wharf:sdk;

@@ -68,9 +68,16 @@ impl wasip2::exports::http::incoming_handler::Guest for Hostile {
             "/trap-mid-stream" => {
                 let mut reply = Reply::start(out, 200, &[]);
                 reply.write(b"the first part");
+                // Time for the head to reach the client.
+                wait(query.number("ms", 0));
                 core::arch::wasm32::unreachable();
             }
-            "/unfinished" => Reply::start(out, 200, &[]).abandon(b"half of it"),
+            "/unfinished" => {
+                let mut reply = Reply::start(out, 200, &[]);
+                reply.write(b"half of it");
+                wait(query.number("ms", 0));
+                reply.abandon();
+            }
             "/short-body" => {
                 let mut reply = Reply::start(out, 200, &[("content-length", "100")]);
                 reply.write(b"ten bytes.");
@@ -83,7 +90,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Hostile {
             "/slow-body" => slow(out, "text/plain", &query),
             "/sse" => slow(out, "text/event-stream", &query),
             "/trailers" => {
-                let mut reply = Reply::start(out, 200, &[]);
+                let mut reply = Reply::start(out, 200, &[("trailer", "x-checksum")]);
                 reply.write(b"with a checksum");
                 reply.finish(&[("x-checksum", "abc123")]);
             }

@@ -45,8 +45,10 @@ impl Reply {
     }
 
     /// Leaves the body without an end.
-    pub fn abandon(mut self, bytes: &[u8]) {
-        self.write(bytes);
+    pub fn abandon(self) {
+        let Self { stream, body } = self;
+        drop(stream);
+        drop(body);
     }
 }
 

@@ -28,8 +28,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Versioned {
             pairs.into_iter().find(|(key, _)| *key == name).and_then(|(_, value)| value.parse().ok()).unwrap_or(default)
         };
         let (parts, pause) = match path {
-            // A stream of `count` events, `ms` apart, each with the marker.
-            "/sse" => (number("count", 10), number("ms", 100)),
+            // `count` pieces, `ms` apart, each with the marker.
+            "/sse" | "/slow-body" => (number("count", 10), number("ms", 100)),
             // One answer after `ms`.
             "/slow" => {
                 wait(number("ms", 500));
