@@ -103,8 +103,9 @@ impl Gateway {
             let deadline = deadline(arrived, &settings, &found);
             if let (Some(replacement), Some(prefix)) = (&found.target.rewrite, found.matched_prefix) {
                 let rewritten = route::rewrite_path(prefix, replacement, path);
-                // What a service needs for links that lead back to it.
-                if let Some(stripped) = path.strip_suffix(&*rewritten).filter(|stripped| !stripped.is_empty())
+                // What a service needs for links that lead back to it. Of `/users`, which becomes `/`, it is all.
+                let stripped = path.strip_suffix(&*rewritten).or_else(|| (rewritten == "/").then_some(path));
+                if let Some(stripped) = stripped.filter(|stripped| !stripped.is_empty())
                     && let Ok(stripped) = HeaderValue::from_str(stripped)
                 {
                     parts.headers.insert(X_FORWARDED_PREFIX, stripped);
