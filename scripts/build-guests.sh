@@ -12,15 +12,8 @@ began=$(date +%s%N)
 (cd "$workspace" && cargo build --release --target wasm32-wasip2)
 seconds=$(awk "BEGIN { printf \"%.1f\", ($(date +%s%N) - $began) / 1e9 }")
 
-names=$(cd "$workspace" && cargo metadata --format-version 1 --no-deps | python3 -c '
-import json, sys
-for package in json.load(sys.stdin)["packages"]:
-    if any("cdylib" in target["crate_types"] for target in package["targets"]):
-        print(package["name"])' 2>/dev/null || true)
-if [ -z "$names" ]; then
-    # Without python3: a guest is a member whose manifest says cdylib.
-    names=$(grep -l cdylib "$workspace"/*/Cargo.toml | xargs -n1 dirname | xargs -n1 basename)
-fi
+# A guest is a member whose manifest says cdylib.
+names=$(grep -l cdylib "$workspace"/*/Cargo.toml | xargs -n1 dirname | xargs -n1 basename)
 
 printf '%-16s %10s  %s\n' guest bytes state
 for name in $names; do

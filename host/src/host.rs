@@ -223,6 +223,7 @@ impl Running {
     pub async fn shutdown(self) -> usize {
         let drain = self.services.config().gateway.drain.clone();
         self.draining.cancel();
+        self.gateway_drain.announce();
         tracing::info!("draining");
         tokio::time::sleep(drain.pre_stop_delay.get()).await;
         let cut = self.gateway_drain.drain(drain.timeout.get()).await;

@@ -1,11 +1,15 @@
 //! One connection: HTTP/1.1 or HTTP/2 (by its preface), request after request, until one side ends it.
+//!
+//! HTTP/2 can end without losing a request; HTTP/1 cannot close an idle connection without a race against the request
+//! that is just coming. So a drain first answers with `Connection: close`, and closes what is idle a moment later.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -20,6 +24,8 @@ use crate::gateway::Connection;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A head larger than this is 431.
 const HEADER_BYTES: usize = 64 << 10;
+/// How long an idle connection is kept for a request that may be on its way when a drain begins.
+const LINGER: Duration = Duration::from_millis(100);
 const HTTP2_STREAMS: u32 = 100;
 const HTTP2_PING: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,18 +57,29 @@ pub(super) async fn serve<H: Handler>(stream: TcpStream, connection: Connection,
         .max_header_list_size(HEADER_BYTES as u32)
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-    let service = service_fn(move |request| {
-        let handler = Arc::clone(&handler);
-        async move { Ok::<_, Infallible>(handler.handle(connection, request).await) }
+    let leaving = drain.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (handler, leaving) = (Arc::clone(&handler), leaving.clone());
+        async move {
+            let http1 = request.version() <= Version::HTTP_11;
+            let mut response = handler.handle(connection, request).await;
+            if http1 && leaving.is_leaving() {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = drain.asked() => {
-            serving.as_mut().graceful_shutdown();
-            serving.await
-        }
+        () = drain.asked() => match tokio::time::timeout(LINGER, serving.as_mut()).await {
+            Ok(ended) => ended,
+            Err(_elapsed) => {
+                serving.as_mut().graceful_shutdown();
+                serving.await
+            }
+        },
     };
     if let Err(error) = ended {
         // Clients end connections in every way there is; guests' failures are logged where they are known.

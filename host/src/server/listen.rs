@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::connection::{Handler, serve};
@@ -52,12 +53,12 @@ impl Listener {
         self.address
     }
 
-    /// Accepts until the drain begins.
+    /// Accepts until the drain begins, and then those who are connected already.
     pub(crate) async fn run<H: Handler>(self, handler: Arc<H>, drain: Drain) {
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = drain.asked() => return,
+                () = drain.asked() => break,
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
@@ -67,6 +68,9 @@ impl Listener {
                     tokio::time::sleep(BACK_OFF).await;
                 }
             }
+        }
+        while let Some(Ok((stream, peer))) = self.socket.accept().now_or_never() {
+            self.open(stream, peer, &handler, &drain);
         }
     }
 
