@@ -162,7 +162,8 @@ impl Builder {
         .await;
         let address = |key: &str| listening[key].as_str().unwrap().parse().unwrap();
         let (address, admin) = (address("address"), address("admin"));
-        let wharf = Wharf { child, dir: self.dir, setup: self.setup, address, admin, client: Client::new(), stderr, stdout };
+        let wharf =
+            Wharf { child, dir: self.dir, setup: self.setup, address, admin, client: Client::new(), stderr, stdout };
         if self.wait_ready {
             within(Duration::from_secs(60), "it is ready", async || {
                 (wharf.admin_get("/readyz").await.status == 200).then_some(())

@@ -73,9 +73,8 @@ async fn fifty_upgrades_under_load_fail_no_request_and_cut_no_stream() {
     let wharf = Arc::new(Wharf::builder().file("versioned", &versioned(&marker(0))).start().await);
     let stop = Arc::new(AtomicBool::new(false));
     let (newest, serving) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let asking: Vec<_> = (0..8)
-        .map(|_| tokio::spawn(keep_asking(Arc::clone(&wharf), Arc::clone(&stop), Arc::clone(&newest))))
-        .collect();
+    let asking: Vec<_> =
+        (0..8).map(|_| tokio::spawn(keep_asking(Arc::clone(&wharf), Arc::clone(&stop), Arc::clone(&newest)))).collect();
     let mut listening = Vec::new();
     for n in 1..=UPGRADES {
         // Streams begin at different moments.

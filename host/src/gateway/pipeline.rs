@@ -4,10 +4,12 @@
 //! becomes a response in one place. The deadline counts from the request's headers to the end of the response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
@@ -20,6 +22,10 @@ use crate::plugin::{CallContext, Version};
 
 /// The part of the path that was taken off before the service sees it.
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+
+/// Of a request body that is too large, this much is read for nothing, and for this long.
+const DISCARDED_BYTES: u64 = 64 << 20;
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Where a request goes.
 struct Destination {
@@ -119,6 +125,9 @@ impl Gateway {
         }
 
         if content_length(&parts) > Some(destination.settings.limits.request_body.get()) {
+            if !parts.headers.contains_key(EXPECT) {
+                discard(body).await;
+            }
             return Err(GatewayError::PayloadTooLarge);
         }
         let admitted = runtime.bulkhead.admit();
@@ -174,6 +183,22 @@ fn with_path(uri: &Uri, path: &str) -> Result<Uri, GatewayError> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path_and_query.map_err(|_| GatewayError::BadRequest("the path is not valid"))?);
     Uri::from_parts(parts).map_err(|_| GatewayError::BadRequest("the path is not valid"))
+}
+
+/// Takes what a client is sending anyway, within bounds: most clients look for an answer only when they have sent all,
+/// and closing the connection on them before loses it.
+async fn discard(mut body: Incoming) {
+    let all = async {
+        let mut left = DISCARDED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower is cut off.
+    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
 
 fn content_length(parts: &http::request::Parts) -> Option<u64> {
