@@ -40,8 +40,12 @@ pub struct Answer {
 
 impl Client {
     pub(crate) fn new() -> Self {
-        let build =
-            |http2| hyper_util::client::legacy::Client::builder(TokioExecutor::new()).http2_only(http2).build_http();
+        let build = |http2| {
+            hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+                .http2_only(http2)
+                .http1_max_headers(2000)
+                .build_http()
+        };
         Self { http1: build(false), http2: build(true) }
     }
 
@@ -89,6 +93,12 @@ impl Client {
     /// The response as soon as its head is there.
     pub async fn stream(&self, method: &str, url: &str, body: impl Into<Bytes>) -> Response<Incoming> {
         let response = self.http1.request(request(method, url, &[], body.into())).await;
+        response.unwrap_or_else(|error| panic!("{method} {url}: {}", causes(&error)))
+    }
+
+    /// The same over HTTP/2.
+    pub async fn stream_http2(&self, method: &str, url: &str) -> Response<Incoming> {
+        let response = self.http2.request(request(method, url, &[], Bytes::new())).await;
         response.unwrap_or_else(|error| panic!("{method} {url}: {}", causes(&error)))
     }
 }

@@ -189,9 +189,10 @@ async fn files_that_are_no_service_are_refused_with_a_reason_and_do_not_keep_it_
     let refused: Vec<_> = list["refused"].as_array().unwrap().iter().collect();
     let files: Vec<_> = refused.iter().map(|refused| refused["file"].as_str().unwrap()).collect();
     assert_eq!(files, ["Orders.wasm", "folder.wasm", "link.wasm", "orders@.wasm", "text.wasm"]);
-    for (at, words) in ["`Orders` is no service name", "is a directory", "nowhere", "no version label", "not WebAssembly"]
-        .into_iter()
-        .enumerate()
+    for (at, words) in
+        ["`Orders` is no service name", "is a directory", "nowhere", "no version label", "not WebAssembly"]
+            .into_iter()
+            .enumerate()
     {
         let reason = refused[at]["reason"].as_str().unwrap();
         assert!(reason.contains(words), "{}: {reason}", files[at]);
@@ -213,18 +214,18 @@ async fn files_that_are_no_service_are_refused_with_a_reason_and_do_not_keep_it_
 #[tokio::test]
 async fn it_listens_at_once_and_is_ready_when_every_file_serves() {
     let builder = Wharf::builder().without_waiting();
-    let builder = (0..4).fold(builder, |builder, n| builder.file(&format!("heavy-{n}"), &heavy(1000, n)));
+    let builder = (0..3).fold(builder, |builder, n| builder.file(&format!("heavy-{n}"), &heavy(500, n)));
     let wharf = builder.start().await;
     let ready = wharf.admin_get("/readyz").await;
     assert_eq!((ready.status.as_u16(), ready.text().trim()), (503, "starting"));
     wharf.admin_get("/livez").await.assert_status(200);
-    let early = wharf.get("/heavy-3/").await;
+    let early = wharf.get("/heavy-2/").await;
     assert!(matches!(early.status.as_u16(), 404 | 503), "{}", early.text());
     within(Duration::from_secs(60), "it is ready", async || {
         (wharf.admin_get("/readyz").await.status == 200).then_some(())
     })
     .await;
-    for n in 0..4 {
+    for n in 0..3 {
         wharf.get(&format!("/heavy-{n}/")).await.assert_status(200);
     }
 }
@@ -327,7 +328,9 @@ async fn without_a_cache_nothing_is_kept() {
 
 #[tokio::test]
 async fn compiling_longer_than_allowed_is_given_up() {
-    let wharf = Wharf::builder().plugin("versioned").gateway("engine: { compileTimeout: 1s }").start().await;
+    // On a busy machine its own compilation might take as long: it comes from the cache.
+    let builder = Wharf::builder().plugin("versioned").start().await.stop().await;
+    let wharf = builder.gateway("engine: { compileTimeout: 1s }").start().await;
     wharf.install("heavy.wasm", &heavy(40_000, 1));
     let reason = wharf.rejection("heavy").await;
     assert!(reason.contains("engine.compileTimeout (1s)"), "{reason}");
@@ -340,7 +343,7 @@ async fn compiling_longer_than_allowed_is_given_up() {
 async fn as_many_components_are_compiled_at_once_as_configured() {
     for concurrency in [1, 2] {
         let builder = Wharf::builder().gateway(&format!("engine: {{ compileConcurrency: {concurrency} }}"));
-        let builder = (0..3).fold(builder, |builder, n| builder.file(&format!("heavy-{n}"), &heavy(2000, n)));
+        let builder = (0..2).fold(builder, |builder, n| builder.file(&format!("heavy-{n}"), &heavy(1000, n)));
         let wharf = builder.without_waiting().start().await;
         let mut most = 0;
         within(Duration::from_secs(60), "it is ready", async || {
@@ -354,7 +357,8 @@ async fn as_many_components_are_compiled_at_once_as_configured() {
 
 /// Children of this process.
 fn compilers(of: u32) -> usize {
-    let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
+    let processes =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("stat")).ok());
     let parents = processes.filter_map(|stat| {
         // `pid (name) state ppid …`, where the name may contain anything.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();

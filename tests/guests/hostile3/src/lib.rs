@@ -67,7 +67,16 @@ impl wasip3::exports::http::handler::Guest for Hostile {
                 sleep(query.number("ms", 100)).await;
                 respond(200, "slept")
             }
-            "/error-code" => Err(ErrorCode::InternalError(Some("secret detail".to_owned()))),
+            "/error-code" => {
+                if let ms @ 1.. = query.number("after", 0) {
+                    // What it began for this request is not over when it gives up on it.
+                    spawn_local(async move {
+                        sleep(ms).await;
+                        println!("work after an error");
+                    });
+                }
+                Err(ErrorCode::InternalError(Some("secret detail".to_owned())))
+            }
             "/trap-mid-stream" => streamed(&[], async |mut body| {
                 body.write(b"the first part".to_vec()).await;
                 core::arch::wasm32::unreachable();

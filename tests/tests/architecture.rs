@@ -1,0 +1,244 @@
+//! The plan of the house, checked against the sources: who may know whom, what stands in one place only, and that
+//! nothing in fixtures or documentation is without a test.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use wharf_tests::root;
+
+/// Who may know whom. A module that is not here fails, and so does a name that is not in its row.
+const MAY_KNOW: [(&str, &[&str]); 13] = [
+    ("config", &[]),
+    ("telemetry", &["config"]),
+    ("policy", &["config"]),
+    ("registry", &["config", "telemetry"]),
+    ("state", &["config", "telemetry"]),
+    ("capability", &["state", "config", "telemetry"]),
+    ("plugin", &["capability", "config", "telemetry"]),
+    // Composes the others. Of `server` it implements the one trait by which requests come in.
+    ("gateway", &["registry", "policy", "plugin", "capability", "state", "server", "config", "telemetry"]),
+    // Of `gateway` it knows what a connection is.
+    ("server", &["gateway", "config", "telemetry"]),
+    ("admin", &["gateway", "registry", "server", "config", "telemetry"]),
+    ("reload", &["host", "gateway", "config", "telemetry"]),
+    ("host", &["reload", "admin", "server", "gateway", "registry", "plugin", "state", "config", "telemetry"]),
+    // And the names that the library shows to any program that embeds it.
+    ("cli", &["config", "plugin", "registry", "telemetry", "Host", "HostError", "Options", "Running", "ServiceList"]),
+];
+
+/// A source file of the host.
+struct Source {
+    /// Below `host/src`.
+    path: String,
+    /// Without comments.
+    code: String,
+}
+
+impl Source {
+    /// The top-level module it belongs to.
+    fn module(&self) -> &str {
+        self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    /// How many modules it lies in, counting itself.
+    fn depth(&self) -> usize {
+        self.path.trim_end_matches("/mod.rs").split('/').count()
+    }
+}
+
+fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|known| known == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+fn sources() -> Vec<Source> {
+    let dir = root().join("host/src");
+    let read = |path: &PathBuf| {
+        let text = fs::read_to_string(path).unwrap();
+        let code: Vec<_> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        Source { path: path.strip_prefix(&dir).unwrap().to_str().unwrap().to_owned(), code: code.join("\n") }
+    };
+    let sources: Vec<_> = files(&dir, "rs").iter().map(read).collect();
+    assert!(sources.len() > 50, "the sources are somewhere else");
+    sources
+}
+
+/// The names that follow a `crate::`: one, or the first of each item of a group.
+fn names(after: &str) -> Vec<String> {
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let Some(group) = after.strip_prefix('{') else { return vec![word(after)] };
+    let (mut depth, mut names, mut begins) = (0, Vec::new(), true);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return names,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            c if depth == 0 && begins && !c.is_whitespace() => {
+                names.push(word(&group[at..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    panic!("a group without an end: {after}");
+}
+
+/// Every word `crate` of a file with what stands around it.
+fn mentions(code: &str) -> impl Iterator<Item = (&str, &str)> {
+    code.match_indices("crate").map(|(at, word)| (&code[..at], &code[at + word.len()..])).filter(|(before, after)| {
+        let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        !joins(before.chars().next_back()) && !joins(after.chars().next())
+    })
+}
+
+#[test]
+fn modules_know_only_whom_they_may() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if matches!(source.module(), "main" | "lib") {
+            continue;
+        }
+        let Some((module, allowed)) = MAY_KNOW.iter().find(|(module, _)| *module == source.module()) else {
+            wrong.push(format!("{}: this module is not in the table", source.path));
+            continue;
+        };
+        for (before, after) in mentions(&source.code) {
+            let Some(after) = after.strip_prefix("::") else {
+                // Visibility is no knowledge.
+                if !(before.ends_with('(') && after.starts_with(')')) {
+                    wrong.push(format!("{}: `crate` in a way that this test does not understand", source.path));
+                }
+                continue;
+            };
+            for name in names(after) {
+                if name != *module && !allowed.contains(&name.as_str()) {
+                    wrong.push(format!("{}: {module} must not know `{name}`", source.path));
+                }
+            }
+        }
+        // The way out of a module by its parent would not be seen above. Tests inside a file lie one deeper.
+        let (code, tests) = source.code.split_once("mod tests {").unwrap_or((&source.code, ""));
+        let inline = usize::from(source.path == "capability/bindings.rs");
+        for (part, depth) in [(code, source.depth() + inline), (tests, source.depth() + 1)] {
+            if part.contains(&"super::".repeat(depth)) {
+                wrong.push(format!("{}: `super::` leads to the root of the crate, write `crate::`", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_check_itself_sees_every_way_to_write_an_import() {
+    assert_eq!(names("plugin::Version;"), ["plugin"]);
+    assert_eq!(names("{config::{self, Gateway}, plugin, Host as H};"), ["config", "plugin", "Host"]);
+    assert_eq!(names("{\n    gateway::x,\n    state,\n}"), ["gateway", "state"]);
+    assert_eq!(names("*;"), [""], "which is in no row");
+    let code = "pub(crate) fn f(a: crate::plugin::V) { use crate as wharf; let crates = 1; }";
+    let after: Vec<_> = mentions(code).map(|(_, after)| &after[..4]).collect();
+    assert_eq!(after, [") fn", "::pl", " as "]);
+}
+
+/// Files whose code contains one of these words.
+fn with(words: &[&str]) -> Vec<String> {
+    let contains = |source: &Source| words.iter().any(|word| source.code.contains(word));
+    sources().into_iter().filter(contains).map(|source| source.path).collect()
+}
+
+#[test]
+fn only_one_place_turns_failures_into_statuses() {
+    // The admin API has answers of its own and no failures of services.
+    assert_eq!(with(&["StatusCode::", "StatusCode}", "StatusCode,"]), ["admin/mod.rs", "gateway/error.rs"]);
+}
+
+#[test]
+fn only_one_place_holds_generated_code() {
+    assert_eq!(with(&["bindgen!"]), ["capability/bindings.rs"]);
+}
+
+#[test]
+fn only_configuration_and_the_admin_api_have_a_form_in_files() {
+    let others: Vec<_> = with(&["Deserialize"])
+        .into_iter()
+        .filter(|path| !["config/", "admin/", "registry/"].iter().any(|dir| path.starts_with(dir)))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn only_one_place_is_unsafe() {
+    assert_eq!(with(&["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code"]), ["plugin/compile.rs"]);
+}
+
+#[test]
+fn policies_touch_neither_files_nor_sockets() {
+    for source in sources().iter().filter(|source| source.module() == "policy") {
+        for word in ["std::fs", "std::net", "tokio::fs", "tokio::net", "tracing::"] {
+            assert!(!source.code.contains(word), "{} uses {word}", source.path);
+        }
+    }
+}
+
+/// All end-to-end tests, without this one.
+fn tests() -> String {
+    let files = files(&root().join("tests/tests"), "rs");
+    let others = files.iter().filter(|path| !path.ends_with("architecture.rs"));
+    others.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn every_fixture_and_every_path_of_it_is_named_by_a_test() {
+    let tests = tests();
+    let mut unnamed = Vec::new();
+    for entry in fs::read_dir(root().join("tests/guests")).unwrap() {
+        let guest = entry.unwrap().path();
+        let Ok(code) = fs::read_to_string(guest.join("src/lib.rs")) else { continue };
+        let name = guest.file_name().unwrap().to_str().unwrap().to_owned();
+        if !tests.contains(&format!("\"{name}\"")) {
+            unnamed.push(format!("the fixture {name}"));
+        }
+        // `"/path" =>`, also one of several; and `get("/path/{parameter}", …)`.
+        let arms = code.lines().filter_map(|line| line.split_once("=>").map(|(arm, _)| arm.to_owned()));
+        let routes = code.lines().filter(|line| ["get(\"", "put(\"", "post(\""].iter().any(|how| line.contains(how)));
+        for text in arms.chain(routes.map(str::to_owned)) {
+            for path in text.split('"').filter(|text| text.len() > 1 && text.starts_with('/')) {
+                let path = path.split("/{").next().unwrap();
+                let used = tests.match_indices(path).any(|(at, _)| {
+                    let after = tests[at + path.len()..].chars().next().unwrap();
+                    !(after.is_alphanumeric() || after == '-')
+                });
+                if !used {
+                    unnamed.push(format!("{name} {path}"));
+                }
+            }
+        }
+    }
+    assert!(unnamed.is_empty(), "no test names {unnamed:#?}");
+}
+
+#[test]
+fn every_documented_field_is_set_by_a_test() {
+    let tests = tests();
+    let documentation = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let fields: Vec<_> = documentation
+        .lines()
+        .skip_while(|line| *line != "## gateway.yaml")
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(field, _)| field))
+        .collect();
+    assert!(fields.len() > 50, "the tables look different: {fields:?}");
+    let key = |field: &&str| format!("{}:", field.rsplit('.').next().unwrap().trim_start_matches("routes[]"));
+    let unset: Vec<_> = fields.iter().filter(|field| !tests.contains(&key(field))).collect();
+    assert!(unset.is_empty(), "no test sets {unset:#?}");
+}

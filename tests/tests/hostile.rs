@@ -1,0 +1,233 @@
+//! Guests that do what a guest must not: each ends with a reason of its own, and nobody else notices.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt;
+use wharf_tests::{Wharf, eventually};
+
+#[tokio::test]
+async fn every_way_to_fail_has_a_reason_and_its_details_are_only_in_the_log() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let cases = [
+        ("/trap", 502, "guest_trap", "unreachable"),
+        ("/recurse", 502, "guest_trap", "wasm backtrace"),
+        ("/exit?code=3", 502, "guest_trap", "exit with status"),
+        ("/panic?msg=secret-words", 502, "guest_panic", "secret-words"),
+        ("/alloc", 502, "guest_out_of_memory", "limits.memory is 67108864"),
+        ("/resources?n=100000", 502, "guest_trap", "the guest trapped"),
+        ("/never", 502, "guest_no_response", "returned without a response"),
+        ("/drop-outparam-late", 502, "guest_no_response", "returned without a response"),
+        ("/error-code", 502, "guest_invalid_response", "secret detail"),
+        ("/status?code=101", 502, "guest_invalid_response", "is no final status"),
+        ("/unfinished", 502, "guest_invalid_response", "broke off"),
+        ("/short-body", 502, "guest_invalid_response", "broke off"),
+    ];
+    for (path, status, reason, logged) in cases {
+        let answer = wharf.get(&format!("/hostile{path}")).await;
+        answer.assert_problem(status, reason);
+        let id = answer.header("x-request-id").to_owned();
+        let line = eventually("the failure is logged", async || {
+            let lines = wharf.log();
+            lines.into_iter().find(|line| line.contains(&id) && line.contains("\"WARN\""))
+        })
+        .await;
+        assert!(line.contains(logged), "{path}: {line}");
+        assert!(line.contains(r#""service":"hostile""#) && line.contains(r#""version":"0.1.0""#), "{line}");
+        eventually("it is in the access log", async || {
+            let lines = wharf.access_log();
+            lines.into_iter().find(|line| line.contains(&id) && line.contains(&format!(r#""reason":"{reason}""#)))
+        })
+        .await;
+        wharf.get("/hostile/").await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn the_same_holds_for_a_guest_of_wasi_http_0_3() {
+    let wharf = Wharf::builder().plugin("hostile3").service("hostile3", "limits: { cpuTime: 200ms }").start().await;
+    let cases = [
+        ("/trap", 502, "guest_trap"),
+        ("/panic", 502, "guest_panic"),
+        ("/alloc", 502, "guest_out_of_memory"),
+        ("/error-code", 502, "guest_invalid_response"),
+        ("/recurse", 502, "guest_trap"),
+        ("/exit", 502, "guest_trap"),
+        ("/status?code=101", 502, "guest_invalid_response"),
+        // Burns its time in small pieces, between which it waits.
+        ("/yield", 504, "guest_deadline"),
+        ("/loop", 504, "guest_deadline"),
+    ];
+    for (path, status, reason) in cases {
+        wharf.get(&format!("/hostile3{path}")).await.assert_problem(status, reason);
+        wharf.get("/hostile3/").await.assert_status(200);
+    }
+}
+
+#[tokio::test]
+async fn an_endless_loop_ends_in_time_while_neighbours_answer() {
+    let wharf = Wharf::builder()
+        .plugin("hostile")
+        .plugin("versioned")
+        .service("hostile", "limits: { cpuTime: 400ms }")
+        .start()
+        .await;
+    let mut best = Duration::MAX;
+    for _ in 0..3 {
+        let began = Instant::now();
+        wharf.get("/hostile/loop").await.assert_problem(504, "guest_deadline");
+        best = best.min(began.elapsed());
+    }
+    assert!(best >= Duration::from_millis(400), "it had its time: {best:?}");
+    assert!(best <= Duration::from_millis(450), "and not more: {best:?}");
+
+    let loops: Vec<_> = (0..4)
+        .map(|_| {
+            let (client, url) = (wharf.client().clone(), wharf.url("/hostile/loop"));
+            tokio::spawn(async move { client.get(&url).await })
+        })
+        .collect();
+    let mut times = Vec::new();
+    while !loops.iter().all(tokio::task::JoinHandle::is_finished) {
+        let began = Instant::now();
+        wharf.get("/versioned/").await.assert_status(200);
+        times.push(began.elapsed());
+    }
+    for looping in loops {
+        looping.await.unwrap().assert_problem(504, "guest_deadline");
+    }
+    times.sort_unstable();
+    let (middle, worst) = (times[times.len() / 2], times[times.len() - 1]);
+    assert!(times.len() > 20, "the neighbour was asked {} times", times.len());
+    assert!(middle < Duration::from_millis(50), "the neighbour's median beside four loops is {middle:?}");
+    assert!(worst < Duration::from_millis(500), "the neighbour's worst answer took {worst:?}");
+}
+
+#[tokio::test]
+async fn a_loop_at_wasi_http_0_3_does_not_hold_up_its_neighbours() {
+    let wharf = Wharf::builder()
+        .plugin("hostile3")
+        .plugin("versioned")
+        .service("hostile3", "limits: { cpuTime: 1s }")
+        .start()
+        .await;
+    let loops: Vec<_> = (0..3)
+        .map(|_| {
+            let (client, url) = (wharf.client().clone(), wharf.url("/hostile3/loop"));
+            tokio::spawn(async move { client.get(&url).await })
+        })
+        .collect();
+    for _ in 0..20 {
+        let began = Instant::now();
+        wharf.get("/versioned/").await.assert_status(200);
+        assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    }
+    for looping in loops {
+        looping.await.unwrap().assert_problem(504, "guest_deadline");
+    }
+}
+
+#[tokio::test]
+async fn a_guest_that_waits_for_ever_ends_at_the_deadline_and_one_that_waits_uses_no_cpu_time() {
+    let yaml = "{ timeouts: { request: 600ms }, limits: { cpuTime: 100ms } }";
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", yaml).start().await;
+    wharf.get("/hostile/sleep?ms=300").await.assert_status(200);
+    let began = Instant::now();
+    wharf.get("/hostile/hang").await.assert_problem(504, "request_timeout");
+    let took = began.elapsed();
+    assert!((Duration::from_millis(600)..Duration::from_secs(2)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_looks_broken_to_the_client() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    // The head is out when it happens.
+    let url = wharf.url("/hostile/trap-mid-stream?ms=100");
+    let error = wharf.client().try_send("GET", &url, &[], "").await.map(|answer| answer.body.len()).unwrap_err();
+    assert!(error.contains("broke off"), "{error}");
+    let response = wharf.client().stream_http2("GET", &url).await;
+    assert!(response.into_body().collect().await.is_err(), "an HTTP/2 stream is reset");
+    wharf.logged("the guest trapped").await;
+    wharf.get("/hostile/").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_body_that_never_ends_is_cut_at_its_limit_or_when_the_client_leaves() {
+    let yaml = "{ limits: { responseBody: 1MiB }, bulkhead: { maxConcurrent: 1, maxPending: 0 } }";
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", yaml).start().await;
+    let endless = wharf.url("/hostile/endless");
+    assert!(wharf.client().try_send("GET", &endless, &[], "").await.is_err());
+    wharf.logged("larger than limits.responseBody").await;
+
+    let response = wharf.client().stream("GET", &wharf.url("/hostile/sse?count=1000&ms=20"), "").await;
+    let mut body = response.into_body();
+    body.frame().await.unwrap().unwrap();
+    wharf.get("/hostile/").await.assert_problem(503, "bulkhead_full");
+    drop(body);
+    eventually("its place is free again", async || (wharf.get("/hostile/").await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_head_frees_the_place() {
+    let yaml = "bulkhead: { maxConcurrent: 1, maxPending: 0 }";
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", yaml).start().await;
+    let url = wharf.url("/hostile/hang");
+    let left = tokio::time::timeout(Duration::from_millis(200), wharf.client().get(&url)).await;
+    assert!(left.is_err());
+    eventually("its place is free again", async || (wharf.get("/hostile/").await.status == 200).then_some(())).await;
+    eventually("the log says so", async || {
+        wharf.access_log().into_iter().find(|line| line.contains("/hang") && line.contains("client_gone"))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_thousand_headers_pass_and_more_than_the_limit_do_not() {
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", "limits: { headers: 256KiB }").start().await;
+    let answer = wharf.get("/hostile/headers?n=1000").await;
+    answer.assert_status(200);
+    assert_eq!(answer.header("x-h-999"), "v");
+    wharf.configure("services/hostile.yaml", "limits: { headers: 16KiB }");
+    eventually("the limit is in force", async || {
+        (wharf.get("/hostile/headers?n=1000").await.status == 502).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_is_bounded_and_escaped() {
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", "limits: { logRate: 8KiB }").start().await;
+    wharf.get("/hostile/logs?bytes=2000000").await.assert_status(200);
+    let dropped = wharf.logged("bytes dropped").await;
+    assert!(dropped.contains("limits.logRate is 8192"), "{dropped}");
+    let lines: Vec<_> = wharf.log().into_iter().filter(|line| line.contains("flood")).collect();
+    assert!(!lines.is_empty() && lines.len() < 1000, "{} lines", lines.len());
+    assert!(lines.iter().all(|line| !line.contains('\u{1b}') && line.contains("u{1b}")), "{}", lines[0]);
+}
+
+#[tokio::test]
+async fn nothing_is_granted() {
+    let wharf = Wharf::builder().plugin("hostile").variable("SECRET_OF_THE_HOST", "x").start().await;
+    let answer = wharf.get("/hostile/env").await;
+    answer.assert_status(200);
+    let text = answer.text();
+    assert!(text.contains("variables 0\narguments 0\n"), "{text}");
+    assert!(!text.contains("GOT"), "{text}");
+    assert_eq!(text.matches("refused").count(), 7, "{text}");
+    assert!(text.contains("reached the network: false"), "{text}");
+}
+
+#[tokio::test]
+async fn three_hundred_traps_leave_no_memory_behind() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    for _ in 0..50 {
+        wharf.get("/hostile/trap").await.assert_status(502);
+    }
+    let before = wharf.memory();
+    for _ in 0..300 {
+        wharf.get("/hostile/trap").await.assert_status(502);
+    }
+    let grown = wharf.memory().saturating_sub(before);
+    assert!(grown < 16 << 20, "{grown} bytes");
+}
