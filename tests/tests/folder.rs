@@ -1,6 +1,13 @@
 //! The folder of components and the cache of compiled code, as somebody who copies files sees them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests, and what they measured"
+)]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -353,6 +360,19 @@ async fn as_many_components_are_compiled_at_once_as_configured() {
         .await;
         assert_eq!(most, concurrency);
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_put_back_while_its_replacement_compiles_goes_on_serving() {
+    let wharf = Wharf::builder().file("versioned", &versioned(&marker(7))).start().await;
+    wharf.install("versioned.wasm", &heavy(2000, 1));
+    eventually("the replacement compiles", async || (compilers(wharf.pid()) > 0).then_some(())).await;
+    wharf.install("versioned.wasm", &versioned(&marker(7)));
+    eventually("nothing compiles any more", async || (compilers(wharf.pid()) == 0).then_some(())).await;
+    wharf.install("other.wasm", &guest("versioned"));
+    eventually("another one serves", async || (wharf.get("/other/").await.status == 200).then_some(())).await;
+    assert_eq!(wharf.get("/versioned/").await.header("x-version"), marker(7));
+    assert_eq!(wharf.states("versioned").await, ["versioned.wasm serving"]);
 }
 
 /// Children of this process.
