@@ -53,7 +53,7 @@ async fn keep_asking(wharf: Arc<Wharf>, stop: Arc<AtomicBool>, newest: Arc<Atomi
         last = version;
         requests += 1;
         // A steady load that leaves the compiler some of two cores.
-        tokio::time::sleep(Duration::from_millis(4)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     requests
 }

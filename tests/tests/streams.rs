@@ -126,6 +126,28 @@ async fn a_head_request_has_headers_and_no_body() {
 }
 
 #[tokio::test]
+async fn over_http2_too_a_response_that_may_not_have_a_body_has_none() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let answer = wharf.client().send_http2("HEAD", &wharf.url("/hostile/big?bytes=5000"), &[], "").await;
+    answer.assert_status(200);
+    assert_eq!((answer.header("content-length"), answer.body.len()), ("5000", 0));
+    let answer = wharf.client().send_http2("GET", &wharf.url("/hostile/status?code=204"), &[], "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (204, 0));
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_with_trailers_is_logged_as_complete() {
+    let wharf = Wharf::builder().plugin("hostile3").start().await;
+    let url = wharf.url("/hostile3/trailers");
+    let answer = wharf.client().send("GET", &url, &[("te", "trailers")], "").await;
+    answer.assert_status(200);
+    eventually("it is logged as complete", async || {
+        wharf.access_log().into_iter().find(|line| line.contains("trailers") && line.contains(r#""reason":null"#))
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn work_after_the_response_is_finished_and_not_waited_for() {
     let wharf = Wharf::builder().plugin("hostile").start().await;
     let began = Instant::now();

@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
@@ -69,8 +70,9 @@ impl Gateway {
             error.to_response(request_id.as_str()).map(ResponseBody::gateway)
         });
         response.headers_mut().insert(X_REQUEST_ID, request_id.header());
+        leave_out_body(is_head, &mut response);
         if let Some(exit) = &mut exit {
-            let has_no_body = is_head || response.body().is_end_stream();
+            let has_no_body = response.body().is_end_stream();
             exit.answered(&response, has_no_body);
         }
         response.map(|body| body.with_exit(exit))
@@ -183,6 +185,19 @@ fn with_path(uri: &Uri, path: &str) -> Result<Uri, GatewayError> {
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = Some(path_and_query.map_err(|_| GatewayError::BadRequest("the path is not valid"))?);
     Uri::from_parts(parts).map_err(|_| GatewayError::BadRequest("the path is not valid"))
+}
+
+/// Responses that may not have a body; hyper leaves it out for us over HTTP/1.1 only. A guest that still writes is
+/// ended.
+fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
+    let without_body = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if !(is_head || without_body) || response.body().is_end_stream() {
+        return;
+    }
+    if is_head && let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    *response.body_mut() = ResponseBody::gateway(Bytes::new());
 }
 
 /// Takes what a client is sending anyway, within bounds: most clients look for an answer only when they have sent all,

@@ -280,7 +280,14 @@ impl Streaming {
         let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
         loop {
             match Pin::new(&mut *inner).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
+                Poll::Ready(Some(Ok(frame))) => {
+                    if frame.is_trailers() {
+                        // Nothing follows, and nobody asks for more.
+                        self.inner = None;
+                        self.let_go();
+                    }
+                    return Poll::Ready(Some(self.count(frame)));
+                }
                 Poll::Ready(Some(Err(error))) => {
                     let failure = self.exchange.failure().cloned();
                     let error =
@@ -344,7 +351,7 @@ impl Streaming {
         self.frames.clear();
         self.inner = None;
         self.running = None;
-        error
+        self.exchange.failure().cloned().unwrap_or(error)
     }
 }
 

@@ -8,15 +8,21 @@
 //! Each file has at most one load at a time: newer content ends the load of older content. A new version takes over
 //! in one step, when it has passed its probe; the old one keeps its requests for up to `drainTimeout`. What stands
 //! where is not decided here: the [`Directory`] is told, and publishes.
+//!
+//! Loads run beside each other, but what they came to is taken by the one task that also hears of changes: a file that
+//! was deleted or replaced meanwhile is never published.
 
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Empty;
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::CallContext;
@@ -73,11 +79,21 @@ pub trait Directory: Send + Sync + 'static {
     fn serving(&self) -> Vec<Arc<Version>>;
 }
 
+/// A load under way.
+type Load = AbortOnDropHandle<Loaded>;
+
+/// What a load came to.
+struct Loaded {
+    digest: [u8; 32],
+    size: usize,
+    version: Result<Arc<Version>, String>,
+}
+
 /// Follows the folder until its channel closes.
 pub struct Rollout {
     loader: Arc<Loader>,
     directory: Arc<dyn Directory>,
-    loads: HashMap<FileId, AbortOnDropHandle<()>>,
+    loads: HashMap<FileId, Load>,
     ready: watch::Sender<bool>,
 }
 
@@ -116,7 +132,7 @@ impl Rollout {
                 _ = sweep.tick() => {
                     self.directory.serving().iter().for_each(|version| version.drop_stale_slots());
                 }
-                () = finished(&mut self.loads), if !self.loads.is_empty() => {}
+                (id, loaded) = finished(&mut self.loads), if !self.loads.is_empty() => self.finish(&id, loaded),
             }
             if !initial && self.loads.is_empty() && !*self.ready.borrow() {
                 self.ready.send_replace(true);
@@ -131,11 +147,30 @@ impl Rollout {
             file: file.file_name.as_str().into(),
         };
         if self.directory.serves(&id, &file.digest) {
+            // What was loading in its place is no longer wanted.
+            self.loads.remove(&id);
             return;
         }
         let job = Job { loader: Arc::clone(&self.loader), directory: Arc::clone(&self.directory), id: id.clone() };
-        // Replacing the handle ends the load of older content.
+        // Replacing the handle ends the load of older content, or forgets what it has just come to.
         self.loads.insert(id, AbortOnDropHandle::new(tokio::spawn(job.run(file))));
+    }
+
+    fn finish(&self, id: &FileId, loaded: Result<Loaded, JoinError>) {
+        match loaded {
+            Ok(Loaded { size, version: Ok(version), .. }) => {
+                // The configuration may have changed since its probe.
+                version.apply(self.directory.settings(&id.service));
+                if let Some(old) = self.directory.publish(id, version, size) {
+                    tokio::spawn(drain(Arc::clone(&self.directory), old));
+                }
+            }
+            Ok(Loaded { digest, size, version: Err(reason) }) => {
+                self.directory.stage(id, &digest, size, Stage::Rejected(reason));
+            }
+            // Nobody ends a load that is still known here, so it panicked.
+            Err(error) => tracing::error!(service = %id.service, file = %id.file, %error, "loading failed"),
+        }
     }
 
     fn gone(&mut self, file_name: &str) -> Option<Arc<Version>> {
@@ -156,16 +191,18 @@ impl std::fmt::Debug for Rollout {
 }
 
 /// Returns when a load has ended, and forgets it.
-async fn finished(loads: &mut HashMap<FileId, AbortOnDropHandle<()>>) {
-    use std::pin::Pin;
-    use std::task::Poll;
-
+async fn finished(loads: &mut HashMap<FileId, Load>) -> (FileId, Result<Loaded, JoinError>) {
     std::future::poll_fn(|cx| {
-        let before = loads.len();
-        loads.retain(|_, load| Pin::new(load).poll(cx).is_pending());
-        if loads.len() < before { Poll::Ready(()) } else { Poll::Pending }
+        let ended = loads.iter_mut().find_map(|(id, load)| match Pin::new(load).poll(cx) {
+            Poll::Ready(loaded) => Some((id.clone(), loaded)),
+            Poll::Pending => None,
+        });
+        ended.map_or(Poll::Pending, |(id, loaded)| {
+            loads.remove(&id);
+            Poll::Ready((id, loaded))
+        })
     })
-    .await;
+    .await
 }
 
 struct Job {
@@ -175,17 +212,9 @@ struct Job {
 }
 
 impl Job {
-    async fn run(self, file: FileVersion) {
+    async fn run(self, file: FileVersion) -> Loaded {
         let (size, digest) = (file.bytes.len(), file.digest);
-        match self.try_run(file).await {
-            Ok(version) => {
-                if let Some(old) = self.directory.publish(&self.id, version, size) {
-                    // Outlives this job, which a newer file may end.
-                    tokio::spawn(drain(Arc::clone(&self.directory), old));
-                }
-            }
-            Err(reason) => self.directory.stage(&self.id, &digest, size, Stage::Rejected(reason)),
-        }
+        Loaded { digest, size, version: self.try_run(file).await }
     }
 
     async fn try_run(&self, file: FileVersion) -> Result<Arc<Version>, String> {
@@ -199,8 +228,6 @@ impl Job {
         let version = Arc::new(version);
         self.directory.stage(&self.id, &digest, size, Stage::Probing);
         probe(&version).await?;
-        // The configuration may have changed while it compiled.
-        version.apply(self.directory.settings(&self.id.service));
         Ok(version)
     }
 }
