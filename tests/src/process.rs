@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::{Answer, Client, eventually, guest, root, within};
@@ -213,6 +214,20 @@ impl Wharf {
     /// The client, for requests that are not simple.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Sends these bytes on a connection of their own; all that comes back until it ends.
+    pub async fn raw(&self, request: &str) -> String {
+        let exchange = async {
+            let mut socket = TcpStream::connect(self.address).await?;
+            socket.write_all(request.as_bytes()).await?;
+            let mut answer = Vec::new();
+            // A reset after the answer does not unsay it.
+            let _ = socket.read_to_end(&mut answer).await;
+            std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        let answer = tokio::time::timeout(Duration::from_secs(20), exchange).await;
+        answer.unwrap_or_else(|_| panic!("the connection is not closed after {request:?}")).unwrap()
     }
 
     /// GET of the admin listener.

@@ -3,20 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
 
 use http::HeaderName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wharf_tests::{Answer, Wharf, eventually, versioned};
 
 const ONE: &str = "version-one--------00001";
 const TWO: &str = "version-two--------00002";
-
-/// Sends these bytes and reads until the connection ends.
-async fn raw(wharf: &Wharf, request: &str) -> String {
-    let mut socket = tokio::net::TcpStream::connect(wharf.address()).await.unwrap();
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    socket.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
-}
 
 /// What a guest saw of a request with these headers.
 async fn seen(wharf: &Wharf, path: &str, headers: &[(&str, &str)]) -> String {
@@ -180,12 +170,12 @@ async fn a_trusted_proxy_is_believed() {
 #[tokio::test]
 async fn what_is_no_request_for_a_service_is_refused() {
     let wharf = Wharf::builder().plugin("hostile").start().await;
-    let answer = raw(&wharf, "GET /hostile/ HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    let answer = wharf.raw("GET /hostile/ HTTP/1.1\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(r#""reason":"bad_request""#), "{answer}");
-    let answer = raw(&wharf, "CONNECT a.test:80 HTTP/1.1\r\nhost: a.test:80\r\nconnection: close\r\n\r\n").await;
+    let answer = wharf.raw("CONNECT a.test:80 HTTP/1.1\r\nhost: a.test:80\r\nconnection: close\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 501 "), "{answer}");
     let answer =
-        raw(&wharf, "GET /hostile/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\nupgrade: websocket\r\n\r\n").await;
+        wharf.raw("GET /hostile/ HTTP/1.1\r\nhost: x\r\nconnection: close\r\nupgrade: websocket\r\n\r\n").await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "an upgrade is not for guests, the request is: {answer}");
 }
 

@@ -8,8 +8,7 @@
 //!   └─ deadline, or the client has left  → the future is dropped: the guest is gone
 //! ```
 //!
-//! The guest's future owns its slot. When it ends well the slot may be kept, when it ends badly the failure is
-//! classified and written to the [`Exchange`] before the slot goes.
+//! What the guest does with the request is in `serve`; here it is only a future that is polled on the clock.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -18,23 +17,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::uri::Authority;
 use http::{Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::{Error as HttpError, WasiBody};
+use wasmtime_wasi_http::WasiBody;
 
 use super::body::{GuestBody, InlineBody, LimitedRequestBody};
-use super::error::{CallError, classify};
+use super::error::CallError;
 use super::exchange::Exchange;
 use super::meter::Meter;
-use super::slots::{Handler, Slot, permit};
-use super::store::{GuestFuture, begin, end, new_store};
-use super::version::{Linked, Version};
-use crate::config::Service;
+use super::serve::{Ends, Head, serve};
+use super::store::GuestFuture;
+use super::version::Version;
 
 /// What a call carries besides the request.
 #[derive(Default)]
@@ -53,20 +49,11 @@ impl std::fmt::Debug for CallContext {
     }
 }
 
-/// What the guest gives: a head with a body, or an error code of wasi:http.
-pub(super) type Head = Result<Response<WasiBody>, String>;
-
-/// What the guest needs from us besides the request: where the head goes, and when the body was taken.
-struct Ends {
-    head: oneshot::Sender<Head>,
-    body_done: oneshot::Receiver<()>,
-}
-
 /// The guest's future on the clock.
 pub(super) struct Metered {
     /// Gone once it has ended.
-    guest: Option<GuestFuture>,
-    exchange: Arc<Exchange>,
+    pub(super) guest: Option<GuestFuture>,
+    pub(super) exchange: Arc<Exchange>,
 }
 
 enum Step {
@@ -168,25 +155,6 @@ impl Version {
         }
     }
 
-    /// Makes a slot and drops it again: whether the component can start at all.
-    pub(super) async fn instantiate_once(self: &Arc<Self>) -> Result<(), CallError> {
-        let settings = self.settings();
-        let meter = Meter::new(settings.limits.cpu_time.get());
-        let exchange = Arc::new(Exchange::new(meter, "probe".into(), None, self.enter()));
-        let starting = {
-            let (this, exchange) = (Arc::clone(self), Arc::clone(&exchange));
-            async move {
-                if let Err(error) = this.new_slot(&settings, &exchange).await {
-                    exchange.fail(error);
-                }
-            }
-        };
-        // What a component does when it starts is unknown: not on a thread that serves.
-        let starting = Metered { guest: Some(Box::pin(starting)), exchange: Arc::clone(&exchange) };
-        self.engines.compute().spawn(starting).await.map_err(|error| CallError::Start(error.to_string()))?;
-        exchange.failure().cloned().map_or(Ok(()), Err)
-    }
-
     /// A guest that outlives its first polls, on an executor; moves over when it turns out to be heavy.
     async fn drive(self: Arc<Self>, mut guest: Metered, deadline: Option<Instant>) {
         let exchange = Arc::clone(&guest.exchange);
@@ -233,113 +201,6 @@ impl Version {
             () = self.cut.cancelled() => Err(CallError::CutOff),
         }
     }
-
-    async fn slot(&self, settings: &Service, exchange: &Arc<Exchange>) -> Result<Slot, CallError> {
-        if let Some(reuse) = self.reuse(settings)
-            && let Some(mut slot) = self.idle.take(reuse, self.generation())
-        {
-            begin(&mut slot.store, exchange);
-            return Ok(slot);
-        }
-        self.new_slot(settings, exchange).await
-    }
-
-    async fn new_slot(&self, settings: &Service, exchange: &Arc<Exchange>) -> Result<Slot, CallError> {
-        let generation = self.generation();
-        let permit = permit(&self.engines, settings.bulkhead.max_wait.get()).await.ok_or(CallError::NoSlot)?;
-        let engine = self.engines.of(self.http_version());
-        let mut store = new_store(engine, &settings.limits, &self.capabilities, exchange);
-        let handler = match &self.linked {
-            Linked::V02(pre) => pre.instantiate_async(&mut store).await.map(Handler::V02),
-            Linked::V03(pre) => pre.instantiate_async(&mut store).await.map(Handler::V03),
-        };
-        match handler {
-            Ok(handler) => Ok(Slot { store, handler, served: 0, generation, _permit: permit }),
-            Err(error) => Err(match classify(&error, store.data()) {
-                CallError::Trap(details) => CallError::Start(details),
-                other => other,
-            }),
-        }
-    }
-}
-
-/// The whole life of a request inside the guest.
-async fn serve(
-    version: Arc<Version>,
-    settings: Arc<Service>,
-    request: Request<WasiBody>,
-    exchange: Arc<Exchange>,
-    ends: Ends,
-) {
-    let mut slot = match version.slot(&settings, &exchange).await {
-        Ok(slot) => slot,
-        Err(error) => return exchange.fail(error),
-    };
-    match run(&mut slot, request, ends).await {
-        Ok(()) => {
-            end(&mut slot.store);
-            slot.served = slot.served.saturating_add(1);
-            if let Some(reuse) = version.reuse(&settings) {
-                version.idle.put(slot, reuse);
-            }
-        }
-        Err(error) => exchange.fail(classify(&error, slot.store.data())),
-    }
-}
-
-async fn run(slot: &mut Slot, request: Request<WasiBody>, ends: Ends) -> wasmtime::Result<()> {
-    use wasmtime_wasi_http::WasiHttpView;
-
-    let Slot { store, handler, .. } = slot;
-    let Ends { head, body_done } = ends;
-    match handler {
-        Handler::V02(proxy) => {
-            let mut view = store.data_mut().http();
-            let request = view.new_incoming_request(Scheme::Http, request)?;
-            let outparam = view.new_response_outparam_from_callback(move |response| {
-                // Nobody listens any more: the request is over for the client.
-                let _ = head.send(response.map_err(|code: ErrorCode| format!("{code:?}")));
-            })?;
-            proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
-        }
-        Handler::V03(service) => {
-            let request = absolute(request);
-            let (request, processed) =
-                wasmtime_wasi_http::p3::Request::from_http(store.data_mut().http().hooks, request);
-            store
-                .run_concurrent(async |accessor| {
-                    let response = match service.handle(accessor, request).await? {
-                        Ok(response) => accessor.with(|mut store| response.into_http(&mut store, processed))?,
-                        Err(code) => {
-                            let _ = head.send(Err(format!("{code:?}")));
-                            return Ok(());
-                        }
-                    };
-                    let _ = head.send(Ok(response));
-                    // The body only flows while this runs: until the guest is done and the body was taken.
-                    poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
-                    let _ = body_done.await;
-                    Ok(())
-                })
-                .await?
-        }
-    }
-}
-
-/// A 0.3 guest learns scheme and authority from the URI only.
-fn absolute(request: Request<WasiBody>) -> Request<WasiBody> {
-    let (mut parts, body) = request.into_parts();
-    if parts.uri.authority().is_none()
-        && let Some(host) = parts.headers.get(http::header::HOST)
-        && let Ok(authority) = Authority::try_from(host.as_bytes())
-    {
-        let mut uri = std::mem::take(&mut parts.uri).into_parts();
-        uri.scheme = Some(http::uri::Scheme::HTTP);
-        uri.authority = Some(authority);
-        // Scheme, authority and a path that was there before: always a URI.
-        parts.uri = http::Uri::from_parts(uri).unwrap_or_default();
-    }
-    Request::from_parts(parts, body)
 }
 
 /// Server-sent events may go on for as long as both sides like.
@@ -402,10 +263,4 @@ impl Future for Metered {
         }
         polled
     }
-}
-
-/// Why the request's body could not be read, as wasi:http has it.
-pub(super) fn request_body_error(error: &(dyn std::error::Error + 'static)) -> HttpError {
-    tracing::debug!(%error, "reading a request body failed");
-    HttpError::ConnectionTerminated
 }

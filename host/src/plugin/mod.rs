@@ -3,9 +3,10 @@
 //! ```text
 //! folder ─ what lies in plugins/        inspect ─ what a file says of itself     cache ─ compiled code on disk
 //! rollout ─ compiling … serving …       load ─ compile, link                     compile ─ in a child process
-//! version ─ what can be called          call ─ one request through a guest       body ─ in and out of it
-//! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     exchange ─ what both sides share
-//! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      error ─ how a call can fail
+//! version ─ what can be called          call ─ who polls a guest, and where      serve ─ one request inside it
+//! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     body ─ bodies in and out
+//! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      exchange ─ what both sides share
+//! error ─ how a call can fail
 //! ```
 //!
 //! This room knows configuration and capabilities. It never knows routes, the registry or HTTP status codes: it is
@@ -25,6 +26,7 @@ mod limiter;
 mod load;
 mod meter;
 mod rollout;
+mod serve;
 mod slots;
 mod store;
 mod version;

@@ -10,7 +10,7 @@ mod wants;
 use std::io::Write;
 
 use wasip2::clocks::monotonic_clock;
-use wasip2::http::types::{ErrorCode, IncomingRequest, ResponseOutparam};
+use wasip2::http::types::{ErrorCode, Fields, IncomingRequest, ResponseOutparam};
 use wasip2::io::streams::StreamError;
 
 use reply::{Reply, respond};
@@ -84,6 +84,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Hostile {
                 reply.finish(&[]);
             }
             "/headers" => many_headers(out, query.number("n", 1000)),
+            "/header" => one_header(out, &query),
             "/endless" => stream(out, u64::MAX),
             "/stream" => stream(out, query.number("bytes", 1 << 20)),
             "/big" => respond(out, 200, &"x".repeat(usize::try_from(query.number("bytes", 1024)).unwrap_or(0))),
@@ -119,6 +120,15 @@ fn many_headers(out: ResponseOutparam, n: u64) {
     let names: Vec<_> = (0..n).map(|i| format!("x-h-{i}")).collect();
     let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "v")).collect();
     Reply::start(out, 200, &headers).finish(&[]);
+}
+
+/// A response with this header, or what the host says to it.
+fn one_header(out: ResponseOutparam, query: &Query) {
+    let (name, value) = (query.text("name").unwrap_or_default(), query.text("value").unwrap_or_default());
+    match Fields::new().append(name, value.as_bytes()) {
+        Ok(()) => Reply::start(out, 200, &[(name, value)]).finish(&[]),
+        Err(error) => respond(out, 200, &format!("refused: {error:?}")),
+    }
 }
 
 fn stream(out: ResponseOutparam, mut bytes: u64) {
