@@ -332,3 +332,17 @@ async fn at_wasi_http_0_3_too_a_body_that_breaks_off_looks_broken() {
         wharf.get("/hostile3/").await.assert_status(200);
     }
 }
+
+#[tokio::test]
+async fn work_that_a_0_3_guest_leaves_behind_ends_at_the_deadline_at_the_latest() {
+    let yaml = "{ timeouts: { request: 500ms }, bulkhead: { maxConcurrent: 1, maxPending: 0 } }";
+    let wharf = Wharf::builder().plugin("hostile3").service("hostile3", yaml).start().await;
+    let free = async || (wharf.get("/hostile3/").await.status == 200).then_some(());
+    // A thousand timers go on when the answer is complete.
+    wharf.get("/hostile3/tasks?n=1000").await.assert_status(200);
+    eventually("its place is free again", free).await;
+    // The body is complete, what comes after it never is.
+    let url = wharf.url("/hostile3/late-trailers");
+    assert!(wharf.client().try_send("GET", &url, &[], "").await.is_err());
+    eventually("its place is free again", free).await;
+}

@@ -119,7 +119,8 @@ async fn a_client_that_only_sends_makes_the_service_wait() {
 
 #[tokio::test]
 async fn a_body_that_stops_in_the_middle_ends_the_guest() {
-    let yaml = "bulkhead: { maxConcurrent: 1, maxPending: 0 }";
+    // A place to wait, so that it is the upload that is served and the look at it that is refused.
+    let yaml = "bulkhead: { maxConcurrent: 1, maxPending: 1, maxWait: 200ms }";
     let wharf = Wharf::builder().plugin("hostile").plugin("hostile3").gateway(&format!("defaults: {{ {yaml} }}"));
     let wharf = wharf.start().await;
     for guest in ["hostile", "hostile3"] {
@@ -156,10 +157,10 @@ async fn chunks_that_are_none_are_no_end_of_the_body() {
 async fn a_client_that_asks_first_is_told_before_it_sends() {
     let wharf = Wharf::builder().plugin("hostile").service("hostile", "limits: { requestBody: 1KiB }").start().await;
     let expect = "expect: 100-continue\r\n";
-    let mut upload = Upload::begin(&wharf, "/hostile/echo", &format!("content-length: 5\r\n{expect}")).await;
+    let mut upload = Upload::begin(&wharf, "/hostile/read", &format!("content-length: 5\r\n{expect}")).await;
     upload.receive("HTTP/1.1 100 Continue\r\n\r\n").await;
     upload.send("hello").await;
-    upload.receive("hello").await;
+    upload.receive("5 end").await;
 
     let mut upload = Upload::begin(&wharf, "/hostile/echo", &format!("content-length: 5000\r\n{expect}")).await;
     let began = Instant::now();

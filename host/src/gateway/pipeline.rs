@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
-use http::uri::PathAndQuery;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -158,13 +158,24 @@ impl Gateway {
     }
 }
 
-/// The authority that the client means.
+/// The authority that the client means. There is one, and it is nothing but a host, maybe with a port: whoever reads it
+/// after us must not see another one in it.
 fn host(parts: &http::request::Parts) -> Result<String, GatewayError> {
-    if let Some(authority) = parts.uri.authority() {
-        return Ok(authority.as_str().to_owned());
+    let mut sent = parts.headers.get_all(HOST).iter();
+    let host = match (parts.uri.authority(), sent.next(), sent.next()) {
+        (_, _, Some(_second)) => return Err(GatewayError::BadRequest("the request names more than one host")),
+        (Some(authority), ..) => authority.clone(),
+        (None, Some(host), None) => {
+            Authority::try_from(host.as_bytes()).map_err(|_| GatewayError::BadRequest("the host is not valid"))?
+        }
+        (None, None, None) => return Err(GatewayError::BadRequest("the request names no host")),
+    };
+    let port = host.as_str().strip_prefix(host.host());
+    let port_is_number = port.is_some_and(|port| port.is_empty() || port == ":" || host.port_u16().is_some());
+    if host.host().is_empty() || !port_is_number {
+        return Err(GatewayError::BadRequest("the host is not valid"));
     }
-    let host = parts.headers.get(HOST).ok_or(GatewayError::BadRequest("the request names no host"))?;
-    host.to_str().map(str::to_owned).map_err(|_| GatewayError::BadRequest("the host is not text"))
+    Ok(host.as_str().to_owned())
 }
 
 fn deadline(arrived: Instant, service: &Service, found: &Found<'_>) -> Option<Instant> {

@@ -27,6 +27,8 @@ pub(super) const TICK: Duration = Duration::from_millis(1);
 /// The largest linear memory a component may have, whatever `limits.memory` says: the size of a pool slot.
 pub const MAX_MEMORY: usize = 512 << 20;
 
+/// The most elements a table may have: the size of its place in the pool.
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
 /// What a 0.2 Rust component needs is 4 core instances and 2 tables; managed languages need a few more.
 const CORE_INSTANCES_PER_SLOT: u32 = 8;
 const TABLES_PER_SLOT: u32 = 4;
@@ -162,7 +164,7 @@ fn pool(max_slots: u32) -> PoolingAllocationConfig {
         .max_memories_per_component(8)
         .max_tables_per_component(32)
         .max_memory_size(MAX_MEMORY)
-        .table_elements(100_000)
+        .table_elements(TABLE_ELEMENTS)
         .max_unused_warm_slots(max_slots)
         .linear_memory_keep_resident(keep)
         .table_keep_resident(keep)

@@ -6,6 +6,8 @@
 
 use wasmtime::ResourceLimiter;
 
+use super::engine::TABLE_ELEMENTS;
+
 /// What one table element costs the host.
 const TABLE_ELEMENT: usize = 8;
 const MAX_INSTANCES: usize = 64;
@@ -67,7 +69,9 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        if let Some(maximum) = maximum.filter(|maximum| desired > *maximum) {
+            // The pool's bound comes to us as the table's own.
+            self.refused |= maximum == TABLE_ELEMENTS;
             return Ok(false);
         }
         Ok(self.grow(current.saturating_mul(TABLE_ELEMENT), desired.saturating_mul(TABLE_ELEMENT)))
@@ -110,5 +114,15 @@ mod tests {
         let mut limiter = Limiter::new(1000);
         assert!(!limiter.memory_growing(0, 600, Some(500)).unwrap());
         assert!(!limiter.refused());
+        assert!(!limiter.table_growing(0, 60, Some(50)).unwrap());
+        assert!(!limiter.refused());
+    }
+
+    #[test]
+    fn a_table_as_large_as_its_place_in_the_pool_is_refused_by_the_host() {
+        let mut limiter = Limiter::new(64 << 20);
+        assert!(limiter.table_growing(0, TABLE_ELEMENTS, Some(TABLE_ELEMENTS)).unwrap());
+        assert!(!limiter.table_growing(TABLE_ELEMENTS, TABLE_ELEMENTS + 1, Some(TABLE_ELEMENTS)).unwrap());
+        assert!(limiter.refused());
     }
 }

@@ -464,10 +464,10 @@ fn a_path_of_slashes_costs_no_more_than_the_longest_prefix() {
     let table = table(&[route(&[], [rule([prefix("/a/b")], "v1")])]);
     let slashes = "/".repeat(1 << 20);
     let begun = std::time::Instant::now();
-    for _ in 0..10_000 {
+    for _ in 0..100_000 {
         assert_eq!(get(&table, &slashes, &[]), "404");
     }
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
 fn weighted(weights: &[u32]) -> Vec<Backend> {
