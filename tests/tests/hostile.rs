@@ -5,6 +5,7 @@
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
+use tokio::io::AsyncWriteExt;
 use wharf_tests::{Wharf, eventually};
 
 #[tokio::test]
@@ -160,6 +161,7 @@ async fn a_body_that_never_ends_is_cut_at_its_limit_or_when_the_client_leaves() 
     let endless = wharf.url("/hostile/endless");
     assert!(wharf.client().try_send("GET", &endless, &[], "").await.is_err());
     wharf.logged("larger than limits.responseBody").await;
+    eventually("its place is free again", async || (wharf.get("/hostile/").await.status == 200).then_some(())).await;
 
     let response = wharf.client().stream("GET", &wharf.url("/hostile/sse?count=1000&ms=20"), "").await;
     let mut body = response.into_body();
@@ -345,4 +347,19 @@ async fn work_that_a_0_3_guest_leaves_behind_ends_at_the_deadline_at_the_latest(
     let url = wharf.url("/hostile3/late-trailers");
     assert!(wharf.client().try_send("GET", &url, &[], "").await.is_err());
     eventually("its place is free again", free).await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_holds_its_place_no_longer_than_the_timeout() {
+    // A place to wait, so that the first request is served and the look at it refused.
+    let yaml = "{ timeouts: { request: 1s }, bulkhead: { maxConcurrent: 1, maxPending: 1, maxWait: 200ms } }";
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", yaml).start().await;
+    for path in ["/hostile/endless", "/hostile/big?bytes=50000000"] {
+        let mut idle = tokio::net::TcpStream::connect(wharf.address()).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        idle.write_all(request.as_bytes()).await.unwrap();
+        eventually("it is being served", async || (wharf.get("/hostile/").await.status == 503).then_some(())).await;
+        eventually("its place is free again", async || (wharf.get("/hostile/").await.status == 200).then_some(()))
+            .await;
+    }
 }
