@@ -1,10 +1,18 @@
 //! Guests that do what a guest must not: each ends with a reason of its own, and nobody else notices.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use wharf_tests::{Wharf, eventually};
 
@@ -47,7 +55,7 @@ async fn every_way_to_fail_has_a_reason_and_its_details_are_only_in_the_log() {
 
 #[tokio::test]
 async fn the_same_holds_for_a_guest_of_wasi_http_0_3() {
-    let wharf = Wharf::builder().plugin("hostile3").service("hostile3", "limits: { cpuTime: 200ms }").start().await;
+    let wharf = Wharf::builder().plugin("hostile3").service("hostile3", "limits: { cpuTime: 1s }").start().await;
     let cases = [
         ("/trap", 502, "guest_trap"),
         ("/panic", 502, "guest_panic"),
@@ -55,6 +63,9 @@ async fn the_same_holds_for_a_guest_of_wasi_http_0_3() {
         ("/error-code", 502, "guest_invalid_response"),
         ("/recurse", 502, "guest_trap"),
         ("/exit", 502, "guest_trap"),
+        ("/resources?n=100000", 502, "guest_trap"),
+        ("/tasks?n=100000", 502, "guest_trap"),
+        ("/headers?n=100000", 502, "guest_panic"),
         ("/status?code=101", 502, "guest_invalid_response"),
         // Burns its time in small pieces, between which it waits.
         ("/yield", 504, "guest_deadline"),
@@ -361,5 +372,70 @@ async fn a_client_that_never_reads_holds_its_place_no_longer_than_the_timeout() 
         eventually("it is being served", async || (wharf.get("/hostile/").await.status == 503).then_some(())).await;
         eventually("its place is free again", async || (wharf.get("/hostile/").await.status == 200).then_some(()))
             .await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_opens_no_window_over_http2_holds_no_place_either() {
+    let yaml = "{ timeouts: { request: 1s }, bulkhead: { maxConcurrent: 1, maxPending: 1, maxWait: 200ms } }";
+    let wharf = Wharf::builder().plugin("hostile").plugin("hostile3").gateway(&format!("defaults: {yaml}"));
+    let wharf = wharf.start().await;
+    let socket = tokio::net::TcpStream::connect(wharf.address()).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(socket))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut kept = Vec::new();
+    for guest in ["hostile", "hostile3"] {
+        for path in ["/", "/big?bytes=100000", "/big?bytes=300000", "/endless"] {
+            let url = wharf.url(&format!("/{guest}{path}"));
+            let request = http::Request::get(url).body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.status(), 200, "{guest}{path}");
+            kept.push(response);
+            eventually(&format!("the place of {guest}{path} is free again"), async || {
+                (wharf.get(&format!("/{guest}/")).await.status == 200).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_failed_request_left_running_does_not_run_on_in_the_next_one() {
+    let wharf = Wharf::builder().plugin("hostile3").start().await;
+    wharf.get("/hostile3/error-code?after=200").await.assert_problem(502, "guest_invalid_response");
+    // Longer than the work that was left, and in the same slot if that was kept.
+    wharf.get("/hostile3/sleep?ms=600").await.assert_status(200);
+    assert!(!wharf.log().iter().any(|line| line.contains("work after an error")));
+    // An error that leaves nothing behind does not cost the slot.
+    let before: u32 = wharf.get("/hostile3/count").await.text().parse().unwrap();
+    wharf.get("/hostile3/error-code").await.assert_status(502);
+    let after: u32 = wharf.get("/hostile3/count").await.text().parse().unwrap();
+    assert!(after > before, "{after} after {before}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_cut_at_the_deadline_never_looks_whole() {
+    // Busy guests are dropped on another thread than the one that sends what they wrote.
+    let yaml = "defaults: { timeouts: { request: 200ms }, limits: { cpuTime: 30s } }";
+    let wharf = Wharf::builder().plugin("hostile").plugin("hostile3").gateway(yaml).start().await;
+    let urls = [wharf.url("/hostile/endless"), wharf.url("/hostile3/endless")];
+    for round in 0..8 {
+        let all = (0..12).map(|n| wharf.client().stream("GET", &urls[n % 2], ""));
+        for response in futures_util::future::join_all(all).await {
+            let status = response.status();
+            // On a busy machine the deadline may come before the head.
+            let mut body = response.into_body();
+            let end = loop {
+                match body.frame().await {
+                    Some(Ok(_)) => {}
+                    end => break end,
+                }
+            };
+            assert!(status == 504 || end.is_some(), "a cut response looks whole in round {round}");
+        }
     }
 }

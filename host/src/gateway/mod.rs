@@ -13,6 +13,7 @@ mod error;
 mod exit;
 mod headers;
 mod pipeline;
+mod request_body;
 mod route;
 mod services;
 

@@ -4,18 +4,17 @@
 //! becomes a response in one place. The deadline counts from the request's headers to the end of the response.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, HOST};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use super::exit::Exit;
 use super::headers::{self, RequestId, X_REQUEST_ID};
+use super::request_body::RequestBody;
 use super::route::{self, Found};
 use super::{Connection, Gateway, GatewayError, ResponseBody};
 use crate::config::Service;
@@ -23,10 +22,6 @@ use crate::plugin::{CallContext, Version};
 
 /// The part of the path that was taken off before the service sees it.
 const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-
-/// Of a request body that is too large, this much is read for nothing, and for this long.
-const DISCARDED_BYTES: u64 = 64 << 20;
-const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// Where a request goes.
 struct Destination {
@@ -87,6 +82,7 @@ impl Gateway {
         mut exit: Option<&mut Exit>,
     ) -> Result<Response<ResponseBody>, GatewayError> {
         let (mut parts, body) = request.into_parts();
+        let body = RequestBody::new(&parts, body);
         if parts.method == Method::CONNECT {
             return Err(GatewayError::MethodNotSupported(parts.method.to_string()));
         }
@@ -127,9 +123,6 @@ impl Gateway {
         }
 
         if content_length(&parts) > Some(destination.settings.limits.request_body.get()) {
-            if !parts.headers.contains_key(EXPECT) {
-                discard(body).await;
-            }
             return Err(GatewayError::PayloadTooLarge);
         }
         let admitted = runtime.bulkhead.admit();
@@ -209,22 +202,6 @@ fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
         response.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     *response.body_mut() = ResponseBody::gateway(Bytes::new());
-}
-
-/// Takes what a client is sending anyway, within bounds: most clients look for an answer only when they have sent all,
-/// and closing the connection on them before loses it.
-async fn discard(mut body: Incoming) {
-    let all = async {
-        let mut left = DISCARDED_BYTES;
-        while let Some(Ok(frame)) = body.frame().await {
-            left = left.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    // Whoever is slower is cut off.
-    let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
 
 fn content_length(parts: &http::request::Parts) -> Option<u64> {

@@ -9,6 +9,7 @@
 
 mod inline;
 mod request;
+mod running;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -18,11 +19,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::WasiBody;
 
 pub(super) use inline::InlineBody;
 pub(super) use request::LimitedRequestBody;
+pub(super) use running::Running;
 
 use super::error::CallError;
 use super::exchange::Exchange;
@@ -38,7 +39,7 @@ enum Kind {
 struct Streaming {
     frames: VecDeque<Frame<Bytes>>,
     inner: Option<WasiBody>,
-    running: Option<AbortOnDropHandle<()>>,
+    running: Option<Running>,
     body_done: Option<oneshot::Sender<()>>,
     exchange: Arc<Exchange>,
     /// Bytes until the limit.
@@ -50,7 +51,7 @@ struct Streaming {
 impl GuestBody {
     pub(super) fn streaming(
         inner: WasiBody,
-        running: Option<AbortOnDropHandle<()>>,
+        running: Option<Running>,
         exchange: Arc<Exchange>,
         body_done: oneshot::Sender<()>,
         limit: u64,
@@ -118,7 +119,7 @@ impl Streaming {
                         let only_the_end_is_missing = self.expected == Some(0);
                         return if only_the_end_is_missing { Poll::Pending } else { self.guest_ended_first() };
                     };
-                    if Pin::new(running).poll(cx).is_pending() {
+                    if Pin::new(&mut running.guest).poll(cx).is_pending() {
                         return Poll::Pending;
                     }
                     // The guest has ended: what it wrote last may be there by now.
@@ -148,11 +149,11 @@ impl Streaming {
         }
     }
 
-    /// The client has its whole answer; the guest may finish what it does besides.
+    /// Nothing more of the guest is needed.
     fn let_go(&mut self) {
         self.body_done = None;
         if let Some(running) = self.running.take() {
-            running.detach();
+            running.let_go();
         }
     }
 

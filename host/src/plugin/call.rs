@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::WasiBody;
 
-use super::body::{GuestBody, InlineBody, LimitedRequestBody};
+use super::body::{GuestBody, InlineBody, LimitedRequestBody, Running};
 use super::error::CallError;
 use super::exchange::Exchange;
 use super::meter::Meter;
@@ -39,7 +39,7 @@ pub struct CallContext {
     pub request_id: Option<Arc<str>>,
     /// When the response must be complete; `None` is never.
     pub deadline: Option<Instant>,
-    /// Kept until both the guest and the response are done.
+    /// Kept until the guest is done, or nobody wants its response any more.
     pub permit: Option<Box<dyn Any + Send + Sync>>,
 }
 
@@ -126,9 +126,9 @@ impl Version {
                     return Err(exchange.failure().cloned().unwrap_or(CallError::NoResponse));
                 };
                 let response = checked(head, &exchange)?;
-                let deadline = stream_deadline(&response, deadline);
-                let watching = Arc::clone(self).watch(running, deadline, Arc::clone(&exchange));
-                let running = AbortOnDropHandle::new(tokio::spawn(watching));
+                let watching =
+                    Arc::clone(self).watch(running, stream_deadline(&response, deadline), Arc::clone(&exchange));
+                let running = Running { guest: AbortOnDropHandle::new(tokio::spawn(watching)), deadline };
                 let length = content_length(&response);
                 Ok(response.map(|body| {
                     GuestBody::streaming(body, Some(running), exchange, body_done, limit).expecting(length)
@@ -146,9 +146,10 @@ impl Version {
                     return Err(error);
                 }
                 let response = Response::from_parts(parts, ());
-                let deadline = stream_deadline(&response, deadline);
-                let running = (!inline.guest_ended())
-                    .then(|| AbortOnDropHandle::new(tokio::spawn(Arc::clone(self).drive(guest, deadline))));
+                let running = (!inline.guest_ended()).then(|| {
+                    let driving = Arc::clone(self).drive(guest, stream_deadline(&response, deadline));
+                    Running { guest: AbortOnDropHandle::new(tokio::spawn(driving)), deadline }
+                });
                 let body = inline.into_body(running, exchange, limit)?.expecting(content_length(&response));
                 Ok(response.map(|()| body))
             }
@@ -176,11 +177,12 @@ impl Version {
     /// A guest on the compute executor; its deadline is kept here, where timers are on time.
     async fn watch(
         self: Arc<Self>,
-        running: AbortOnDropHandle<()>,
+        mut running: AbortOnDropHandle<()>,
         deadline: Option<Instant>,
         exchange: Arc<Exchange>,
     ) {
-        match self.within(deadline, running).await {
+        // By reference: the failure must be written before the guest is dropped, or its body would look whole.
+        match self.within(deadline, &mut running).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => exchange.fail(CallError::Start(format!("the guest's task failed: {error}"))),
             Err(error) => exchange.fail(error),

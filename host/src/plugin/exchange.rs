@@ -1,14 +1,15 @@
 //! What the two sides of one request share: the guest that works on it and the response body that leaves.
 //!
-//! Both hold it, so everything that must last as long as either of them (the place in the service's bulkhead, the
-//! version's count of requests in flight) lies in here and is given back by `Drop`.
+//! Both hold it, so what must last as long as either of them (the version's count of requests in flight) lies in here
+//! and is given back by `Drop`. The place in the service's bulkhead lasts as long as the guest: what is left of a
+//! response is small, and a client that does not read it would keep the place for as long as it likes.
 //!
 //! A failure is written here *before* the guest's store is dropped. Dropping the store closes the guest's end of
 //! the body, which looks like a clean end of it; whoever reads the body asks here whether it really was one.
 
 use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::error::CallError;
 use super::meter::Meter;
@@ -21,7 +22,7 @@ pub(super) struct Exchange {
     failure: OnceLock<CallError>,
     request_too_large: AtomicBool,
     received: AtomicU64,
-    _permit: Option<Box<dyn Any + Send + Sync>>,
+    permit: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     in_flight: InFlight,
 }
 
@@ -38,7 +39,7 @@ impl Exchange {
             failure: OnceLock::new(),
             request_too_large: AtomicBool::new(false),
             received: AtomicU64::new(0),
-            _permit: permit,
+            permit: Mutex::new(permit),
             in_flight,
         }
     }
@@ -47,15 +48,22 @@ impl Exchange {
         &self.request_id
     }
 
-    /// Records a failure, and logs it if it is the guest's fault. The first counts: a second is its consequence.
+    /// Gives the place in the bulkhead back: the guest is done.
+    pub(super) fn give_back_place(&self) {
+        drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Records a failure, which is the end of the guest, and logs it if it is the guest's fault. The first counts: a
+    /// second is its consequence.
     pub(super) fn fail(&self, error: CallError) {
         // Whatever a guest does when its input breaks off at the limit, the client's body was the cause.
         let error = if self.request_too_large() { CallError::RequestTooLarge } else { error };
         let is_guests_fault = error.is_guests_fault();
-        if self.failure.set(error).is_ok()
-            && is_guests_fault
-            && let Some(error) = self.failure.get()
-        {
+        if self.failure.set(error).is_err() {
+            return;
+        }
+        self.give_back_place();
+        if is_guests_fault && let Some(error) = self.failure.get() {
             let version = self.in_flight.version();
             tracing::warn!(
                 service = &**version.service(),

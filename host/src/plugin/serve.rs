@@ -96,8 +96,9 @@ pub(super) async fn serve(
             end(&mut slot.store);
             slot.served = slot.served.saturating_add(1);
             if let Some(reuse) = version.reuse(&settings) {
-                version.idle.put(slot, reuse);
+                version.idle.put(slot, reuse, version.engines.idle());
             }
+            exchange.give_back_place();
         }
         Err(error) => exchange.fail(classify(&error, slot.store.data())),
     }
@@ -126,6 +127,9 @@ async fn run(slot: &mut Slot, request: Request<WasiBody>, ends: Ends) -> wasmtim
                         Ok(response) => accessor.with(|mut store| response.into_http(&mut store, processed))?,
                         Err(code) => {
                             let _ = head.send(Err(format!("{code:?}")));
+                            // What it left running must not run on in the next request's time and name: whoever gets
+                            // this head drops us and the slot while we wait.
+                            poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
                             return Ok(());
                         }
                     };

@@ -8,6 +8,7 @@
 //! Every live slot holds a permit of the engine's pool, so wasmtime never refuses for lack of space: a request waits
 //! for a permit instead, as long as its service's bulkhead lets it.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -51,12 +52,19 @@ impl IdleSlots {
         None
     }
 
-    /// Keeps a slot for later, or drops it if it has served its time.
-    pub(super) fn put(&self, slot: Slot, reuse: SlotReuse) {
+    /// Keeps a slot for later, or drops it if it has served its time or somebody waits for its permit.
+    pub(super) fn put(&self, slot: Slot, reuse: SlotReuse, registry: &IdleRegistry) {
         if slot.served >= reuse.max_requests || slot.store.data().limiter.is_half_used() {
             return;
         }
-        self.lock().push((Instant::now(), slot));
+        let mut idle = self.lock();
+        // Asked under the lock: whoever begins to wait after this finds the slot when it reclaims.
+        if registry.waiting.load(Ordering::SeqCst) == 0 {
+            idle.push((Instant::now(), slot));
+        } else {
+            drop(idle);
+            drop(slot);
+        }
     }
 
     /// Drops what has been idle for longer than this; with zero, everything.
@@ -77,6 +85,24 @@ impl IdleSlots {
 #[derive(Default, Clone)]
 pub(super) struct IdleRegistry {
     all: Arc<Mutex<Vec<Weak<IdleSlots>>>>,
+    /// Requests that wait for a permit. While there are any, no slot is kept idle.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Counts one request as waiting for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl std::fmt::Debug for IdleRegistry {
@@ -108,6 +134,7 @@ pub(super) async fn permit(engines: &Engines, max_wait: Duration) -> Option<Owne
     if let Ok(permit) = Arc::clone(slots).try_acquire_owned() {
         return Some(permit);
     }
+    let _waiting = Waiting::new(&engines.idle().waiting);
     if engines.idle().reclaim() > 0
         && let Ok(permit) = Arc::clone(slots).try_acquire_owned()
     {

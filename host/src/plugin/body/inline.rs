@@ -10,10 +10,9 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
-use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody};
 
-use super::{GuestBody, Kind, Streaming, never_finished};
+use super::{GuestBody, Kind, Running, Streaming, never_finished};
 use crate::plugin::call::Metered;
 use crate::plugin::error::CallError;
 use crate::plugin::exchange::Exchange;
@@ -113,7 +112,7 @@ impl InlineBody {
     /// When it is already known to be over the limit.
     pub(in crate::plugin) fn into_body(
         self,
-        running: Option<AbortOnDropHandle<()>>,
+        running: Option<Running>,
         exchange: Arc<Exchange>,
         limit: u64,
     ) -> Result<GuestBody, CallError> {
@@ -122,8 +121,7 @@ impl InlineBody {
         }
         let ended = matches!(self.state, State::Ended);
         if ended && let Some(running) = running {
-            // The client has its whole answer; the guest may finish what it does besides.
-            running.detach();
+            running.let_go();
             return Ok(self.complete(exchange));
         }
         if ended {
