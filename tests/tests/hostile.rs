@@ -423,19 +423,20 @@ async fn a_body_that_is_cut_at_the_deadline_never_looks_whole() {
     let yaml = "defaults: { timeouts: { request: 200ms }, limits: { cpuTime: 30s } }";
     let wharf = Wharf::builder().plugin("hostile").plugin("hostile3").gateway(yaml).start().await;
     let urls = [wharf.url("/hostile/endless"), wharf.url("/hostile3/endless")];
-    for round in 0..8 {
-        let all = (0..12).map(|n| wharf.client().stream("GET", &urls[n % 2], ""));
-        for response in futures_util::future::join_all(all).await {
-            let status = response.status();
-            // On a busy machine the deadline may come before the head.
-            let mut body = response.into_body();
-            let end = loop {
-                match body.frame().await {
-                    Some(Ok(_)) => {}
-                    end => break end,
-                }
-            };
-            assert!(status == 504 || end.is_some(), "a cut response looks whole in round {round}");
+    let ends_well = async |url: &str| {
+        let response = wharf.client().stream("GET", url, "").await;
+        // On a busy machine the deadline may come before the head.
+        let answered = response.status() == 200;
+        let mut body = response.into_body();
+        while let Some(frame) = body.frame().await {
+            if frame.is_err() {
+                return false;
+            }
         }
+        answered
+    };
+    for round in 0..6 {
+        let whole = futures_util::future::join_all((0..40).map(|n| ends_well(&urls[n % 2]))).await;
+        assert!(!whole.contains(&true), "cut responses look whole in round {round}: {whole:?}");
     }
 }

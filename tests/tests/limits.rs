@@ -70,7 +70,9 @@ async fn the_request_timeout_does_not_end_server_sent_events() {
     assert!(answer.text().ends_with("data: 9\n\n"), "{}", answer.text());
     let slow = wharf.url("/hostile/slow-body?count=10&ms=100");
     let cut = wharf.client().try_send("GET", &slow, &[], "").await;
-    assert!(cut.is_err(), "another body is cut at the deadline, not {cut:?}");
+    // On a busy machine the deadline may come before the head.
+    let in_time = cut.as_ref().map_or(true, |answer| answer.status == 504);
+    assert!(in_time, "another body is cut at the deadline, not {cut:?}");
     wharf.configure("services/hostile.yaml", "timeouts: { request: 0s }");
     eventually("no limit is in force", async || wharf.client().try_send("GET", &slow, &[], "").await.ok()).await;
 }

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Measures Wharf beside `wasmtime serve` and native hyper: builds or installs what is missing, then measures.
+# Usage: bench/run.sh [--rounds N] [--seconds N] [--connections N] [--quick] [--name NAME] [--peer-lto]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+ROOT="$PWD"
+BENCH="$ROOT/bench"
+COMPONENT="$ROOT/plugins/greeter.wasm"
+WASMTIME_VERSION=48.0.8
+# What serving needs. Less than a stock build has; nothing that is left out would make a request faster.
+WASMTIME_FEATURES=run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation
+
+say() { printf 'bench: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+need_wrk() {
+    have wrk && return
+    if [ "$(id -u)" = 0 ] && have apt-get; then
+        say "installing wrk (apt)"
+        # The lists of packages may be missing or old: then once more with new ones.
+        apt-get install -y -qq wrk >/dev/null 2>&1 ||
+            { apt-get update -qq && apt-get install -y -qq wrk >/dev/null; } || true
+    fi
+    have wrk || die "wrk is missing: install it ('apt-get install wrk' on Debian, 'dnf install wrk' on Fedora), then run this again"
+}
+
+need_taskset() {
+    have taskset || die "taskset is missing: install util-linux, then run this again"
+}
+
+# Installs `wasmtime` into the folder $1, once.
+need_wasmtime() {
+    [ -x "$1/bin/wasmtime" ] && return
+    say "building wasmtime-cli $WASMTIME_VERSION, once; this takes some minutes"
+    local profile=()
+    [ -z "$PEER_LTO" ] || profile=(--config profile.release.lto=\"fat\" --config profile.release.codegen-units=1)
+    cargo install wasmtime-cli --version "$WASMTIME_VERSION" --locked --quiet \
+        --no-default-features --features "$WASMTIME_FEATURES" \
+        ${profile[@]+"${profile[@]}"} --root "$1" --target-dir "$BENCH/.peers/build" ||
+        die "wasmtime-cli could not be built"
+    rm -rf "$BENCH/.peers/build"
+}
+
+PEER_LTO=
+ARGS=()
+HELP=
+for argument in "$@"; do
+    case "$argument" in
+        --peer-lto) PEER_LTO=1 ;;
+        -h | --help) HELP=1; ARGS+=("$argument") ;;
+        *) ARGS+=("$argument") ;;
+    esac
+done
+
+PEER="$BENCH/.peers/wasmtime-$WASMTIME_VERSION"
+PEER_BUILD="release profile, features $WASMTIME_FEATURES"
+if [ -n "$PEER_LTO" ]; then
+    PEER="$PEER-lto"
+    PEER_BUILD="release profile with fat LTO and one codegen unit, features $WASMTIME_FEATURES"
+fi
+REVISION="$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+[ -z "$(git status --porcelain -- host Cargo.toml Cargo.lock plugins 2>/dev/null)" ] || REVISION="$REVISION with changes"
+DRIVER="$BENCH/target/release/wharf-bench"
+GIVEN=(--wharf "${CARGO_TARGET_DIR:-$ROOT/target}/dist/wharf" --wasmtime "$PEER/bin/wasmtime"
+    --native "$BENCH/target/dist/native" --component "$COMPONENT" --home "$BENCH"
+    --wasmtime-build "$PEER_BUILD" --revision "$REVISION")
+
+[ "$(uname -s)" = Linux ] || die "measuring needs Linux: it reads /proc and pins with taskset"
+have cargo || die "Rust is missing: start this with './justw bench'"
+# The driver first: a wrong flag is told before anything long is built.
+cargo build --quiet --release -p wharf-bench --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
+"$DRIVER" --check "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"}
+[ -z "$HELP" ] || exit 0
+
+need_taskset
+need_wrk
+[ -f "$COMPONENT" ] || die "plugins/greeter.wasm is missing: run './justw build-plugins'"
+need_wasmtime "$PEER"
+say "building Wharf as it is shipped, and the native server alike"
+cargo build --quiet --profile dist -p wharf
+cargo build --quiet --profile dist -p native --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
+
+exec "$DRIVER" "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"}
