@@ -12,7 +12,7 @@ mod stats;
 mod system;
 mod target;
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -119,6 +119,8 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     let (rounds, seconds) = if cli.quick { (2, 1) } else { (cli.rounds, cli.seconds) };
     let warm_up = seconds.min(2);
     let interrupt = Interrupt::listen()?;
+    // Held until the end.
+    let _alone = alone()?;
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
 
     let mut answer_bytes = 0;
@@ -161,6 +163,14 @@ fn run(cli: &Cli) -> anyhow::Result<()> {
     write!(std::io::stdout(), "\n{}", report.tables()?)?;
     let name = cli.name.as_deref().or((!cli.quick).then_some("greeter"));
     name.map_or(Ok(()), |name| keep(&report, &given.home.join("results"), name))
+}
+
+/// Two measurements at once would measure each other.
+fn alone() -> anyhow::Result<File> {
+    let lock = std::env::temp_dir().join("wharf-bench.lock");
+    let lock = File::create(&lock).with_context(|| format!("cannot write {}", lock.display()))?;
+    lock.try_lock().context("another measurement is running on this machine")?;
+    Ok(lock)
 }
 
 /// The server alone on a core, then everything everywhere.

@@ -213,6 +213,13 @@ impl Phase {
                 requests.median, requests.min, requests.max, cpu.median, cpu.min, cpu.max
             )?;
         }
+        for target in &self.targets {
+            let failed: u64 = target.samples.iter().map(|sample| sample.failed).sum();
+            let all: u64 = target.samples.iter().map(|sample| sample.requests).sum();
+            if failed > 0 {
+                writeln!(text, "\n**{}: {failed} of {all} requests failed.**", target.title)?;
+            }
+        }
         let logged = self.targets.iter().flat_map(|target| &target.samples).filter_map(|sample| sample.logged);
         if let Some(logged) = Spread::of(logged) {
             // Rounded down: it is a hundred only if nothing is missing.
@@ -245,6 +252,7 @@ mod tests {
     fn target(key: &'static str, rates: [f64; 3]) -> Measured {
         let samples = rates.map(|rate| Sample {
             requests: 1000,
+            failed: 0,
             requests_per_second: rate,
             cpu_micros_per_request: 1e6 / rate,
             p50_micros: 1.0,

@@ -93,7 +93,8 @@ pub struct Limits {
     pub request_body: Size,
     /// Response body; more cuts the response.
     pub response_body: Size,
-    /// Bytes of request or response headers as the guest holds them.
+    /// Bytes of a set of headers that the guest makes, its response's for one, as the host holds them. Not of a client's
+    /// request, whose head is bounded by the server.
     pub headers: Size,
     /// Host resources (bodies, streams, headers, stores …) that a slot may hold at once.
     #[schemars(range(min = 16, max = 1_000_000))]
