@@ -107,19 +107,23 @@ impl Directory {
 
     pub(crate) fn update(&self, id: &str, input: Input) -> Result<User, Refusal> {
         let (old, seen) = self.read(id)?;
+        self.replace(old, &seen, input)
+    }
+
+    /// Makes `old`, which was read as the bytes `seen`, what the input says.
+    fn replace(&self, old: User, seen: &[u8], input: Input) -> Result<User, Refusal> {
         let user = User { id: old.id.clone(), name: input.name, email: input.email, created_at: old.created_at };
         let moves = email_key(&old.email) != email_key(&user.email);
-        self.claim(&user.email, &user.id)?;
-        if moves {
-            self.renew(&old.email, &old.id)?;
-        }
-        if !self.swap(&seen, &user)? {
-            if moves {
+        let claimed = self.claim(&user.email, &user.id)?;
+        let renewed = moves && self.renew(&old.email, &old.id)?;
+        if !self.swap(seen, &user)? {
+            // A claim that was there before belongs to the update that won: it stays.
+            if moves && claimed {
                 self.store.delete(&email_key(&user.email))?;
             }
             return Err(Refusal::Changed);
         }
-        if moves {
+        if renewed {
             self.store.delete(&email_key(&old.email))?;
         }
         Ok(user)
@@ -159,14 +163,15 @@ impl Directory {
         Ok((users, next))
     }
 
-    /// Takes the address for this user, unless somebody has it.
-    fn claim(&self, email: &str, id: &str) -> Result<(), Refusal> {
+    /// Takes the address for this user, unless somebody else has it. Says whether this request took it: only then may it
+    /// give it back.
+    fn claim(&self, email: &str, id: &str) -> Result<bool, Refusal> {
         let place = email_key(email);
         let there = self.store.get(&place)?;
         if let Some(claim) = there.as_deref().and_then(read_claim) {
             let owner: Option<User> = self.store.get_json(&user_key(&claim.id))?;
             if owner.is_some_and(|owner| email_key(&owner.email) == place) {
-                return if claim.id == id { Ok(()) } else { Err(Refusal::EmailTaken) };
+                return if claim.id == id { Ok(false) } else { Err(Refusal::EmailTaken) };
             }
             // A claim of the future comes from a clock that was set back: it counts as new.
             let is_over = self.now.duration_since(claim.at).is_ok_and(|age| age >= LEASE);
@@ -175,7 +180,7 @@ impl Directory {
             }
         }
         let taken = self.store.compare_and_swap(&place, there.as_deref(), &self.written_claim(id)?)?;
-        if taken { Ok(()) } else { Err(Refusal::EmailTaken) }
+        if taken { Ok(true) } else { Err(Refusal::EmailTaken) }
     }
 
     /// Makes the user's claim one that is under way, so that nobody takes the address before this request removes it.
@@ -266,6 +271,26 @@ mod tests {
         at(1001).delete(&user.id).unwrap();
         assert!(!at(1002).swap(&seen, &user).unwrap());
         assert_eq!(at(1003).store.keys().unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn an_update_that_loses_to_its_twin_leaves_the_claim_of_the_twin() {
+        let user = at(1000).create(input("ann@example.com")).unwrap();
+        let (old, seen) = at(1001).read(&user.id).unwrap();
+        at(1001).update(&user.id, input("new@example.com")).unwrap();
+        let lost = at(1002).replace(old, &seen, Input { name: "Anna".to_owned(), ..input("new@example.com") });
+        assert!(matches!(lost, Err(Refusal::Changed)));
+        assert!(matches!(at(9999).create(input("new@example.com")), Err(Refusal::EmailTaken)));
+    }
+
+    #[test]
+    fn an_update_that_loses_gives_back_the_address_that_it_took() {
+        let user = at(1000).create(input("ann@example.com")).unwrap();
+        let (old, seen) = at(1001).read(&user.id).unwrap();
+        at(1001).update(&user.id, input("new@example.com")).unwrap();
+        let lost = at(1002).replace(old, &seen, input("other@example.com"));
+        assert!(matches!(lost, Err(Refusal::Changed)));
+        at(1003).create(input("other@example.com")).unwrap();
     }
 
     #[test]
