@@ -4,6 +4,7 @@
 //! the right type was reported already and stands here with its default, which is always good. References to services
 //! are not checked: services come and go with files in the plugins folder while the configuration stays.
 
+mod filters;
 mod routes;
 
 use std::collections::{BTreeMap, HashMap};
@@ -59,7 +60,7 @@ pub fn valid_admin_listen(address: SocketAddr) -> Result<(), String> {
 
 /// A walk through the tree beside a struct; where the tree has nothing, it stays at the last thing there was.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(in crate::config) struct At<'a> {
     node: Option<&'a Node>,
     span: &'a Span,
 }
@@ -69,19 +70,19 @@ impl<'a> At<'a> {
         Self { node: Some(node), span: &node.span }
     }
 
-    fn get(self, key: &str) -> Self {
+    pub(in crate::config) fn get(self, key: &str) -> Self {
         let node = self.node.and_then(|node| node.get(key));
         Self { node, span: node.map_or(self.span, |node| &node.span) }
     }
 
     /// The key instead of its value.
-    fn key(self, key: &str) -> Self {
+    pub(in crate::config) fn key(self, key: &str) -> Self {
         let entry = self.node.and_then(|node| node.entry(key));
         Self { node: None, span: entry.map_or(self.span, |entry| &entry.span) }
     }
 
     /// The items that were read, in the order in which they were read.
-    fn items(self) -> impl Iterator<Item = At<'a>> {
+    pub(in crate::config) fn items(self) -> impl Iterator<Item = At<'a>> {
         let items: &[Node] = match self.node.map(|node| &node.kind) {
             Some(Kind::List(items)) => items,
             _ => &[],
@@ -90,7 +91,7 @@ impl<'a> At<'a> {
     }
 
     /// How many items were written, the wrong ones too.
-    fn written(self) -> usize {
+    pub(in crate::config) fn written(self) -> usize {
         match self.node.map(|node| &node.kind) {
             Some(Kind::List(items)) => items.len(),
             _ => 0,
@@ -98,35 +99,47 @@ impl<'a> At<'a> {
     }
 
     /// Whether anything inside was reported already.
-    fn has_refused(self) -> bool {
+    pub(in crate::config) fn has_refused(self) -> bool {
         self.node.is_some_and(Node::has_refused)
     }
 }
 
 /// Collects what is wrong.
-pub(super) struct Check<'p> {
+pub(in crate::config) struct Check<'p> {
     pub(super) problems: &'p mut Vec<Problem>,
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, at: At<'_>, message: impl Into<String>) {
+    pub(in crate::config) fn wrong(&mut self, at: At<'_>, message: impl Into<String>) {
         self.problems.push(Problem::at(at.span, message));
     }
 
-    fn within<T: PartialOrd + Display>(&mut self, at: At<'_>, value: &T, bounds: &RangeInclusive<T>) {
+    pub(in crate::config) fn within<T: PartialOrd + Display>(
+        &mut self,
+        at: At<'_>,
+        value: &T,
+        bounds: &RangeInclusive<T>,
+    ) {
         if !bounds.contains(value) {
             self.wrong(at, format!("`{value}` is out of bounds: {} to {}", bounds.start(), bounds.end()));
         }
     }
 
-    fn at_least<T: PartialOrd + Display>(&mut self, at: At<'_>, value: &T, least: &T) {
+    pub(in crate::config) fn at_least<T: PartialOrd + Display>(&mut self, at: At<'_>, value: &T, least: &T) {
         if value < least {
             self.wrong(at, format!("`{value}` is too little: at least {least}"));
         }
     }
 
     pub(super) fn gateway(&mut self, gateway: &Gateway, at: At<'_>) {
-        let Gateway { listen, admin, plugins, state, engine, drain: _, defaults, routes, .. } = gateway;
+        let Gateway { listen, listeners, connections, requests, auth, admin, plugins, state, engine, .. } = gateway;
+        let Gateway { drain: _, trusted_proxies: _, access_log: _, defaults, filters, routes, .. } = gateway;
+        for (listener, at) in listeners.iter().zip(at.get("listeners").items()) {
+            listener.check(self, at);
+        }
+        connections.check(self, at.get("connections"));
+        requests.check(self, at.get("requests"));
+        auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");
         if let Err(message) = valid_admin_listen(admin.listen) {
             self.wrong(admin_at, message);
@@ -147,11 +160,13 @@ impl Check<'_> {
         let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
             defaults;
         self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
+        self.filters(filters, at.get("filters"));
         self.routes(routes, at.get("routes"));
     }
 
     pub(super) fn service(&mut self, service: &Service, at: At<'_>) {
-        let Service { limits, bulkhead, slots, health_check, .. } = service;
+        let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
+        self.filters(filters, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
         for (key, value) in &service.config {
             if key.is_empty() {

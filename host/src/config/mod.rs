@@ -17,13 +17,18 @@
 //! [`load`] touches nothing but the files, keeps no state and takes well under a millisecond for an ordinary
 //! configuration: reloading is calling it again and comparing [`Config::fingerprint`]s.
 
+mod auth;
 mod check;
+mod connections;
+mod filter;
+mod listener;
 mod load;
 mod merge;
 mod model;
 mod notation;
 mod problem;
 mod read;
+mod requests;
 mod route;
 mod schema;
 mod service;
@@ -33,11 +38,16 @@ mod units;
 #[cfg(test)]
 mod tests;
 
+pub use auth::*;
 pub use check::{valid_admin_listen, valid_service_name};
+pub use connections::*;
+pub use filter::*;
+pub use listener::*;
 pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
 pub use problem::{Problem, Problems};
-pub use route::{BackendRef, Filter, Match, PathMatch, Rewrite, Route, Rule, RuleTimeouts};
+pub use requests::*;
+pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts};
 pub use schema::{SchemaKind, schema};
 pub use service::{
     Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,

@@ -14,6 +14,11 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::auth::Auth;
+use super::connections::Connections;
+use super::filter::Filter;
+use super::listener::Listener;
+use super::requests::Requests;
 use super::route::Route;
 use super::service::ServiceDefaults;
 use super::units::{self, Duration};
@@ -25,6 +30,14 @@ pub struct Gateway {
     /// Address of the public HTTP listener (HTTP/1.1, and HTTP/2 with prior knowledge). Needs a restart to change.
     #[serde(deserialize_with = "units::address")]
     pub listen: SocketAddr,
+    /// Public listeners, with TLS for example; `listen` is then not used.
+    pub listeners: Vec<Listener>,
+    /// Bounds on connections of all public listeners.
+    pub connections: Connections,
+    /// What requests may look like.
+    pub requests: Requests,
+    /// Who vouches for clients.
+    pub auth: Auth,
     /// The operators' listener.
     pub admin: Admin,
     /// Where components come from.
@@ -43,6 +56,9 @@ pub struct Gateway {
     pub drain: Drain,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
     pub defaults: ServiceDefaults,
+    /// What happens to every request on its way, of automatic routes too. A filter of the same kind in a rule or a
+    /// service takes its place there.
+    pub filters: Vec<Filter>,
     /// Routes beside the automatic `/<service>/` ones. A configured route wins over an automatic one of equal precedence.
     pub routes: Vec<Route>,
 }
@@ -127,6 +143,10 @@ impl Default for Gateway {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listeners: Vec::new(),
+            connections: Connections::default(),
+            requests: Requests::default(),
+            auth: Auth::default(),
             admin: Admin::default(),
             plugins: Plugins::default(),
             state: State::default(),
@@ -135,6 +155,7 @@ impl Default for Gateway {
             access_log: AccessLog::default(),
             drain: Drain::default(),
             defaults: ServiceDefaults::default(),
+            filters: Vec::new(),
             routes: Vec::new(),
         }
     }

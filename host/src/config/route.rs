@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::filter::Filter;
 use super::schema::text;
 use super::units::Duration;
 
@@ -35,9 +36,12 @@ pub struct Rule {
     /// One of these must hold; none means prefix `/`.
     #[serde(default)]
     pub matches: Vec<Match>,
-    /// Changes on the way, in order.
+    /// What happens to requests on the way.
     #[serde(default)]
     pub filters: Vec<Filter>,
+    /// Whether anybody may come: identity filters of `gateway.yaml` do not work here.
+    #[serde(default)]
+    pub public: bool,
     /// Tightens the service's own.
     #[serde(default)]
     pub timeouts: RuleTimeouts,
@@ -71,23 +75,6 @@ pub enum PathMatch {
     Exact(#[schemars(with = "text::Path")] String),
     /// Whole segments: `/v2` matches `/v2` and `/v2/x`, not `/v2x`.
     Prefix(#[schemars(with = "text::Path")] String),
-}
-
-/// One change on the way: a map with one key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Filter {
-    /// Changes the path that the service sees.
-    Rewrite(Rewrite),
-}
-
-/// Changes the path that the service sees.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Rewrite {
-    /// What replaces the matched prefix. The rule must match by prefix.
-    #[schemars(with = "text::Path")]
-    pub prefix: String,
 }
 
 /// Timeouts of one rule.

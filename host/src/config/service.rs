@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::filter::Filter;
 use super::schema::text;
 use super::units::{Duration, Size};
 
@@ -38,6 +39,10 @@ pub struct ServiceDefaults {
 pub struct Service {
     /// Path prefix of the automatic route (stripped before the guest sees it), or `false` for none. Default `/<name>`.
     pub expose: Expose,
+    /// What happens to requests of the automatic route on the way.
+    pub filters: Vec<Filter>,
+    /// Whether anybody may come by the automatic route: identity filters of `gateway.yaml` do not work there.
+    pub public: bool,
     /// Bounds on what one request, and one slot, may use.
     pub limits: Limits,
     /// How long things may take.
@@ -187,6 +192,8 @@ impl Service {
             defaults.clone();
         Self {
             expose: Expose::default(),
+            filters: Vec::new(),
+            public: false,
             limits,
             timeouts,
             bulkhead,

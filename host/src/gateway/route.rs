@@ -216,7 +216,10 @@ impl Target {
             version: backend.version.as_deref().map(Into::into),
             weight: backend.weight,
         });
-        let rewrite = rule.filters.iter().map(|Filter::Rewrite(rewrite)| rewrite.prefix.as_str()).next_back();
+        let rewrite = rule.filters.iter().rev().find_map(|filter| match filter {
+            Filter::Rewrite(rewrite) => Some(rewrite.prefix.as_str()),
+            _ => None,
+        });
         Self {
             route,
             backends: backends.collect(),

@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::super::notation::valid_path;
 use super::super::problem::Span;
-use super::super::route::{BackendRef, Filter, Match, PathMatch, Route, Rule};
+use super::super::route::{BackendRef, Match, PathMatch, Route, Rule};
 use super::{At, Check, Duration, valid_service_name};
 
 /// Largest weight, as in the Gateway API; sums of weights cannot overflow.
@@ -58,7 +58,7 @@ impl Check<'_> {
             let message = "`0s` would end every request at once: remove it to keep the service's own timeout";
             self.wrong(at.get("timeouts").get("request"), message);
         }
-        self.filters(rule, at);
+        self.filters_of(rule, at);
         self.backends(&rule.backend_refs, at);
     }
 
@@ -92,29 +92,6 @@ impl Check<'_> {
             }
             if HeaderValue::from_str(value).is_err() {
                 self.wrong(headers_at.get(name), "a header's value cannot contain control characters");
-            }
-        }
-    }
-
-    fn filters(&mut self, rule: &Rule, at: At<'_>) {
-        let exact = rule.matches.iter().zip(at.get("matches").items());
-        let exact = exact.filter(|(matched, _)| matches!(matched.path, Some(PathMatch::Exact(_)))).map(|(_, at)| at);
-        let exact: Vec<At<'_>> = exact.collect();
-        let mut rewrites = 0;
-        for (filter, at) in rule.filters.iter().zip(at.get("filters").items()) {
-            let Filter::Rewrite(rewrite) = filter;
-            let rewrite_at = at.get("rewrite");
-            rewrites += 1;
-            if rewrites > 1 {
-                self.wrong(at.key("rewrite"), "a second `rewrite` in one rule: one path can only be replaced once");
-            }
-            if let Err(message) = valid_path(&rewrite.prefix) {
-                self.wrong(rewrite_at.get("prefix"), message);
-            }
-            if let Some(first) = exact.first() {
-                let (line, _) = first.get("path").key("exact").span.position();
-                let message = format!("`rewrite` replaces a matched prefix, but the match in line {line} is `exact`");
-                self.wrong(at.key("rewrite"), message);
             }
         }
     }

@@ -86,7 +86,7 @@ fn complete() -> Value {
                         "path": { "prefix": "/a" }, "method": "GET",
                         "headers": { "a": "b" }, "queryParams": { "c": "d" },
                     }],
-                    "filters": [{ "rewrite": { "prefix": "/" } }],
+                    "filters": super::super::filter::examples(),
                     "timeouts": { "request": "1s" },
                     "backendRefs": [{ "service": "orders", "version": "1", "weight": 5 }],
                 },

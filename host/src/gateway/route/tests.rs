@@ -43,6 +43,7 @@ fn and(a: Match, b: Match) -> Match {
 
 fn rule(matches: impl Into<Vec<Match>>, service: &str) -> Rule {
     Rule {
+        public: false,
         matches: matches.into(),
         filters: Vec::new(),
         timeouts: RuleTimeouts::default(),

@@ -1,0 +1,36 @@
+//! What must hold for lists of filters.
+
+use std::collections::HashSet;
+
+use super::super::filter::Filter;
+use super::super::route::{PathMatch, Rule};
+use super::{At, Check};
+
+impl Check<'_> {
+    /// A list of filters, wherever it stands.
+    pub(super) fn filters(&mut self, filters: &[Filter], at: At<'_>) {
+        let mut names = HashSet::new();
+        for (filter, at) in filters.iter().zip(at.items()) {
+            let name = filter.name();
+            if !names.insert(name) && !matches!(filter, Filter::RateLimit(_)) {
+                self.wrong(at.key(name), format!("a second `{name}` in one list: give it once"));
+            }
+            filter.check(self, at);
+        }
+    }
+
+    /// The filters of a rule, beside its matches.
+    pub(super) fn filters_of(&mut self, rule: &Rule, at: At<'_>) {
+        self.filters(&rule.filters, at.get("filters"));
+        let mut matches = rule.matches.iter().zip(at.get("matches").items());
+        let exact = matches.find(|(matched, _)| matches!(matched.path, Some(PathMatch::Exact(_))));
+        let Some((_, exact)) = exact else { return };
+        for (filter, at) in rule.filters.iter().zip(at.get("filters").items()) {
+            if let Filter::Rewrite(_) = filter {
+                let (line, _) = exact.get("path").key("exact").span.position();
+                let message = format!("`rewrite` replaces a matched prefix, but the match in line {line} is `exact`");
+                self.wrong(at.key("rewrite"), message);
+            }
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! (skeleton)
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::super::check::{At, Check};
+
+/// (skeleton)
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct RateLimit {}
+
+impl RateLimit {
+    pub(in crate::config) fn check(&self, _check: &mut Check<'_>, _at: At<'_>) {}
+}
+
+/// Every field, as the tests of the format use it.
+#[cfg(test)]
+pub(in crate::config) const EXAMPLE: &str = r#"{}"#;
