@@ -7,7 +7,7 @@
 #![warn(clippy::wildcard_enum_match_arm)]
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
@@ -40,9 +40,36 @@ pub enum GatewayError {
     /// The request makes no sense to HTTP.
     #[error("bad request: {0}")]
     BadRequest(&'static str),
-    /// A method that no guest can serve.
-    #[error("method {0} is not supported")]
-    MethodNotSupported(String),
+    /// The target is longer than `requests.maxUri`.
+    #[error("the address is too long")]
+    UriTooLong,
+    /// A method that is never passed on.
+    #[error("method {0} is not allowed")]
+    MethodNotAllowed(String),
+    /// Something HTTP has and the gateway has not.
+    #[error("not supported: {0}")]
+    NotSupported(&'static str),
+    /// The client expects something other than `100-continue`.
+    #[error("the expectation cannot be met")]
+    ExpectationFailed,
+    /// The connection was made for another host.
+    #[error("this connection is not for this host")]
+    Misdirected,
+    /// The client did not send the body in time.
+    #[error("the client did not send the request's body in time")]
+    BodyTimeout,
+    /// Nobody proved who they are; how they can.
+    #[error("not authenticated")]
+    Unauthorized(Vec<HeaderValue>),
+    /// Who a client is cannot be found out at present: keys could not be fetched.
+    #[error("the client's identity cannot be checked at present")]
+    IdentityUnavailable,
+    /// It is known who asks, and they may not.
+    #[error("not allowed")]
+    Forbidden,
+    /// Too many requests of this kind; seconds until the next one may come.
+    #[error("too many requests")]
+    RateLimited(u64),
     /// The version was replaced and this request did not finish in its drain time, or the host is stopping.
     #[error("the service is being replaced or stopped")]
     Draining,
@@ -73,6 +100,8 @@ impl From<CallError> for GatewayError {
         match error {
             CallError::Deadline => Self::RequestTimeout,
             CallError::RequestTooLarge => Self::PayloadTooLarge,
+            CallError::RequestStalled => Self::BodyTimeout,
+            CallError::RequestBroken(_) => Self::BadRequest("the request's body is not valid or not complete"),
             CallError::NoSlot => Self::BulkheadFull,
             CallError::CutOff => Self::Draining,
             CallError::Trap(_)
@@ -92,14 +121,26 @@ impl GatewayError {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoBackend | Self::UnknownService(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotServing(_) | Self::BulkheadFull | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotServing(_) | Self::BulkheadFull | Self::Draining | Self::IdentityUnavailable => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::MethodNotSupported(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotSupported(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Guest(error) => match error {
                 CallError::CpuTime | CallError::Deadline => StatusCode::GATEWAY_TIMEOUT,
                 CallError::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                CallError::RequestStalled => StatusCode::REQUEST_TIMEOUT,
+                CallError::RequestBroken(_) => StatusCode::BAD_REQUEST,
                 CallError::NoSlot | CallError::CutOff | CallError::Start(_) => StatusCode::SERVICE_UNAVAILABLE,
                 CallError::Trap(_)
                 | CallError::Panic(_)
@@ -118,7 +159,17 @@ impl GatewayError {
             Self::BulkheadFull => "bulkhead_full",
             Self::RequestTimeout => "request_timeout",
             Self::PayloadTooLarge => "payload_too_large",
-            Self::BadRequest(_) | Self::MethodNotSupported(_) => "bad_request",
+            Self::BadRequest(_)
+            | Self::UriTooLong
+            | Self::MethodNotAllowed(_)
+            | Self::NotSupported(_)
+            | Self::ExpectationFailed => "bad_request",
+            Self::Misdirected => "misdirected",
+            Self::BodyTimeout => "client_timeout",
+            Self::Unauthorized(_) => "unauthorized",
+            Self::IdentityUnavailable => "identity_unavailable",
+            Self::Forbidden => "forbidden",
+            Self::RateLimited(_) => "rate_limited",
             Self::Draining => "draining",
             Self::Internal => "internal",
             Self::Guest(error) => match error {
@@ -130,6 +181,8 @@ impl GatewayError {
                 CallError::NoResponse => "guest_no_response",
                 CallError::InvalidResponse(_) => "guest_invalid_response",
                 CallError::RequestTooLarge => "payload_too_large",
+                CallError::RequestStalled => "client_timeout",
+                CallError::RequestBroken(_) => "bad_request",
                 CallError::CutOff => "draining",
                 CallError::NoSlot => "bulkhead_full",
                 CallError::Start(_) => "connect_failed",
@@ -145,6 +198,12 @@ impl GatewayError {
             "request_timeout" => "The request was not answered in time",
             "payload_too_large" => "The request body is too large",
             "bad_request" => "The request is not valid",
+            "misdirected" => "This connection is not for this host",
+            "client_timeout" => "The request's body did not come in time",
+            "unauthorized" => "The request needs valid credentials",
+            "identity_unavailable" => "Credentials cannot be checked at present",
+            "forbidden" => "The request is not allowed",
+            "rate_limited" => "Too many requests",
             "draining" => "The service is being replaced or stopped",
             "guest_trap" | "guest_panic" => "The service failed",
             "guest_deadline" => "The service used too much CPU time",
@@ -157,12 +216,16 @@ impl GatewayError {
 
     /// Seconds after which it makes sense to try again.
     fn retry_after(&self) -> Option<HeaderValue> {
+        if let Self::RateLimited(seconds) = self {
+            return Some(HeaderValue::from(*seconds));
+        }
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then(|| HeaderValue::from_static("1"))
     }
 
     /// The problem document.
     pub fn to_response(&self, request_id: &str) -> Response<Bytes> {
-        let detail = if let Self::BadRequest(detail) = self { Some(*detail) } else { None };
+        let detail =
+            if let Self::BadRequest(detail) | Self::NotSupported(detail) = self { Some(*detail) } else { None };
         let status = self.status();
         let problem = Problem {
             kind: "about:blank",
@@ -181,6 +244,15 @@ impl GatewayError {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(value) = self.retry_after() {
             headers.insert(RETRY_AFTER, value);
+        }
+        if let Self::Unauthorized(challenges) = self {
+            for challenge in challenges {
+                headers.append(WWW_AUTHENTICATE, challenge.clone());
+            }
+        }
+        if let Self::MethodNotAllowed(_) = self {
+            // RFC 9110 wants the list of those that are; which they are depends on the service.
+            headers.insert(ALLOW, const { HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS") });
         }
         response
     }
@@ -223,6 +295,8 @@ mod tests {
             CallError::NoResponse,
             CallError::InvalidResponse(text()),
             CallError::RequestTooLarge,
+            CallError::RequestStalled,
+            CallError::RequestBroken(text()),
             CallError::NoSlot,
             CallError::Start(text()),
             CallError::CutOff,

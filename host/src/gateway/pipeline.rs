@@ -84,7 +84,7 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(&parts, body);
         if parts.method == Method::CONNECT {
-            return Err(GatewayError::MethodNotSupported(parts.method.to_string()));
+            return Err(GatewayError::NotSupported("CONNECT: this is no proxy"));
         }
         let (destination, runtime) = {
             let snapshot = self.services.snapshot();
@@ -137,6 +137,7 @@ impl Gateway {
         let call = CallContext {
             request_id: Some(request_id.as_str().into()),
             deadline: destination.deadline,
+            max_request_body: None,
             permit: Some(Box::new(permit)),
         };
         let request = Request::from_parts(parts, body);

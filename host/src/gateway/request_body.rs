@@ -15,6 +15,8 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 
+use crate::plugin::CallError;
+
 /// So much is read for nothing, and for so long. Whoever sends more, or slower, is cut off.
 const DISCARDED_BYTES: u64 = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
@@ -36,11 +38,12 @@ impl RequestBody {
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CallError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         self.awaited = false;
-        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+        let frame = self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx));
+        frame.map_err(|error| CallError::RequestBroken(error.to_string()))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -39,6 +39,8 @@ pub struct CallContext {
     pub request_id: Option<Arc<str>>,
     /// When the response must be complete; `None` is never.
     pub deadline: Option<Instant>,
+    /// Bytes of request body, if there is a tighter bound than the service's own.
+    pub max_request_body: Option<u64>,
     /// Kept until the guest is done, or nobody wants its response any more.
     pub permit: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -63,7 +65,8 @@ enum Step {
 }
 
 impl Version {
-    /// Has this version answer `request`. The URI must be absolute, or a `Host` header be there.
+    /// Has this version answer `request`. The URI must be absolute, or a `Host` header be there. An error of its body
+    /// says what is wrong with the client, and is the call's error whatever the guest makes of it.
     ///
     /// # Errors
     /// When the guest gives no response that can be sent; see [`CallError`]. A failure after the head is an error of
@@ -74,18 +77,19 @@ impl Version {
         context: CallContext,
     ) -> Result<Response<GuestBody>, CallError>
     where
-        B: Body<Data = Bytes> + Send + Unpin + 'static,
-        B::Error: std::error::Error + Send + Sync + 'static,
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
     {
         let settings = self.settings();
-        let CallContext { request_id, deadline, permit } = context;
+        let CallContext { request_id, deadline, max_request_body, permit } = context;
         let exchange = Arc::new(Exchange::new(
             Meter::new(settings.limits.cpu_time.get()),
             request_id.unwrap_or_else(|| Arc::from("")),
             permit,
             self.enter(),
         ));
-        let (limit, response_limit) = (settings.limits.request_body.get(), settings.limits.response_body.get());
+        let of_service = settings.limits.request_body.get();
+        let limit = max_request_body.map_or(of_service, |max| max.min(of_service));
+        let response_limit = settings.limits.response_body.get();
         let request = request.map(|body| WasiBody::new(LimitedRequestBody::new(body, limit, Arc::clone(&exchange))));
 
         let (head, head_receiver) = oneshot::channel();
@@ -220,8 +224,8 @@ fn content_length<B>(response: &Response<B>) -> Option<u64> {
 
 /// A head that may be sent.
 fn checked(head: Head, exchange: &Exchange) -> Result<Response<WasiBody>, CallError> {
-    if exchange.request_too_large() {
-        return Err(CallError::RequestTooLarge);
+    if let Some(fault) = exchange.request_fault() {
+        return Err(fault.clone());
     }
     match head {
         Ok(response) if response.status().is_informational() => {

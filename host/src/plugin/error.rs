@@ -34,6 +34,12 @@ pub enum CallError {
     /// The request body is larger than `limits.requestBody`.
     #[error("the request body is larger than limits.requestBody")]
     RequestTooLarge,
+    /// The client stopped sending the request's body.
+    #[error("the client did not send the request's body in time")]
+    RequestStalled,
+    /// The request's body is no valid HTTP, or ended before its end.
+    #[error("the request's body is broken: {0}")]
+    RequestBroken(String),
     /// Its version was replaced and the time to finish is over.
     #[error("the version was replaced and its drainTimeout is over")]
     CutOff,
@@ -56,7 +62,12 @@ impl CallError {
             | Self::NoResponse
             | Self::InvalidResponse(_)
             | Self::Start(_) => true,
-            Self::Deadline | Self::RequestTooLarge | Self::CutOff | Self::NoSlot => false,
+            Self::Deadline
+            | Self::RequestTooLarge
+            | Self::RequestStalled
+            | Self::RequestBroken(_)
+            | Self::CutOff
+            | Self::NoSlot => false,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! the body, which looks like a clean end of it; whoever reads the body asks here whether it really was one.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::error::CallError;
@@ -20,7 +20,7 @@ pub(super) struct Exchange {
     pub(super) meter: Meter,
     request_id: Arc<str>,
     failure: OnceLock<CallError>,
-    request_too_large: AtomicBool,
+    request_fault: OnceLock<CallError>,
     received: AtomicU64,
     permit: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     in_flight: InFlight,
@@ -37,7 +37,7 @@ impl Exchange {
             meter,
             request_id,
             failure: OnceLock::new(),
-            request_too_large: AtomicBool::new(false),
+            request_fault: OnceLock::new(),
             received: AtomicU64::new(0),
             permit: Mutex::new(permit),
             in_flight,
@@ -56,8 +56,8 @@ impl Exchange {
     /// Records a failure, which is the end of the guest, and logs it if it is the guest's fault. The first counts: a
     /// second is its consequence.
     pub(super) fn fail(&self, error: CallError) {
-        // Whatever a guest does when its input breaks off at the limit, the client's body was the cause.
-        let error = if self.request_too_large() { CallError::RequestTooLarge } else { error };
+        // Whatever a guest does when its input breaks off, the client's body was the cause.
+        let error = self.request_fault().cloned().unwrap_or(error);
         let is_guests_fault = error.is_guests_fault();
         if self.failure.set(error).is_err() {
             return;
@@ -87,11 +87,13 @@ impl Exchange {
         self.received.load(Ordering::Relaxed)
     }
 
-    pub(super) fn note_request_too_large(&self) {
-        self.request_too_large.store(true, Ordering::Relaxed);
+    /// The request's body ended in a way that is the client's fault.
+    pub(super) fn note_request_fault(&self, fault: CallError) {
+        // The first is the cause of a second.
+        let _ = self.request_fault.set(fault);
     }
 
-    pub(super) fn request_too_large(&self) -> bool {
-        self.request_too_large.load(Ordering::Relaxed)
+    pub(super) fn request_fault(&self) -> Option<&CallError> {
+        self.request_fault.get()
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
-use http_body_util::Empty;
+use http_body_util::{BodyExt, Empty};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
@@ -245,7 +245,7 @@ pub async fn probe(version: &Arc<Version>) -> Result<(), String> {
         let uri = format!("http://{}.internal{path}", version.service());
         let request = Request::get(&uri)
             .header(http::header::USER_AGENT, "wharf-probe")
-            .body(Empty::<Bytes>::new())
+            .body(Empty::<Bytes>::new().map_err(|never| match never {}))
             .map_err(|error| format!("healthCheck.path `{path}` is no path: {error}"))?;
         let context = CallContext { request_id: Some("probe".into()), ..CallContext::default() };
         let response = version

@@ -48,6 +48,8 @@ pub struct Record {
     pub timestamp: Timestamp,
     /// The request's id.
     pub request_id: String,
+    /// The trace it belongs to, as 32 hex digits.
+    pub trace_id: Option<Arc<str>>,
     /// Who asked.
     pub client_ip: Option<IpAddr>,
     /// The method.
@@ -76,6 +78,8 @@ pub struct Record {
     pub service: Option<Arc<str>>,
     /// The version of it that answered.
     pub version: Option<Arc<str>>,
+    /// Who the client proved to be.
+    pub subject: Option<Arc<str>>,
     /// How often a service was asked; more than 1 means retries.
     pub attempts: u32,
     /// The `User-Agent` header.

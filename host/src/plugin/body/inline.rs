@@ -93,8 +93,8 @@ impl InlineBody {
 
     /// A failure before anything was sent, so that the client can be told.
     pub(in crate::plugin) fn failure(&self, exchange: &Exchange) -> Option<CallError> {
-        if exchange.request_too_large() {
-            return Some(CallError::RequestTooLarge);
+        if let Some(fault) = exchange.request_fault() {
+            return Some(fault.clone());
         }
         if let Some(failure) = exchange.failure() {
             return Some(failure.clone());

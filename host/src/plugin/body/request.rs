@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error as HttpError;
 
+use crate::plugin::error::CallError;
 use crate::plugin::exchange::Exchange;
 
 /// A request body that ends with an error at the limit.
@@ -25,8 +26,7 @@ impl<B> LimitedRequestBody<B> {
 
 impl<B> Body for LimitedRequestBody<B>
 where
-    B: Body<Data = Bytes> + Unpin,
-    B::Error: std::error::Error + 'static,
+    B: Body<Data = Bytes, Error = CallError> + Unpin,
 {
     type Data = Bytes;
     type Error = HttpError;
@@ -34,12 +34,16 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
         Poll::Ready(frame.map(|frame| {
-            let frame = frame.map_err(|error| request_body_error(&error))?;
+            let frame = frame.map_err(|fault| {
+                tracing::debug!(error = %fault, "reading a request body failed");
+                self.exchange.note_request_fault(fault);
+                HttpError::ConnectionTerminated
+            })?;
             if let Some(data) = frame.data_ref() {
                 let length = data.len() as u64;
                 self.exchange.add_received(length);
                 let Some(remaining) = self.remaining.checked_sub(length) else {
-                    self.exchange.note_request_too_large();
+                    self.exchange.note_request_fault(CallError::RequestTooLarge);
                     return Err(HttpError::HttpRequestBodySize(None));
                 };
                 self.remaining = remaining;
@@ -55,10 +59,4 @@ where
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
-}
-
-/// Why the body could not be read, as wasi:http has it.
-fn request_body_error(error: &(dyn std::error::Error + 'static)) -> HttpError {
-    tracing::debug!(%error, "reading a request body failed");
-    HttpError::ConnectionTerminated
 }

@@ -23,6 +23,7 @@ const MAX_FIELD: usize = 256;
 struct Line<'a> {
     ts: String,
     request_id: Cow<'a, str>,
+    trace_id: Option<&'a str>,
     client_ip: Option<IpAddr>,
     method: Cow<'a, str>,
     host: Option<Cow<'a, str>>,
@@ -37,6 +38,7 @@ struct Line<'a> {
     route: Option<&'a str>,
     service: Option<&'a str>,
     version: Option<&'a str>,
+    subject: Option<Cow<'a, str>>,
     attempts: u32,
     user_agent: Option<Cow<'a, str>>,
 }
@@ -46,6 +48,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
     let line = Line {
         ts: format!("{:.3}", record.timestamp),
         request_id: clean(&record.request_id, MAX_FIELD),
+        trace_id: record.trace_id.as_deref(),
         client_ip: record.client_ip,
         method: clean(&record.method, MAX_FIELD),
         host: Some(record.host.as_str()).filter(|host| !host.is_empty()).map(|host| clean(host, MAX_FIELD)),
@@ -60,6 +63,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
         route: record.route.as_deref(),
         service: record.service.as_deref(),
         version: record.version.as_deref(),
+        subject: record.subject.as_deref().map(|subject| clean(subject, MAX_FIELD)),
         attempts: record.attempts,
         user_agent: record.user_agent.as_deref().map(|agent| clean(agent, MAX_FIELD)),
     };

@@ -57,7 +57,9 @@ fn record() -> Record {
         upstream: Some(Duration::from_micros(1_000)),
         route: Some("shop".into()),
         service: Some("orders".into()),
+        trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         version: Some("1.2".into()),
+        subject: Some("ann".into()),
         attempts: 1,
         user_agent: Some("curl/8".into()),
     }
@@ -81,6 +83,7 @@ fn a_json_line_has_every_field() {
     let expected = serde_json::json!({
         "ts": "2001-09-09T01:46:40.123Z",
         "requestId": "0193-id",
+        "traceId": "0af7651916cd43dd8448eb211c80319c",
         "clientIp": "192.0.2.1",
         "method": "GET",
         "host": "shop.example:8080",
@@ -95,6 +98,7 @@ fn a_json_line_has_every_field() {
         "route": "shop",
         "service": "orders",
         "version": "1.2",
+        "subject": "ann",
         "attempts": 1,
         "userAgent": "curl/8",
     });
@@ -117,7 +121,7 @@ fn a_request_that_reached_no_service_has_nulls_and_a_reason() {
         ..record()
     };
     let line = json(refused.clone());
-    for absent in ["clientIp", "host", "upstreamMs", "route", "service", "version", "userAgent"] {
+    for absent in ["traceId", "clientIp", "host", "upstreamMs", "route", "service", "version", "subject", "userAgent"] {
         assert!(line[absent].is_null(), "{absent}");
     }
     assert_eq!(line["reason"], "no_route");
