@@ -44,6 +44,8 @@ mod admin;
 pub mod capability;
 pub mod cli;
 pub mod config;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod gateway;
 mod host;
 pub mod plugin;

@@ -76,6 +76,20 @@ pub fn load(source: &Source) -> Result<Config, Problems> {
     }
 }
 
+/// Reads and checks a text as `gateway.yaml`, without files.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz(text: &str) {
+    let mut problems = Vec::new();
+    let file = Arc::new(File { path: "gateway.yaml".into(), text: text.to_owned() });
+    if let Some(tree) = parse(&file, &mut problems) {
+        let gateway: Gateway = read(&tree, Expect::default(), &mut problems);
+        Check { problems: &mut problems }.gateway(&gateway, At::root(&tree));
+    }
+    if let Some(problems) = Problems::from_list(problems) {
+        assert!(!problems.to_string().is_empty());
+    }
+}
+
 /// What is collected on the way.
 struct Loader {
     files: Vec<PathBuf>,

@@ -43,6 +43,8 @@ pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
 pub use filter::*;
 pub use listener::*;
+#[cfg(fuzzing)]
+pub(crate) use load::fuzz;
 pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
 pub use problem::{Problem, Problems};
