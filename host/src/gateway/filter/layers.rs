@@ -1,0 +1,72 @@
+//! Which filters hold for a rule: those of `gateway.yaml` and its own, in the order in which they work.
+//!
+//! Filters that refuse (and headers) add up, so a rule can be stricter than the gateway and never laxer by accident.
+//! Those of which only one can speak (`cors`, `cacheControl`, `compression`, and the ways to prove an identity as a
+//! group) are taken from the rule if it has them. What makes a request public is said by `public`, not by leaving
+//! something out.
+//!
+//! The order of kinds is fixed, from what is cheap and refuses most to what only changes something; see
+//! [`Filter::phase`]. Inside a phase the gateway's come first, then the order of the file.
+
+use crate::config::{Filter, LimitKey};
+
+impl Filter {
+    /// Where in the chain it works.
+    pub(crate) fn phase(&self) -> u8 {
+        match self {
+            Self::Cors(_) => 0,
+            Self::IpRules(_) => 1,
+            Self::RateLimit(limit) if !by_identity(&limit.key) => 2,
+            Self::Jwt(_) | Self::ApiKey(_) | Self::BasicAuth(_) => 3,
+            Self::Authorization(_) => 4,
+            Self::RateLimit(_) => 5,
+            Self::BodyLimit(_) => 6,
+            Self::Redirect(_) | Self::StaticResponse(_) => 7,
+            Self::RequestHeaders(_) => 8,
+            Self::Rewrite(_) => 9,
+            Self::ResponseHeaders(_) => 10,
+            Self::CacheControl(_) => 11,
+            Self::Compression(_) => 12,
+        }
+    }
+
+    /// Proves who a client is.
+    fn proves_identity(&self) -> bool {
+        matches!(self, Self::Jwt(_) | Self::ApiKey(_) | Self::BasicAuth(_))
+    }
+
+    /// Means nothing for a client that may be anybody.
+    fn needs_identity(&self) -> bool {
+        self.proves_identity()
+            || matches!(self, Self::Authorization(_))
+            || matches!(self, Self::RateLimit(limit) if by_identity(&limit.key))
+    }
+
+    /// Whether one in a rule takes the place of the gateway's.
+    fn replaces(&self, other: &Self) -> bool {
+        match self {
+            Self::Jwt(_) | Self::ApiKey(_) | Self::BasicAuth(_) => other.proves_identity(),
+            Self::Cors(_) | Self::CacheControl(_) | Self::Compression(_) => self.name() == other.name(),
+            Self::IpRules(_)
+            | Self::RateLimit(_)
+            | Self::Authorization(_)
+            | Self::BodyLimit(_)
+            | Self::RequestHeaders(_)
+            | Self::Rewrite(_)
+            | Self::Redirect(_)
+            | Self::StaticResponse(_)
+            | Self::ResponseHeaders(_) => false,
+        }
+    }
+}
+
+/// The filters that hold where `own` are given, in the order in which they work; with each, whether it is the gateway's.
+pub(crate) fn effective<'f>(gateway: &'f [Filter], own: &'f [Filter], public: bool) -> Vec<(bool, &'f Filter)> {
+    let inherited = gateway.iter().filter(|filter| {
+        let replaced = own.iter().any(|mine| mine.replaces(filter));
+        !replaced && !(public && filter.needs_identity())
+    });
+    let mut all: Vec<_> = inherited.map(|filter| (true, filter)).chain(own.iter().map(|own| (false, own))).collect();
+    all.sort_by_key(|(_, filter)| filter.phase());
+    all
+}
