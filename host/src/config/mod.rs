@@ -49,7 +49,8 @@ pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
 pub use problem::{Problem, Problems};
 pub use requests::*;
-pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts};
+pub(crate) use route::compile_pattern;
+pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};
 pub use schema::{SchemaKind, schema};
 pub use service::{
     Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,

@@ -59,6 +59,9 @@ fn partial(mut schema: Value, service: &Value) -> Value {
     if let Some(required) = schema.pointer_mut("/$defs/Route/required") {
         *required = json!(["name"]);
     }
+    if let Some(incomplete) = schema.pointer_mut("/$defs/Rule/else") {
+        *incomplete = json!(true);
+    }
     schema
 }
 
@@ -104,6 +107,10 @@ pub(super) mod text {
         Method = { "type": "string", "pattern": "^[A-Z-]+$" };
         /// The name of a service.
         ServiceName = { "type": "string", "pattern": SERVICE_NAME };
+        /// A name: any text that is not empty.
+        Name = { "type": "string", "minLength": 1 };
+        /// A regular expression in the syntax of the crate `regex`.
+        Pattern = { "type": "string", "minLength": 1, "maxLength": 1024 };
         /// Any text, also one that looks like a number or a truth value and is not quoted.
         Scalar = { "type": ["string", "number", "boolean"] };
     }

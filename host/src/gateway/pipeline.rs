@@ -3,6 +3,7 @@
 //! The order is fixed (see the module header of the gateway); what can end it early returns a [`GatewayError`], which
 //! becomes a response in one place. The deadline counts from the request's headers to the end of the response.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,7 +55,8 @@ impl Gateway {
 
         let result = match host {
             Ok(host) => {
-                self.forward(arrived, &host, &request_id, Request::from_parts(parts, body), exit.as_deref_mut()).await
+                let request = Request::from_parts(parts, body);
+                self.forward(arrived, (&host, client.address), &request_id, request, exit.as_deref_mut()).await
             }
             Err(error) => Err(error),
         };
@@ -76,7 +78,7 @@ impl Gateway {
     async fn forward(
         &self,
         arrived: Instant,
-        host: &str,
+        (host, client): (&str, IpAddr),
         request_id: &RequestId,
         request: Request<Incoming>,
         mut exit: Option<&mut Exit>,
@@ -89,10 +91,16 @@ impl Gateway {
         let (destination, runtime) = {
             let snapshot = self.services.snapshot();
             let path = parts.uri.path();
-            let found = snapshot
-                .table
-                .find(Some(host), &parts.method, path, parts.uri.query(), &parts.headers)
-                .ok_or(GatewayError::NoRoute)?;
+            let asked = route::Request {
+                listener: route::Listener { name: "default", hostname: None },
+                host: Some(host),
+                method: &parts.method,
+                path,
+                query: parts.uri.query(),
+                headers: &parts.headers,
+                client,
+            };
+            let found = snapshot.table.find(&asked).ok_or(GatewayError::NoRoute)?;
             let backend_ref =
                 route::choose(&found.target.backends, fastrand::u64(..)).ok_or(GatewayError::NoBackend)?;
             let service = &backend_ref.service;
@@ -172,7 +180,7 @@ fn host(parts: &http::request::Parts) -> Result<String, GatewayError> {
     Ok(host.as_str().to_owned())
 }
 
-fn deadline(arrived: Instant, service: &Service, found: &Found<'_>) -> Option<Instant> {
+fn deadline(arrived: Instant, service: &Service, found: &Found<'_, ()>) -> Option<Instant> {
     let of_service = Some(service.timeouts.request.get()).filter(|timeout| !timeout.is_zero());
     let of_rule = found.target.request_timeout;
     let timeout = match (of_service, of_rule) {

@@ -22,7 +22,7 @@ use crate::state::KeyValueEngine;
 /// What one request sees.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) table: Table,
+    pub(crate) table: Table<()>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     services: HashMap<Arc<str>, Backend>,
 }
@@ -275,7 +275,7 @@ impl std::fmt::Debug for Services {
 fn build(config: &Config, known: &BTreeMap<Arc<str>, Known>) -> Snapshot {
     let automatic = known.keys().filter_map(|name| Some((Arc::clone(name), config.service(name).expose.prefix(name)?)));
     Snapshot {
-        table: Table::build(&config.gateway.routes, automatic),
+        table: Table::build(&config.gateway.routes, automatic, |_| ()),
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
     }

@@ -23,12 +23,16 @@ impl Check<'_> {
     pub(super) fn filters_of(&mut self, rule: &Rule, at: At<'_>) {
         self.filters(&rule.filters, at.get("filters"));
         let mut matches = rule.matches.iter().zip(at.get("matches").items());
-        let exact = matches.find(|(matched, _)| matches!(matched.path, Some(PathMatch::Exact(_))));
-        let Some((_, exact)) = exact else { return };
+        let other = matches.find_map(|(matched, at)| match matched.path {
+            Some(PathMatch::Exact(_)) => Some(("exact", at)),
+            Some(PathMatch::Regex(_)) => Some(("regex", at)),
+            Some(PathMatch::Prefix(_)) | None => None,
+        });
+        let Some((kind, other)) = other else { return };
         for (filter, at) in rule.filters.iter().zip(at.get("filters").items()) {
             if let Filter::Rewrite(_) = filter {
-                let (line, _) = exact.get("path").key("exact").span.position();
-                let message = format!("`rewrite` replaces a matched prefix, but the match in line {line} is `exact`");
+                let (line, _) = other.get("path").key(kind).span.position();
+                let message = format!("`rewrite` replaces a matched prefix, but the match in line {line} is `{kind}`");
                 self.wrong(at.key("rewrite"), message);
             }
         }

@@ -1,12 +1,15 @@
 //! What must hold for routes.
 
-use std::collections::{BTreeSet, HashMap};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use http::{HeaderName, HeaderValue};
+use ipnet::IpNet;
 
+use super::super::filter::Filter;
 use super::super::notation::valid_path;
 use super::super::problem::Span;
-use super::super::route::{BackendRef, Match, PathMatch, Route, Rule};
+use super::super::route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch, compile_pattern};
 use super::{At, Check, Duration, valid_service_name};
 
 /// Largest weight, as in the Gateway API; sums of weights cannot overflow.
@@ -24,7 +27,7 @@ type Key = (Option<String>, String);
 impl Check<'_> {
     pub(super) fn routes<'a>(&mut self, routes: &'a [Route], at: At<'a>) {
         let mut names = HashMap::new();
-        let mut matches: HashMap<Key, Seen<'_>> = HashMap::new();
+        let mut rules = Vec::new();
         for (route, at) in routes.iter().zip(at.items()) {
             let name_at = at.get("name");
             if route.name.is_empty() {
@@ -39,14 +42,36 @@ impl Check<'_> {
                     self.wrong(at, message);
                 }
             }
+            for (listener, at) in route.listeners.iter().zip(at.get("listeners").items()) {
+                if listener.is_empty() {
+                    self.wrong(at, "an empty name: name a listener, or leave out `listeners` for all");
+                }
+            }
             let rules_at = at.get("rules");
+            let mut rule_names = HashMap::new();
             if rules_at.written() == 0 {
                 self.wrong(at.key("rules"), format!("route `{}` has no rules: give at least one", route.name));
             }
             for (rule, rule_at) in route.rules.iter().zip(rules_at.items()) {
                 self.rule(rule, rule_at);
-                self.shadowed((route, at), (rule, rule_at), &mut matches);
+                if let Some(name) = rule.name.as_deref() {
+                    let name_at = rule_at.get("name");
+                    if name.is_empty() {
+                        self.wrong(name_at, "an empty name: remove it, or name the rule");
+                    }
+                    if let Some(first) = rule_names.insert(name, name_at.span) {
+                        let line = line_of(first, name_at.span);
+                        self.wrong(name_at, format!("the rule in {line} is named `{name}` too"));
+                    }
+                }
+                rules.push(((route, at), (rule, rule_at)));
             }
+        }
+        // Whoever is reached first comes first.
+        rules.sort_by_key(|(_, (rule, _))| Reverse(rule.priority));
+        let mut seen = HashMap::new();
+        for (route, rule) in rules {
+            self.shadowed(route, rule, &mut seen);
         }
     }
 
@@ -54,34 +79,51 @@ impl Check<'_> {
         for (matched, at) in rule.matches.iter().zip(at.get("matches").items()) {
             self.matched(matched, at);
         }
-        if rule.timeouts.request == Some(Duration::ZERO) {
-            let message = "`0s` would end every request at once: remove it to keep the service's own timeout";
-            self.wrong(at.get("timeouts").get("request"), message);
-        }
+        self.timeouts(rule, at.get("timeouts"));
         self.filters_of(rule, at);
-        self.backends(&rule.backend_refs, at);
+        self.backends(rule, at);
+    }
+
+    fn timeouts(&mut self, rule: &Rule, at: At<'_>) {
+        let RuleTimeouts { request, backend_request } = rule.timeouts;
+        for (name, timeout) in [("request", request), ("backendRequest", backend_request)] {
+            if timeout == Some(Duration::ZERO) {
+                let message = "`0s` would end every request at once: remove it to keep the service's own timeout";
+                self.wrong(at.get(name), message);
+            }
+        }
+        if let (Some(request), Some(one_try)) = (request, backend_request)
+            && one_try > request
+        {
+            let message =
+                format!("`{one_try}` is longer than `request` ({request}): one try cannot outlast all of them");
+            self.wrong(at.get("backendRequest"), message);
+        }
     }
 
     fn matched(&mut self, matched: &Match, at: At<'_>) {
+        let Match { path, method, headers, query_params, cookies, client_ips: _ } = matched;
         let path_at = at.get("path");
-        let path = match &matched.path {
-            Some(PathMatch::Exact(path)) => Some((path, path_at.get("exact"))),
-            Some(PathMatch::Prefix(path)) => Some((path, path_at.get("prefix"))),
-            None => None,
+        let wrong = match path {
+            Some(PathMatch::Exact(path)) => valid_path(path).map_err(|message| ("exact", message)),
+            Some(PathMatch::Prefix(path)) => valid_path(path).map_err(|message| ("prefix", message)),
+            Some(PathMatch::Regex(pattern)) => match compile_pattern(pattern) {
+                Ok(_) => Ok(()),
+                Err(message) => Err(("regex", message)),
+            },
+            None => Ok(()),
         };
-        if let Some((path, at)) = path
-            && let Err(message) = valid_path(path)
-        {
-            self.wrong(at, message);
+        if let Err((key, message)) = wrong {
+            self.wrong(path_at.get(key), message);
         }
-        if let Some(method) = &matched.method
+        if let Some(method) = method
             && (method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-'))
         {
             self.wrong(at.get("method"), format!("`{method}` is no method: write it in upper case, like GET"));
         }
         let headers_at = at.get("headers");
         let mut names = BTreeSet::new();
-        for (name, value) in &matched.headers {
+        for (name, value) in headers {
             match HeaderName::from_bytes(name.as_bytes()) {
                 Err(_) => self.wrong(headers_at.key(name), format!("`{name}` is no header name")),
                 Ok(parsed) if !names.insert(parsed.as_str().to_owned()) => {
@@ -90,16 +132,42 @@ impl Check<'_> {
                 }
                 Ok(_) => {}
             }
-            if HeaderValue::from_str(value).is_err() {
+            if let ValueMatch::Exact(value) = value
+                && HeaderValue::from_str(value).is_err()
+            {
                 self.wrong(headers_at.get(name), "a header's value cannot contain control characters");
+            }
+        }
+        let cookies_at = at.get("cookies");
+        for name in cookies.keys() {
+            // A cookie's name is a token, as a header's is (RFC 6265 §4.1.1).
+            if HeaderName::from_bytes(name.as_bytes()).is_err() {
+                self.wrong(cookies_at.key(name), format!("`{name}` is no name of a cookie"));
+            }
+        }
+        self.patterns(headers, headers_at);
+        self.patterns(query_params, at.get("queryParams"));
+        self.patterns(cookies, cookies_at);
+    }
+
+    fn patterns(&mut self, values: &BTreeMap<String, ValueMatch>, at: At<'_>) {
+        for (name, value) in values {
+            if let ValueMatch::Regex(pattern) = value
+                && let Err(message) = compile_pattern(pattern)
+            {
+                self.wrong(at.get(name).get("regex"), message);
             }
         }
     }
 
-    fn backends(&mut self, backends: &[BackendRef], at: At<'_>) {
+    fn backends(&mut self, rule: &Rule, at: At<'_>) {
+        let backends: &[BackendRef] = &rule.backend_refs;
         let backends_at = at.get("backendRefs");
         if backends_at.written() == 0 {
-            self.wrong(at.key("backendRefs"), "no backend: name at least one service");
+            // A filter that could not be read may have been the one that answers.
+            if !rule.answers_by_itself() && !at.get("filters").has_refused() {
+                self.wrong(at.key("backendRefs"), "no backend: name at least one service in `backendRefs`");
+            }
             return;
         }
         for (backend, at) in backends.iter().zip(backends_at.items()) {
@@ -110,6 +178,19 @@ impl Check<'_> {
                 self.wrong(at.get("version"), "an empty version: remove it, or name one");
             }
             self.within(at.get("weight"), &backend.weight, &(0..=MAX_WEIGHT));
+            self.filters(&backend.filters, at.get("filters"));
+            for (filter, at) in backend.filters.iter().zip(at.get("filters").items()) {
+                let allowed =
+                    matches!(filter, Filter::RequestHeaders(_) | Filter::ResponseHeaders(_) | Filter::Rewrite(_));
+                if !allowed {
+                    let name = filter.name();
+                    let message = format!(
+                        "`{name}` works before a backend is chosen: move it to the rule's own `filters` (allowed here: \
+                         requestHeaders, responseHeaders, rewrite)"
+                    );
+                    self.wrong(at.key(name), message);
+                }
+            }
         }
         // With a backend that could not be read, the sum is not known.
         if backends_at.items().count() == backends_at.written() && backends.iter().all(|backend| backend.weight == 0) {
@@ -124,7 +205,7 @@ impl Check<'_> {
         seen: &mut HashMap<Key, Seen<'a>>,
     ) {
         // What lost a part because of a mistake would look like something that it is not.
-        if route_at.get("hostnames").has_refused() {
+        if route_at.get("hostnames").has_refused() || route_at.get("listeners").has_refused() {
             return;
         }
         let hosts: Vec<Option<String>> = match route.hostnames.as_slice() {
@@ -140,20 +221,17 @@ impl Check<'_> {
             matches => matches.iter().zip(written.items()).filter(|(_, at)| !at.has_refused()).collect(),
         };
         for (matched, at) in matches {
-            let conditions = conditions(matched);
-            for host in &hosts {
-                let first = Seen { route: &route.name, span: at.span };
-                match seen.get(&(host.clone(), conditions.clone())) {
-                    None => {
-                        seen.insert((host.clone(), conditions.clone()), first);
-                    }
-                    Some(Seen { route, span }) => {
-                        let line = line_of(span, at.span);
-                        let message = format!("never reached: route `{route}` matches the same in {line}");
-                        self.wrong(at, message);
-                        break;
-                    }
-                }
+            let conditions = format!("{} {:?}", conditions(matched), listeners(route));
+            let keys: Vec<Key> = hosts.iter().map(|host| (host.clone(), conditions.clone())).collect();
+            // Reached through one of its hosts is reached.
+            if keys.iter().all(|key| seen.contains_key(key))
+                && let Some(Seen { route, span }) = keys.first().and_then(|key| seen.get(key))
+            {
+                let line = line_of(span, at.span);
+                self.wrong(at, format!("never reached: route `{route}` matches the same in {line}"));
+            }
+            for key in keys {
+                seen.entry(key).or_insert(Seen { route: &route.name, span: at.span });
             }
         }
     }
@@ -170,16 +248,22 @@ fn line_of(other: &Span, here: &Span) -> String {
 
 /// All conditions of a match as one text, equal for equal ones.
 fn conditions(matched: &Match) -> String {
-    let Match { path, method, headers, query_params } = matched;
+    let Match { path, method, headers, query_params, cookies, client_ips } = matched;
     let path = match path {
-        Some(PathMatch::Exact(path)) => (true, path.as_str()),
-        Some(PathMatch::Prefix(path)) => (false, path.trim_end_matches('/')),
-        None => (false, ""),
+        Some(PathMatch::Exact(path)) => ("exact", path.as_str()),
+        Some(PathMatch::Regex(pattern)) => ("regex", pattern.as_str()),
+        Some(PathMatch::Prefix(path)) => ("prefix", path.trim_end_matches('/')),
+        None => ("prefix", ""),
     };
-    let mut headers: Vec<(String, &String)> =
+    let headers: BTreeMap<String, &ValueMatch> =
         headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
-    headers.sort();
-    format!("{path:?} {method:?} {headers:?} {query_params:?}")
+    let client_ips: BTreeSet<_> = client_ips.iter().map(IpNet::trunc).collect();
+    format!("{path:?} {method:?} {headers:?} {query_params:?} {cookies:?} {client_ips:?}")
+}
+
+/// The listeners of a route in an order of their own.
+fn listeners(route: &Route) -> BTreeSet<&str> {
+    route.listeners.iter().map(String::as_str).collect()
 }
 
 /// Whether `hostname` is a DNS name, maybe with `*.` before it.

@@ -72,7 +72,9 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         match &self.0.kind {
             Kind::Scalar { text, .. } => visitor.visit_str(text),
-            Kind::Null | Kind::List(_) | Kind::Map(_) => Err(self.wrong_type(&visitor)),
+            // Where text has a long form; every other visitor says that a map is none.
+            Kind::Map(_) => self.deserialize_map(visitor),
+            Kind::Null | Kind::List(_) => Err(self.wrong_type(&visitor)),
         }
     }
 

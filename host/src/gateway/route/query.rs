@@ -1,14 +1,24 @@
-//! Query parameters as far as routing needs them: is the first parameter of this name that value? Compared without
-//! decoding into a new string, so that a match on a query costs no allocation.
+//! Query parameters as far as routing needs them: the first parameter of a name. Names and exact values are compared
+//! without decoding into a new string, so that a match on a query costs no allocation; only a regular expression needs
+//! the decoded value as a whole, and then only where something is encoded.
 
-/// Whether the first parameter called `name` in `query` has the value `value`. `%XX` and `+` are decoded on both sides
-/// of `=`; a parameter without `=` has the value `""`.
-pub(super) fn first_is(query: &str, name: &str, value: &str) -> bool {
-    query
-        .split('&')
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(sent, _)| decoded(sent).eq(name.bytes()))
-        .is_some_and(|(_, sent)| decoded(sent).eq(value.bytes()))
+use std::borrow::Cow;
+
+/// The value of the first parameter called `name`, as sent. `%XX` and `+` are decoded in the name; a parameter without
+/// `=` has the value `""`.
+pub(super) fn first<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    let mut pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs.find(|(sent, _)| decoded(sent).eq(name.bytes())).map(|(_, value)| value)
+}
+
+/// Whether a value as sent means `value`.
+pub(super) fn is(sent: &str, value: &str) -> bool {
+    decoded(sent).eq(value.bytes())
+}
+
+/// What a value as sent means.
+pub(super) fn decode(sent: &str) -> Cow<'_, [u8]> {
+    if sent.contains(['%', '+']) { Cow::Owned(decoded(sent).collect()) } else { Cow::Borrowed(sent.as_bytes()) }
 }
 
 /// The bytes of a query component; `%` without two hex digits stands for itself.
@@ -36,6 +46,10 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn first_is(query: &str, name: &str, value: &str) -> bool {
+        first(query, name).is_some_and(|sent| is(sent, value) && *decode(sent) == *value.as_bytes())
+    }
 
     #[test]
     fn names_and_values_are_decoded() {

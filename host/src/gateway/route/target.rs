@@ -1,0 +1,110 @@
+//! What a request is matched to: a rule, as far as it matters after matching, and its backends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{self, BackendRef, Filter, Route, Rule};
+
+/// What filters a table asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Scope<'a> {
+    /// Those of a rule, the `index`th of its route.
+    Rule { route: &'a Route, index: usize, rule: &'a Rule },
+    /// Those that work only for one backend of a rule; there is at least one.
+    Backend { route: &'a Route, rule: &'a Rule, backend: &'a BackendRef },
+    /// Those of the automatic route to a service.
+    Automatic { service: &'a str },
+}
+
+/// A rule as far as it matters after matching. `C` is what filters were compiled to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Target<C> {
+    /// Name of the route, for logs and metrics; `auto:<service>` for an automatic one.
+    pub(crate) route: Arc<str>,
+    /// Which rule of the route it is, from 0.
+    pub(crate) rule_index: usize,
+    /// The rule's own name, if it has one.
+    pub(crate) rule_name: Option<Box<str>>,
+    /// Whether identity filters that hold for every route do not hold here.
+    pub(crate) public: bool,
+    /// What happens on the way.
+    pub(crate) chain: C,
+    /// Where requests go; see [`choose`]. Empty if a filter answers.
+    pub(crate) backends: Vec<Backend<C>>,
+    /// The rule's own limit on the whole request.
+    pub(crate) request_timeout: Option<Duration>,
+    /// The rule's own limit on one try of a backend; not longer than the other.
+    pub(crate) backend_timeout: Option<Duration>,
+    /// What replaces the matched prefix before the service sees the path; see [`super::rewrite_path`].
+    pub(crate) rewrite: Option<Box<str>>,
+}
+
+/// A service, maybe one version of it, with its share of the traffic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Backend<C> {
+    /// The service's name.
+    pub(crate) service: Arc<str>,
+    /// A version's label; without one, the version that the service's plain file gives.
+    pub(crate) version: Option<Arc<str>>,
+    /// Share relative to the other backends; 0 gets nothing.
+    pub(crate) weight: u32,
+    /// What happens only to requests that go here.
+    pub(crate) chain: Option<C>,
+}
+
+impl<C> Target<C> {
+    pub(super) fn configured(
+        (name, route): (Arc<str>, &Route),
+        (index, rule): (usize, &Rule),
+        compile: &impl Fn(Scope<'_>) -> C,
+    ) -> Self {
+        let backends = rule.backend_refs.iter().map(|backend| Backend {
+            service: backend.service.as_str().into(),
+            version: backend.version.as_deref().map(Into::into),
+            weight: backend.weight,
+            chain: (!backend.filters.is_empty()).then(|| compile(Scope::Backend { route, rule, backend })),
+        });
+        let rewrite = rule.filters.iter().rev().find_map(|filter| match filter {
+            Filter::Rewrite(rewrite) => Some(rewrite.prefix.as_str()),
+            _ => None,
+        });
+        Self {
+            route: name,
+            rule_index: index,
+            rule_name: rule.name.as_deref().map(Into::into),
+            public: rule.public,
+            chain: compile(Scope::Rule { route, index, rule }),
+            backends: backends.collect(),
+            request_timeout: rule.timeouts.request.map(config::Duration::get),
+            backend_timeout: rule.timeouts.backend_request.map(config::Duration::get),
+            rewrite: rewrite.map(Into::into),
+        }
+    }
+
+    pub(super) fn automatic(service: &str, compile: &impl Fn(Scope<'_>) -> C) -> Self {
+        Self {
+            route: format!("auto:{service}").into(),
+            rule_index: 0,
+            rule_name: None,
+            public: false,
+            chain: compile(Scope::Automatic { service }),
+            backends: vec![Backend { service: service.into(), version: None, weight: 1, chain: None }],
+            request_timeout: None,
+            backend_timeout: None,
+            rewrite: Some("/".into()),
+        }
+    }
+}
+
+/// Picks a backend by weight; `random` is uniform over all of `u64`. `None` if there is none with a weight.
+pub(crate) fn choose<C>(backends: &[Backend<C>], random: u64) -> Option<&Backend<C>> {
+    let total: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    // The bias of a remainder is below 2^-28 for any sum of 32-bit weights of up to 16 backends.
+    let mut left = random.checked_rem(total)?;
+    backends.iter().find(|backend| {
+        let weight = u64::from(backend.weight);
+        let hit = left < weight;
+        left = left.saturating_sub(weight);
+        hit
+    })
+}
