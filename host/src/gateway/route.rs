@@ -42,7 +42,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(crate) use conditions::Request;
-pub(crate) use host::Listener;
+pub(crate) use host::{Listener, listener_for};
 pub(crate) use target::{Scope, Target, choose};
 
 use conditions::Conditions;

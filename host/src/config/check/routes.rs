@@ -164,8 +164,8 @@ impl Check<'_> {
         let backends: &[BackendRef] = &rule.backend_refs;
         let backends_at = at.get("backendRefs");
         if backends_at.written() == 0 {
-            // A filter that could not be read may have been the one that answers.
-            if !rule.answers_by_itself() && !at.get("filters").has_refused() {
+            // What could not be read may have been a misspelt `backendRefs`, or a filter that answers.
+            if !rule.answers_by_itself() && !at.has_refused() {
                 self.wrong(at.key("backendRefs"), "no backend: name at least one service in `backendRefs`");
             }
             return;

@@ -58,7 +58,7 @@ impl<'de> Deserialize<'de> for ValueMatch {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<ValueMatch, A::Error> {
                 let Some(key) = map.next_key()? else {
-                    return Err(de::Error::custom("expected `regex` or `present` as the only key"));
+                    return Err(de::Error::missing_field("regex"));
                 };
                 let value = match key {
                     Key::Regex => ValueMatch::Regex(map.next_value()?),

@@ -80,22 +80,32 @@ fn complete() -> Value {
         "routes": [{
             "name": "shop",
             "hostnames": ["shop.example.com"],
+            "listeners": ["web"],
             "rules": [
                 {
+                    "name": "first",
+                    "priority": -1,
                     "matches": [{
                         "path": { "prefix": "/a" }, "method": "GET",
-                        "headers": { "a": "b" }, "queryParams": { "c": "d" },
+                        "headers": { "a": "b", "b": { "regex": "c" } }, "queryParams": { "c": { "present": true } },
+                        "cookies": { "d": "e" }, "clientIps": ["10.0.0.0/8"],
                     }],
                     "filters": super::super::filter::examples(),
-                    "timeouts": { "request": "1s" },
-                    "backendRefs": [{ "service": "orders", "version": "1", "weight": 5 }],
+                    "timeouts": { "request": "1s", "backendRequest": "1s" },
+                    "backendRefs": [{
+                        "service": "orders", "version": "1", "weight": 5, "filters": [{ "rewrite": { "prefix": "/" } }],
+                    }],
                 },
                 { "matches": [{ "path": { "exact": "/b" } }], "backendRefs": [{ "service": "orders" }] },
+                { "matches": [{ "path": { "regex": "/c" } }], "backendRefs": [{ "service": "orders" }] },
             ],
         }],
         "services": { "orders": service },
     })
 }
+
+/// Maps whose keys are free.
+const FREE: [&str; 4] = ["/headers", "/queryParams", "/cookies", "/config"];
 
 fn refused_by_loader(value: &Value) -> bool {
     load_files(&[("env/all.yaml", &serde_json::to_string_pretty(value).unwrap())], Some("all")).is_err()
@@ -130,8 +140,7 @@ fn loader_and_schema_refuse_the_same_when_a_value_has_the_wrong_shape() {
     pointers(&complete, "", &mut places);
     assert!(places.len() > 80, "{}", places.len());
     // Free words that take any map of text.
-    let free =
-        |place: &str| place.ends_with("/headers") || place.ends_with("/queryParams") || place.ends_with("/config");
+    let free = |place: &str| FREE.iter().any(|end| place.ends_with(end));
     for place in &places {
         for wrong in [json!([[1]]), json!({ "zzz": [1] }), json!({ "zzz": "x" }), json!("?!"), json!(-1.5), json!(true)]
         {
@@ -159,7 +168,7 @@ fn loader_and_schema_refuse_the_same_fields() {
     for place in &places {
         let Value::Object(map) = complete.pointer(place).unwrap() else { continue };
         maps += 1;
-        let free = ["/headers", "/queryParams", "/config"].iter().any(|end| place.ends_with(end));
+        let free = FREE.iter().any(|end| place.ends_with(end));
         let mut value = complete.clone();
         value.pointer_mut(place).unwrap()["zzz"] = json!({});
         let (loader, schema) = (refused_by_loader(&value), refused_by_schema(SchemaKind::Overlay, &value));
@@ -173,7 +182,7 @@ fn loader_and_schema_refuse_the_same_fields() {
             value.pointer_mut(place).unwrap().as_object_mut().unwrap().remove(key);
             let (loader, schema) = (refused_by_loader(&value), refused_by_schema(SchemaKind::Overlay, &value));
             // An overlay's routes may be incomplete for the schema, because they lie over others.
-            let incomplete = key == "rules" && loader && !schema;
+            let incomplete = (key == "rules" || key == "backendRefs") && loader && !schema;
             // An empty map leaves what the defaults say.
             let inherited = place == "/services/orders/slots";
             assert!(

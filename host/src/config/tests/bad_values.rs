@@ -21,10 +21,10 @@ const GATEWAY: &[Row] = &[
         1,
         1,
         "unknown field `listn`",
-        "did you mean `listen`?; allowed here: listen, admin",
+        "did you mean `listen`?; allowed here: listen, listeners",
         Refuses,
     ),
-    ("zebra: 1", 1, 1, "unknown field `zebra`", "allowed here: listen, admin", Refuses),
+    ("zebra: 1", 1, 1, "unknown field `zebra`", "allowed here: listen, listeners", Refuses),
     ("listen: 8080", 1, 9, "`8080` is no address: write an IP and a port, like 127.0.0.1:8080", "", Refuses),
     ("listen: localhost:8080", 1, 9, "`localhost:8080` is no address", "", CannotTell),
     ("listen: [127.0.0.1:80]", 1, 9, "expected an address such as 127.0.0.1:8080, found a list", "", Refuses),
@@ -163,7 +163,7 @@ const ROUTE: &[Row] = &[
     ("{ name: '', rules: [{ backendRefs: [{ service: a }] }] }", 1, 18, "an empty name", "", Refuses),
     ("{ name: r }", 1, 10, "`rules` is missing", "", Refuses),
     ("{ name: r, rules: [] }", 1, 21, "route `r` has no rules: give at least one", "", Refuses),
-    ("{ name: r, rules: [{}] }", 1, 29, "`backendRefs` is missing", "", Refuses),
+    ("{ name: r, rules: [{}] }", 1, 29, "no backend: name at least one service", "", Refuses),
     (
         "{ name: r, rules: [{ backendRef: [] }] }",
         1,
@@ -227,7 +227,7 @@ const RULE: &[Row] = &[
         1,
         49,
         "unknown value `/x`",
-        "allowed here: exact, prefix",
+        "allowed here: exact, prefix, regex",
         Refuses,
     ),
     (
@@ -242,7 +242,7 @@ const RULE: &[Row] = &[
         "matches: [{ path: {} }], backendRefs: [{ service: a }]",
         1,
         49,
-        "expected one of exact, prefix as the only key",
+        "expected one of exact, prefix, regex as the only key",
         "",
         Refuses,
     ),
@@ -258,7 +258,7 @@ const RULE: &[Row] = &[
         "matches: [{ path: { exact: /x, prefix: /y } }], backendRefs: [{ service: a }]",
         1,
         62,
-        "expected only one key, one of exact, prefix",
+        "expected only one key, one of exact, prefix, regex",
         "",
         Refuses,
     ),
@@ -327,11 +327,11 @@ const RULE: &[Row] = &[
         CannotTell,
     ),
     (
-        "filters: [{ cors: {} }], backendRefs: [{ service: a }]",
+        "filters: [{ corz: {} }], backendRefs: [{ service: a }]",
         1,
         43,
-        "unknown key `cors`",
-        "allowed here: rewrite",
+        "unknown key `corz`",
+        "did you mean `cors`?; allowed here: cors, ipRules",
         Refuses,
     ),
     ("filters: [rewrite], backendRefs: [{ service: a }]", 1, 41, "`rewrite` needs a value", "", Refuses),
@@ -341,7 +341,7 @@ const RULE: &[Row] = &[
         "filters: [{ rewrite: { prefix: / } }, { rewrite: { prefix: / } }], backendRefs: [{ service: a }]",
         1,
         71,
-        "a second `rewrite` in one rule",
+        "a second `rewrite` in one list",
         "",
         CannotTell,
     ),
@@ -493,7 +493,7 @@ fn a_problem_is_shown_with_its_line_and_a_caret_or_as_json() {
 3 |   - {{ nme: r }}
   |       ^^^ did you mean `name`?
   |
-  = help: allowed here: name, hostnames, rules
+  = help: allowed here: name, hostnames, listeners, rules
 
 1 problem in the configuration"
     );
@@ -502,7 +502,7 @@ fn a_problem_is_shown_with_its_line_and_a_caret_or_as_json() {
     let json = serde_json::to_value(&problems).unwrap();
     let want = serde_json::json!([{
         "file": path, "line": 3, "column": 7, "message": "unknown field `nme`",
-        "help": "did you mean `name`?; allowed here: name, hostnames, rules",
+        "help": "did you mean `name`?; allowed here: name, hostnames, listeners, rules",
     }]);
     assert_eq!(json, want);
 }

@@ -1,14 +1,25 @@
 //! Vectors marked "port of" come from the conformance tests of the Kubernetes Gateway API, v1.6.
 
-use std::collections::BTreeMap;
+mod extensions;
+mod reference;
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::target::Backend;
 use super::*;
-use crate::config::{BackendRef, Match, Rewrite, RuleTimeouts};
+use crate::config::{BackendRef, Filter, Match, Rewrite, Rule, RuleTimeouts, ValueMatch};
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
-fn map(pairs: Pairs<'_>) -> BTreeMap<String, String> {
-    pairs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect()
+const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const ANY: Listener<'static> = Listener { name: "web", hostname: None };
+
+fn map(pairs: Pairs<'_>) -> BTreeMap<String, ValueMatch> {
+    pairs.iter().map(|(name, value)| ((*name).into(), ValueMatch::Exact((*value).into()))).collect()
 }
 
 fn exact(path: &str) -> Match {
@@ -38,16 +49,24 @@ fn and(a: Match, b: Match) -> Match {
         method: a.method.or(b.method),
         headers: a.headers.into_iter().chain(b.headers).collect(),
         query_params: a.query_params.into_iter().chain(b.query_params).collect(),
+        cookies: a.cookies.into_iter().chain(b.cookies).collect(),
+        client_ips: a.client_ips.into_iter().chain(b.client_ips).collect(),
     }
+}
+
+fn backend(service: &str) -> BackendRef {
+    BackendRef { service: service.into(), version: None, weight: 1, filters: Vec::new() }
 }
 
 fn rule(matches: impl Into<Vec<Match>>, service: &str) -> Rule {
     Rule {
+        name: None,
+        priority: 0,
         public: false,
         matches: matches.into(),
         filters: Vec::new(),
         timeouts: RuleTimeouts::default(),
-        backend_refs: vec![BackendRef { service: service.into(), version: None, weight: 1 }],
+        backend_refs: vec![backend(service)],
     }
 }
 
@@ -55,29 +74,72 @@ fn route(hostnames: &[&str], rules: impl Into<Vec<Rule>>) -> Route {
     Route {
         name: "route".into(),
         hostnames: hostnames.iter().map(|host| (*host).into()).collect(),
+        listeners: Vec::new(),
         rules: rules.into(),
     }
 }
 
 const NO_AUTO: [(&str, &str); 0] = [];
 
-fn table(routes: &[Route]) -> Table {
-    Table::build(routes, NO_AUTO.into_iter())
+fn table(routes: &[Route]) -> Table<()> {
+    Table::build(routes, NO_AUTO.into_iter(), |_| ())
 }
 
-/// The service a request goes to, or `"404"`.
-fn ask<'t>(table: &'t Table, host: &str, method: &str, target: &str, sent: Pairs<'_>) -> &'t str {
+/// A request as the tests write it.
+#[derive(Debug)]
+struct Sent {
+    listener: Listener<'static>,
+    host: Option<String>,
+    method: Method,
+    target: String,
+    headers: HeaderMap,
+    client: IpAddr,
+}
+
+fn sent(host: Option<&str>, method: &str, target: &str, pairs: Pairs<'_>) -> Sent {
     let mut headers = HeaderMap::new();
-    for (name, value) in sent {
+    for (name, value) in pairs {
         headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
     }
-    let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-    let method = Method::from_bytes(method.as_bytes()).unwrap();
-    table.find(Some(host), &method, path, query, &headers).map_or("404", |found| &found.target.backends[0].service)
+    Sent {
+        listener: ANY,
+        host: host.map(str::to_owned),
+        method: Method::from_bytes(method.as_bytes()).unwrap(),
+        target: target.to_owned(),
+        headers,
+        client: CLIENT,
+    }
 }
 
-fn get<'t>(table: &'t Table, target: &str, sent: Pairs<'_>) -> &'t str {
-    ask(table, "example.com", "GET", target, sent)
+impl Sent {
+    fn request(&self) -> Request<'_> {
+        let (path, query) = match self.target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (self.target.as_str(), None),
+        };
+        Request {
+            listener: self.listener,
+            host: self.host.as_deref(),
+            method: &self.method,
+            path,
+            query,
+            headers: &self.headers,
+            client: self.client,
+        }
+    }
+
+    /// The service it goes to, or `"404"`.
+    fn to<'t>(&self, table: &'t Table<()>) -> &'t str {
+        table.find(&self.request()).map_or("404", |found| &found.target.backends[0].service)
+    }
+}
+
+fn ask<'t>(table: &'t Table<()>, host: &str, method: &str, target: &str, pairs: Pairs<'_>) -> &'t str {
+    sent(Some(host), method, target, pairs).to(table)
+}
+
+fn get<'t>(table: &'t Table<()>, target: &str, pairs: Pairs<'_>) -> &'t str {
+    ask(table, "example.com", "GET", target, pairs)
 }
 
 #[test]
@@ -300,21 +362,44 @@ fn port_of_http_route_matching_across_routes() {
     }
 }
 
+/// As [`ask`], through the listener of an address that answers for the host.
+fn ask_at<'t>(table: &'t Table<()>, listeners: &[Listener<'static>], host: &str, path: &str) -> &'t str {
+    let Some(listener) = listener_for(listeners.iter().copied(), Some(host)) else { return "404" };
+    Sent { listener, ..sent(Some(host), "GET", path, &[]) }.to(table)
+}
+
+fn at(listeners: &[&str], route: Route) -> Route {
+    Route { listeners: listeners.iter().map(|name| (*name).into()).collect(), ..route }
+}
+
 #[test]
 fn port_of_http_route_hostname_intersection() {
-    // Without listeners of our own the intersection is the routes' own hosts.
+    let listeners = ["very.specific.com", "*.wildcard.io", "*.anotherwildcard.io"];
+    let listeners = ["listener-1", "listener-2", "listener-3"].into_iter().zip(listeners);
+    let listeners: Vec<Listener<'_>> =
+        listeners.map(|(name, hostname)| Listener { name, hostname: Some(hostname) }).collect();
     let table = table(&[
-        route(&["very.specific.com"], [rule([prefix("/s1")], "v1")]),
-        route(&["foo.wildcard.io", "bar.wildcard.io", "foo.bar.wildcard.io"], [rule([prefix("/s2")], "v2")]),
+        route(&["non.matching.com", "*.nonmatchingwildcard.io", "very.specific.com"], [rule([prefix("/s1")], "v1")]),
+        route(
+            &["non.matching.com", "wildcard.io", "foo.wildcard.io", "bar.wildcard.io", "foo.bar.wildcard.io"],
+            [rule([prefix("/s2")], "v2")],
+        ),
+        route(&["*.specific.com"], [rule([prefix("/s3")], "v3")]),
         route(&["*.anotherwildcard.io"], [rule([prefix("/s4")], "v1")]),
+        route(&["no.intersecting.hosts"], [rule([prefix("/s5")], "v2")]),
     ]);
     for (host, path, expected) in [
         ("very.specific.com", "/s1", "v1"),
         ("very.specific.com:1234", "/s1", "v1"),
         ("VERY.Specific.com.", "/s1", "v1"),
+        ("very.specific.com", "/s3", "v3"),
         ("non.matching.com", "/s1", "404"),
+        ("foo.nonmatchingwildcard.io", "/s1", "404"),
         ("specific.com", "/s1", "404"),
+        ("foo.specific.com", "/s3", "404"),
+        ("very.specific.com", "/non-matching-prefix", "404"),
         ("foo.wildcard.io", "/s2", "v2"),
+        ("bar.wildcard.io", "/s2", "v2"),
         ("foo.bar.wildcard.io", "/s2", "v2"),
         ("foo.wildcard.io", "/non-matching-prefix", "404"),
         ("wildcard.io", "/s2", "404"),
@@ -323,17 +408,24 @@ fn port_of_http_route_hostname_intersection() {
         ("one.two.three.anotherwildcard.io:8080", "/s4", "v1"),
         ("anotherwildcard.io", "/s4", "404"),
         ("xanotherwildcard.io", "/s4", "404"),
+        ("no.intersecting.hosts", "/s5", "404"),
     ] {
-        assert_eq!(ask(&table, host, "GET", path, &[]), expected, "{host}{path}");
+        assert_eq!(ask_at(&table, &listeners, host, path), expected, "{host}{path}");
     }
 }
 
 #[test]
 fn port_of_http_route_listener_hostname_matching() {
+    let listeners = [("listener-1", "bar.com"), ("listener-2", "foo.bar.com"), ("listener-3", "*.bar.com")];
+    let listeners: Vec<Listener<'_>> = listeners
+        .into_iter()
+        .chain([("listener-4", "*.foo.com")])
+        .map(|(name, hostname)| Listener { name, hostname: Some(hostname) })
+        .collect();
     let table = table(&[
-        route(&["bar.com"], [rule([], "v1")]),
-        route(&["foo.bar.com"], [rule([], "v2")]),
-        route(&["*.bar.com", "*.foo.com"], [rule([], "v3")]),
+        at(&["listener-1"], route(&[], [rule([], "v1")])),
+        at(&["listener-2"], route(&[], [rule([], "v2")])),
+        at(&["listener-3", "listener-4"], route(&[], [rule([], "v3")])),
     ]);
     for (host, expected) in [
         ("bar.com", "v1"),
@@ -344,6 +436,25 @@ fn port_of_http_route_listener_hostname_matching() {
         ("multiple.prefixes.foo.com", "v3"),
         ("foo.com", "404"),
         ("no.matching.host", "404"),
+    ] {
+        assert_eq!(ask_at(&table, &listeners, host, "/"), expected, "{host}");
+    }
+}
+
+#[test]
+fn port_of_http_route_listener_hostname_matching_with_hosts_of_routes_instead() {
+    let table = table(&[
+        route(&["bar.com"], [rule([], "v1")]),
+        route(&["foo.bar.com"], [rule([], "v2")]),
+        route(&["*.bar.com", "*.foo.com"], [rule([], "v3")]),
+    ]);
+    for (host, expected) in [
+        ("bar.com", "v1"),
+        ("foo.bar.com", "v2"),
+        ("baz.bar.com", "v3"),
+        ("multiple.prefixes.bar.com", "v3"),
+        ("multiple.prefixes.foo.com", "v3"),
+        ("foo.com", "404"),
     ] {
         assert_eq!(ask(&table, host, "GET", "/", &[]), expected, "{host}");
     }
@@ -372,10 +483,10 @@ fn a_longer_wildcard_wins_and_requests_fall_through_to_less_specific_hosts() {
 #[test]
 fn without_a_host_only_routes_for_all_hosts_match() {
     let table = table(&[route(&["a.b"], [rule([], "named")]), route(&[], [rule([], "any")])]);
-    let find = |host| table.find(host, &Method::GET, "/", None, &HeaderMap::new()).unwrap();
-    assert_eq!(&*find(None).target.backends[0].service, "any");
-    assert_eq!(&*find(Some("a.b")).target.backends[0].service, "named");
-    assert_eq!(&*find(Some(&"a".repeat(300))).target.backends[0].service, "any");
+    let find = |host| sent(host, "GET", "/", &[]).to(&table);
+    assert_eq!(find(None), "any");
+    assert_eq!(find(Some("a.b")), "named");
+    assert_eq!(find(Some(&"a".repeat(300))), "any");
 }
 
 #[test]
@@ -412,12 +523,13 @@ fn automatic_routes_strip_their_prefix_and_yield_to_configured_ones() {
         route(&[], [rule([prefix("/orders")], "configured"), rule([prefix("/")], "root")]),
         route(&["shop.local"], [rule([prefix("/api")], "api")]),
     ];
-    let table = Table::build(&configured, [("orders", "/orders"), ("users", "/people/")].into_iter());
+    let table = Table::build(&configured, [("orders", "/orders"), ("users", "/people/")].into_iter(), |_| ());
     assert_eq!(get(&table, "/orders/1", &[]), "configured");
     assert_eq!(get(&table, "/people/1", &[]), "users");
     assert_eq!(get(&table, "/elsewhere", &[]), "root");
     assert_eq!(ask(&table, "shop.local", "GET", "/people", &[]), "users");
-    let found = table.find(None, &Method::GET, "/people/1", None, &HeaderMap::new()).unwrap();
+    let sent = sent(None, "GET", "/people/1", &[]);
+    let found = table.find(&sent.request()).unwrap();
     assert_eq!((&*found.target.route, found.matched_prefix), ("auto:users", Some("/people")));
     assert_eq!(
         rewrite_path(found.matched_prefix.unwrap(), found.target.rewrite.as_deref().unwrap(), "/people/1"),
@@ -426,24 +538,38 @@ fn automatic_routes_strip_their_prefix_and_yield_to_configured_ones() {
 }
 
 #[test]
-fn a_configured_rule_keeps_its_name_timeout_rewrite_and_backends() {
+fn a_configured_rule_keeps_its_names_timeouts_rewrite_and_backends() {
     let mut second = rule([prefix("/api")], "orders");
     second.filters = vec![Filter::Rewrite(Rewrite { prefix: "/v1".into() })];
     second.timeouts.request = Some(crate::config::Duration::millis(250));
-    second.backend_refs.push(BackendRef { service: "orders".into(), version: Some("2".into()), weight: 5 });
+    second.timeouts.backend_request = Some(crate::config::Duration::millis(100));
+    second.name = Some("second".into());
+    second.public = true;
+    second.backend_refs.push(BackendRef { version: Some("2".into()), weight: 5, ..backend("orders") });
     let table = table(&[route(&[], [rule([exact("/x")], "x"), second])]);
-    let found = table.find(None, &Method::GET, "/api/7", None, &HeaderMap::new()).unwrap();
-    assert_eq!(found.matched_prefix, Some("/api"));
-    let version =
-        |version: Option<&str>, weight| Backend { service: "orders".into(), version: version.map(Into::into), weight };
+    let request = sent(None, "GET", "/api/7", &[]);
+    let found = table.find(&request.request()).unwrap();
+    assert_eq!((found.matched_prefix, found.match_index), (Some("/api"), 0));
+    let version = |version: Option<&str>, weight| Backend {
+        service: "orders".into(),
+        version: version.map(Into::into),
+        weight,
+        chain: None,
+    };
     let expected = Target {
         route: "route".into(),
+        rule_index: 1,
+        rule_name: Some("second".into()),
+        public: true,
+        chain: (),
         backends: vec![version(None, 1), version(Some("2"), 5)],
         request_timeout: Some(Duration::from_millis(250)),
+        backend_timeout: Some(Duration::from_millis(100)),
         rewrite: Some("/v1".into()),
     };
     assert_eq!(**found.target, expected);
-    let exact = table.find(None, &Method::GET, "/x", None, &HeaderMap::new()).unwrap();
+    let request = sent(None, "GET", "/x", &[]);
+    let exact = table.find(&request.request()).unwrap();
     assert_eq!((exact.matched_prefix, exact.target.request_timeout), (None, None));
 }
 
@@ -471,11 +597,12 @@ fn a_path_of_slashes_costs_no_more_than_the_longest_prefix() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-fn weighted(weights: &[u32]) -> Vec<Backend> {
+fn weighted(weights: &[u32]) -> Vec<Backend<()>> {
     let backend = |(index, weight): (usize, &u32)| Backend {
         service: format!("v{}", index + 1).into(),
         version: None,
         weight: *weight,
+        chain: None,
     };
     weights.iter().enumerate().map(backend).collect()
 }
@@ -506,7 +633,7 @@ fn weights_divide_exactly_and_nothing_with_a_weight_is_nobody() {
     let picked: Vec<&str> = (0..6).map(|n| &*choose(&backends, n).unwrap().service).collect();
     assert_eq!(picked, ["v1", "v1", "v3", "v1", "v1", "v3"]);
     assert_eq!(choose(&weighted(&[0, 0]), 7), None);
-    assert_eq!(choose(&[], 7), None);
+    assert_eq!(choose::<()>(&[], 7), None);
     // 2^64 - 1 is an odd multiple of 2^32 - 1, so what remains is exactly the first share.
     assert_eq!(&*choose(&weighted(&[u32::MAX, u32::MAX]), u64::MAX).unwrap().service, "v2");
 }
