@@ -24,11 +24,16 @@ run *ARGS: build-plugins
 
 # Lints, then runs all tests.
 test: lint build-plugins build-test-guests
+    bash scripts/fuzz.sh 15
     cd plugins && cargo test -q --workspace
     cargo test -q --doc --workspace
     # The same set of features as the tests, so that dependencies are built once.
     cargo build --workspace --all-targets
     cargo nextest run --workspace --no-fail-fast
+
+# Fuzzes what reads strangers' input, each target for so many seconds.
+fuzz SECONDS="60" *TARGETS:
+    bash scripts/fuzz.sh {{ SECONDS }} {{ TARGETS }}
 
 # Formatting, clippy and documentation, for the host and the guests.
 lint:

@@ -76,17 +76,22 @@ pub fn load(source: &Source) -> Result<Config, Problems> {
     }
 }
 
-/// Reads and checks a text as `gateway.yaml`, without files.
+/// Reads and checks a text as `gateway.yaml`, without files. Nothing if there is anything wrong with it.
 #[cfg(fuzzing)]
-pub(crate) fn fuzz(text: &str) {
+pub(crate) fn fuzz(text: &str) -> Option<Gateway> {
     let mut problems = Vec::new();
     let file = Arc::new(File { path: "gateway.yaml".into(), text: text.to_owned() });
-    if let Some(tree) = parse(&file, &mut problems) {
+    let gateway = parse(&file, &mut problems).map(|tree| {
         let gateway: Gateway = read(&tree, Expect::default(), &mut problems);
         Check { problems: &mut problems }.gateway(&gateway, At::root(&tree));
-    }
-    if let Some(problems) = Problems::from_list(problems) {
-        assert!(!problems.to_string().is_empty());
+        gateway
+    });
+    match Problems::from_list(problems) {
+        None => gateway,
+        Some(problems) => {
+            assert!(!problems.to_string().is_empty());
+            None
+        }
     }
 }
 
