@@ -31,6 +31,7 @@
 
 mod conditions;
 mod cookie;
+mod explain;
 mod host;
 mod paths;
 mod query;
@@ -42,8 +43,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(crate) use conditions::Request;
+pub(crate) use explain::{Outcome, Verdict};
 pub(crate) use host::{Listener, listener_for};
-pub(crate) use target::{Scope, Target, choose};
+pub(crate) use target::{Backend, Scope, Target, choose};
 
 use conditions::Conditions;
 use host::{MAX_HOST, bare_host, lowercase};

@@ -25,6 +25,8 @@ pub(crate) struct Target<C> {
     pub(crate) rule_index: usize,
     /// The rule's own name, if it has one.
     pub(crate) rule_name: Option<Box<str>>,
+    /// Of rules that match, the one with the highest wins.
+    pub(crate) priority: i32,
     /// Whether identity filters that hold for every route do not hold here.
     pub(crate) public: bool,
     /// What happens on the way.
@@ -72,6 +74,7 @@ impl<C> Target<C> {
             route: name,
             rule_index: index,
             rule_name: rule.name.as_deref().map(Into::into),
+            priority: rule.priority,
             public: rule.public,
             chain: compile(Scope::Rule { route, index, rule }),
             backends: backends.collect(),
@@ -86,6 +89,7 @@ impl<C> Target<C> {
             route: format!("auto:{service}").into(),
             rule_index: 0,
             rule_name: None,
+            priority: 0,
             public: false,
             chain: compile(Scope::Automatic { service }),
             backends: vec![Backend { service: service.into(), version: None, weight: 1, chain: None }],

@@ -1,5 +1,6 @@
 //! Vectors marked "port of" come from the conformance tests of the Kubernetes Gateway API, v1.6.
 
+mod explained;
 mod extensions;
 mod reference;
 
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::target::Backend;
 use super::*;
 use crate::config::{BackendRef, Filter, Match, Rewrite, Rule, RuleTimeouts, ValueMatch};
 
@@ -560,6 +560,7 @@ fn a_configured_rule_keeps_its_names_timeouts_rewrite_and_backends() {
         route: "route".into(),
         rule_index: 1,
         rule_name: Some("second".into()),
+        priority: 0,
         public: true,
         chain: (),
         backends: vec![version(None, 1), version(Some("2"), 5)],
@@ -589,10 +590,10 @@ fn a_match_that_nothing_can_satisfy_is_left_out() {
 #[test]
 fn a_path_of_slashes_costs_no_more_than_the_longest_prefix() {
     let table = table(&[route(&[], [rule([prefix("/a/b")], "v1")])]);
-    let slashes = "/".repeat(1 << 20);
+    let slashes = sent(None, "GET", &"/".repeat(1 << 20), &[]);
     let begun = std::time::Instant::now();
     for _ in 0..100_000 {
-        assert_eq!(get(&table, &slashes, &[]), "404");
+        assert_eq!(slashes.to(&table), "404");
     }
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }

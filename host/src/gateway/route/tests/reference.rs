@@ -207,6 +207,23 @@ fn reference(routes: &[Route], sent: &Sent) -> String {
     candidates.into_iter().next().map_or("404".into(), |(_, service)| service)
 }
 
+/// What is explained agrees with what is found, and says something about every match.
+fn explained(table: &Table<()>, sent: &Sent) {
+    let (found, verdicts) = table.explain(&sent.request());
+    let wins = |verdict: &Verdict<'_, ()>| matches!(verdict.outcome, Outcome::Wins { .. });
+    assert_eq!(verdicts.iter().filter(|verdict| wins(verdict)).count(), usize::from(found.is_some()));
+    for (index, verdict) in verdicts.iter().enumerate() {
+        match &verdict.outcome {
+            Outcome::Wins { .. } => {
+                let found = found.as_ref().unwrap();
+                assert!(index == 0 && Arc::ptr_eq(verdict.target, found.target));
+            }
+            Outcome::ComesAfter(reason) => assert!(found.is_some() && !reason.is_empty()),
+            Outcome::DoesNotHold(reasons) => assert!(!reasons.is_empty(), "{verdict:?}"),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -216,6 +233,7 @@ proptest! {
         for sent in &requests {
             let at = (&sent.host, sent.method.as_str(), &sent.target, &sent.headers, sent.client, sent.listener);
             prop_assert_eq!(sent.to(&table), reference(&routes, sent), "{:?}", at);
+            explained(&table, sent);
         }
     }
 }
