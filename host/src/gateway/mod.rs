@@ -12,6 +12,7 @@ mod body;
 mod error;
 mod exit;
 mod headers;
+mod identity;
 mod pipeline;
 mod request_body;
 mod route;

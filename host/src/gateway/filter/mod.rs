@@ -1,2 +1,4 @@
 //! What happens to requests on their way, one kind of filter per file, in the form in which it works: built from its
 //! configuration when that changes, and not changed afterwards.
+
+pub(crate) mod jwt;

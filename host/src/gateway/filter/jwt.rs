@@ -1,0 +1,278 @@
+//! `jwt`: takes the token out of a request, has it verified, and tells the service who came.
+//!
+//! There is one place for a token and one token in it; two are refused, because the service might read the other. What
+//! clients send under the names of claim headers is removed in every case, also for requests without a token, and
+//! `X_User` counts as `X-User` (WSGI and CGI make no difference). Whether a token is right is `identity`'s business.
+//!
+//! A claim becomes a header in a form that can be read in one way only: text as it is (UTF-8), numbers and truth
+//! values as in JSON, a list of these with commas between. Whatever cannot be written so (an object, text with control
+//! characters or space around it, a list item with a comma) is base64url of its JSON; `null` is no header.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::{AUTHORIZATION, COOKIE, Entry};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Uri};
+use percent_encoding::percent_decode;
+use serde_json::Value;
+
+use crate::config;
+use crate::gateway::identity::{Identity, Invalid, Provider, Providers, Refused, verify};
+
+/// Why a request may not pass.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unauthorized {
+    /// It has no token. 401.
+    #[error("no token")]
+    Missing,
+    /// Its token is not believed. 401.
+    #[error("the token is not believed: {0}")]
+    Invalid(Invalid),
+    /// The keys of this provider cannot be had, so nobody can say. 503.
+    #[error("the keys of provider `{0}` cannot be had")]
+    Unavailable(Arc<str>),
+}
+
+impl Unauthorized {
+    /// The value of `WWW-Authenticate` (RFC 6750 §3): no error for those who did not try.
+    pub(crate) fn challenge(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Missing => Some(HeaderValue::from_static("Bearer")),
+            Self::Invalid(_) => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
+            Self::Unavailable(_) => None,
+        }
+    }
+}
+
+impl From<Invalid> for Unauthorized {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+/// A provider that the configuration does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no provider `{0}`: add it to `auth.providers`")]
+pub(crate) struct UnknownProvider(String);
+
+/// Where a token stands.
+#[derive(Debug)]
+enum Place {
+    Bearer,
+    Header(HeaderName),
+    Query(String),
+    Cookie(String),
+}
+
+/// The filter.
+#[derive(Debug)]
+pub(crate) struct Jwt {
+    providers: Vec<Arc<Provider>>,
+    place: Place,
+    /// Claim, and the header that tells it.
+    claims: Vec<(String, HeaderName)>,
+    forward: bool,
+    optional: bool,
+}
+
+impl Jwt {
+    /// Needs [`Providers::apply`] of the same configuration before.
+    ///
+    /// # Errors
+    /// When there is no such provider, which a checked configuration does not have.
+    pub(crate) fn new(config: &config::Jwt, providers: &Providers) -> Result<Self, UnknownProvider> {
+        let find = |name: &String| providers.get(name).ok_or_else(|| UnknownProvider(name.clone()));
+        let header = |name: &str| HeaderName::from_bytes(name.as_bytes());
+        let place = match &config.from {
+            config::TokenPlace::Header(name) => match header(name) {
+                Ok(name) if name != AUTHORIZATION => Place::Header(name),
+                _ => Place::Bearer,
+            },
+            config::TokenPlace::Query(name) => Place::Query(name.clone()),
+            config::TokenPlace::Cookie(name) => Place::Cookie(name.clone()),
+        };
+        let claims = config.claims_to_headers.iter();
+        Ok(Self {
+            providers: config.provider.0.iter().map(find).collect::<Result<_, _>>()?,
+            place,
+            claims: claims.filter_map(|(claim, name)| Some((claim.clone(), header(name).ok()?))).collect(),
+            forward: config.forward,
+            optional: config.optional,
+        })
+    }
+
+    /// Whose request it is at `now` (wall-clock time); nobody's when a token is optional and there is none. What the
+    /// service may not see is gone afterwards, and what it shall see is there.
+    ///
+    /// # Errors
+    /// When there is no token, or it is not believed.
+    pub(crate) async fn authenticate(
+        &self,
+        parts: &mut Parts,
+        now: SystemTime,
+    ) -> Result<Option<Identity>, Unauthorized> {
+        self.strip_claim_headers(parts);
+        let Some(token) = self.place.find(parts)? else {
+            return if self.optional { Ok(None) } else { Err(Unauthorized::Missing) };
+        };
+        let identity = match verify(&self.providers, &token, now).await {
+            Ok(identity) => identity,
+            Err(Refused::Invalid(invalid)) => return Err(Unauthorized::Invalid(invalid)),
+            Err(Refused::Unavailable(provider)) => return Err(Unauthorized::Unavailable(provider)),
+        };
+        drop(token);
+        if !self.forward {
+            self.place.strip(parts);
+        }
+        for (claim, name) in &self.claims {
+            if let Some(value) = identity.claim(claim).and_then(header_value) {
+                parts.headers.insert(name, value);
+            }
+        }
+        Ok(Some(identity))
+    }
+
+    fn strip_claim_headers(&self, parts: &mut Parts) {
+        let is_claim = |name: &HeaderName| self.claims.iter().any(|(_, claim)| same_to_backends(name, claim));
+        let found: Vec<HeaderName> = parts.headers.keys().filter(|name| is_claim(name)).cloned().collect();
+        for name in found {
+            if let Entry::Occupied(entry) = parts.headers.entry(name) {
+                entry.remove_entry_mult().1.for_each(drop);
+            }
+        }
+    }
+}
+
+/// Whether two names are one to a backend that makes variables of them (`HTTP_X_USER`).
+fn same_to_backends(one: &HeaderName, other: &HeaderName) -> bool {
+    let letter = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    one.as_str().bytes().map(letter).eq(other.as_str().bytes().map(letter))
+}
+
+impl Place {
+    /// The token, if there is one. Another scheme than `Bearer` is none: it may be for another filter.
+    fn find(&self, parts: &Parts) -> Result<Option<Vec<u8>>, Unauthorized> {
+        let mut tokens = match self {
+            Self::Bearer => {
+                let values = parts.headers.get_all(AUTHORIZATION);
+                // Two of any scheme: which one the service believes is anybody's guess.
+                if values.iter().count() > 1 {
+                    return Err(Invalid::Several.into());
+                }
+                values.iter().filter_map(|value| bearer(value.as_bytes())).collect::<Vec<_>>()
+            }
+            Self::Header(name) => parts.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect(),
+            Self::Query(name) => {
+                let query = parts.uri.query().unwrap_or_default();
+                let values = query.split('&').filter_map(|pair| parameter(pair, name));
+                values.map(|value| percent_decode(value.as_bytes()).collect()).collect()
+            }
+            Self::Cookie(name) => {
+                let headers = parts.headers.get_all(COOKIE).iter();
+                headers.flat_map(|value| cookies(value.as_bytes())).filter_map(|pair| cookie(pair, name)).collect()
+            }
+        };
+        match (tokens.pop(), tokens.pop()) {
+            (None, _) => Ok(None),
+            (Some(token), None) => Ok(Some(token)),
+            (Some(_), Some(_)) => Err(Invalid::Several.into()),
+        }
+    }
+
+    /// Takes the token away.
+    fn strip(&self, parts: &mut Parts) {
+        match self {
+            Self::Bearer => drop(parts.headers.remove(AUTHORIZATION)),
+            Self::Header(name) => drop(parts.headers.remove(name)),
+            Self::Query(name) => strip_query(&mut parts.uri, name),
+            Self::Cookie(name) => {
+                let Entry::Occupied(entry) = parts.headers.entry(COOKIE) else { return };
+                let (_, values) = entry.remove_entry_mult();
+                let values: Vec<HeaderValue> = values.filter_map(|value| without_cookie(&value, name)).collect();
+                for value in values {
+                    parts.headers.append(COOKIE, value);
+                }
+            }
+        }
+    }
+}
+
+/// What follows the word `Bearer`, in any case (RFC 9110 §11.1).
+fn bearer(value: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, rest) = value.split_at_checked("Bearer".len())?;
+    if !scheme.eq_ignore_ascii_case(b"Bearer") || rest.first().is_some_and(|byte| *byte != b' ') {
+        return None;
+    }
+    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    rest.get(spaces..).map(<[u8]>::to_vec)
+}
+
+/// The value of a pair of a query, if it has this name in whatever encoding.
+fn parameter<'q>(pair: &'q str, name: &str) -> Option<&'q str> {
+    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let key = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
+    percent_decode(key.as_bytes()).eq(name.bytes()).then_some(value)
+}
+
+fn strip_query(uri: &mut Uri, name: &str) {
+    let kept: Vec<&str> =
+        uri.query().unwrap_or_default().split('&').filter(|pair| parameter(pair, name).is_none()).collect();
+    let kept = kept.join("&");
+    let target = if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{kept}", uri.path()) };
+    let mut parts = std::mem::take(uri).into_parts();
+    // Part of what was a target is one.
+    if let Ok(target) = PathAndQuery::try_from(target) {
+        parts.path_and_query = Some(target);
+    }
+    *uri = Uri::from_parts(parts).unwrap_or_default();
+}
+
+fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
+}
+
+fn cookie(pair: &[u8], name: &str) -> Option<Vec<u8>> {
+    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
+}
+
+/// The header without the cookie; nothing when no other is in it.
+fn without_cookie(value: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let kept: Vec<&[u8]> =
+        cookies(value.as_bytes()).filter(|pair| !pair.is_empty() && cookie(pair, name).is_none()).collect();
+    if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(b"; ".as_slice())).ok() }
+}
+
+/// A claim as the service gets it; see above.
+fn header_value(claim: &Value) -> Option<HeaderValue> {
+    if claim.is_null() {
+        return None;
+    }
+    let text = match claim {
+        Value::Array(items) => {
+            let items: Option<Vec<Cow<'_, str>>> =
+                items.iter().map(|item| plain(item).filter(|text| !text.is_empty() && !text.contains(','))).collect();
+            items.filter(|items| !items.is_empty()).map(|items| Cow::Owned(items.join(",")))
+        }
+        one => plain(one),
+    };
+    let text = text.unwrap_or_else(|| Cow::Owned(URL_SAFE_NO_PAD.encode(claim.to_string())));
+    HeaderValue::from_bytes(text.as_bytes()).ok()
+}
+
+/// Text that arrives as it was sent: whoever reads a header cuts the white space around its value.
+fn plain(claim: &Value) -> Option<Cow<'_, str>> {
+    match claim {
+        Value::String(text) if text.contains(char::is_control) || text.trim() != text => None,
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Bool(_) | Value::Number(_) => Some(Cow::Owned(claim.to_string())),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,292 @@
+//! A provider's keys as they are kept: when they are fetched, and what holds while they cannot be.
+//!
+//! Keys from a URL are fetched at the start, then again in the background when four fifths of `cacheFor` are over and
+//! a request comes, so that requests do not wait. Keys older than `cacheFor` are waited for; while the provider does
+//! not answer, they are used for `staleFor` more, and attempts come after 1 s, 2 s, … 30 s. A file is read again when
+//! it is used and a second has passed; a broken one leaves the keys as they were.
+//!
+//! A token of an unknown key asks for the keys again, at most once in 30 s however many such tokens come: a rotated
+//! key is believed after 30 s at the latest, and nobody can make the gateway flood a provider. A key id that was asked
+//! for in vain waits twice as long each time (128 ids are remembered), so that one bad client cannot use up the turns.
+//!
+//! There is one fetch at a time; it runs in a task of its own, so that no client ends it by going away. All times here
+//! are monotonic: a jump of the wall clock changes nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::fetch::{FetchError, Fetcher};
+use super::jwks::KeySet;
+use crate::config::{JwksSource, JwtProvider, JwtSecret};
+
+/// Tells the time that never jumps.
+pub(super) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// Least time between two fetches that unknown keys cause (what the `jose` library calls `cooldownDuration`).
+pub(super) const UNKNOWN_PAUSE: Duration = Duration::from_secs(30);
+/// How many unknown key ids are remembered.
+const UNKNOWN_IDS: usize = 128;
+/// A file is not read more often than this.
+const FILE_PAUSE: Duration = Duration::from_secs(1);
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// There are no keys, and none can be had now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unavailable;
+
+/// When things are due, counted from the last fetch that succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pace {
+    /// From here on a request starts a fetch.
+    refresh: Duration,
+    /// From here on a request waits for it.
+    fresh: Duration,
+    /// From here on the keys are not used any more.
+    usable: Duration,
+    /// Between two fetches for unknown keys.
+    unknown: Duration,
+}
+
+impl Pace {
+    fn of(settings: &JwtProvider) -> Self {
+        let (cache, stale) = (settings.cache_for.get(), settings.stale_for.get());
+        let never = Duration::MAX;
+        match &settings.jwks {
+            JwksSource::Url(_) => Self {
+                refresh: cache.saturating_mul(4) / 5,
+                fresh: cache,
+                usable: cache.saturating_add(stale),
+                unknown: UNKNOWN_PAUSE,
+            },
+            JwksSource::File(_) | JwksSource::Secret(JwtSecret::File(_)) => {
+                Self { refresh: FILE_PAUSE, fresh: FILE_PAUSE, usable: never, unknown: FILE_PAUSE }
+            }
+            // A variable does not change while the host runs.
+            JwksSource::Secret(JwtSecret::Env(_)) => {
+                Self { refresh: never, fresh: never, usable: never, unknown: never }
+            }
+        }
+    }
+}
+
+/// The keys of one provider.
+pub(super) struct Source {
+    provider: Arc<str>,
+    from: JwksSource,
+    timeout: Duration,
+    pace: Pace,
+    fetcher: Arc<Fetcher>,
+    clock: Clock,
+    state: Mutex<State>,
+    /// Changes when a fetch has ended.
+    ended: watch::Sender<()>,
+}
+
+#[derive(Default)]
+struct State {
+    keys: Option<(Arc<KeySet>, Instant)>,
+    fetching: bool,
+    /// Fetches that failed since the last one that succeeded.
+    failures: u32,
+    /// No fetch before, after one that failed.
+    retry: Option<Instant>,
+    /// No fetch for an unknown key before.
+    unknown: Option<Instant>,
+    unknown_ids: VecDeque<UnknownId>,
+}
+
+/// A key id that the provider did not know.
+struct UnknownId {
+    id: String,
+    until: Instant,
+    pause: Duration,
+}
+
+impl Source {
+    pub(super) fn new(provider: Arc<str>, settings: &JwtProvider, fetcher: Arc<Fetcher>, clock: Clock) -> Arc<Self> {
+        let pace = Pace::of(settings);
+        let (from, timeout) = (settings.jwks.clone(), settings.fetch_timeout.get());
+        let (state, ended) = (Mutex::default(), watch::Sender::new(()));
+        Arc::new(Self { provider, from, timeout, pace, fetcher, clock, state, ended })
+    }
+
+    /// Whether a source made from `settings` would do the same.
+    pub(super) fn suits(&self, settings: &JwtProvider) -> bool {
+        self.from == settings.jwks && self.timeout == settings.fetch_timeout.get() && self.pace == Pace::of(settings)
+    }
+
+    /// Gets the keys before anybody needs them.
+    pub(super) fn prefetch(self: &Arc<Self>) {
+        let mut state = self.state();
+        if state.keys.is_none() && !state.fetching {
+            self.start(&mut state);
+        }
+    }
+
+    /// The keys that hold now. Waits for a fetch only when there are none, or they are too old and nothing has failed.
+    ///
+    /// # Errors
+    /// When there are none and they cannot be fetched.
+    pub(super) async fn keys(self: &Arc<Self>) -> Result<Arc<KeySet>, Unavailable> {
+        let mut ended = {
+            let mut state = self.state();
+            let now = (self.clock)();
+            let age = state.keys.as_ref().map(|(_, at)| now.saturating_duration_since(*at));
+            let due = age.is_none_or(|age| age >= self.pace.refresh);
+            if due && !state.fetching && state.retry.is_none_or(|retry| now >= retry) {
+                self.start(&mut state);
+            }
+            let fresh = age.is_some_and(|age| age < self.pace.fresh);
+            if fresh || state.failures > 0 || !state.fetching {
+                if let Some(keys) = self.usable(&state, now) {
+                    return Ok(keys);
+                }
+                if !state.fetching {
+                    return Err(Unavailable);
+                }
+            }
+            // Under the lock: the end of the running fetch comes after this.
+            self.ended.subscribe()
+        };
+        // It cannot fail while `self` is there.
+        let _ = ended.changed().await;
+        let state = self.state();
+        self.usable(&state, (self.clock)()).ok_or(Unavailable)
+    }
+
+    /// Keys other than `seen`, for a token that none of these could verify. Waits for a fetch if one is due.
+    pub(super) async fn newer(self: &Arc<Self>, key_id: Option<&str>, seen: &Arc<KeySet>) -> Option<Arc<KeySet>> {
+        let mut ended = {
+            let mut state = self.state();
+            let now = (self.clock)();
+            let keys = self.usable(&state, now)?;
+            if !Arc::ptr_eq(&keys, seen) {
+                return Some(keys);
+            }
+            if !state.fetching {
+                let early = |until: Instant| now < until;
+                let known = |unknown: &UnknownId| Some(unknown.id.as_str()) == key_id && early(unknown.until);
+                if state.unknown.is_some_and(early) || state.unknown_ids.iter().any(known) {
+                    return None;
+                }
+                // A pause that the clock cannot express lasts for ever.
+                state.unknown = Some(now.checked_add(self.pace.unknown)?);
+                self.start(&mut state);
+            }
+            self.ended.subscribe()
+        };
+        let _ = ended.changed().await;
+        let mut state = self.state();
+        let now = (self.clock)();
+        let keys = self.usable(&state, now)?;
+        if !Arc::ptr_eq(&keys, seen) {
+            return Some(keys);
+        }
+        if let Some(id) = key_id {
+            state.remember_unknown(id, now, self.pace.unknown);
+        }
+        None
+    }
+
+    /// Changes with the end of every fetch from now on.
+    #[cfg(test)]
+    pub(super) fn ends(&self) -> watch::Receiver<()> {
+        self.ended.subscribe()
+    }
+
+    fn usable(&self, state: &State, now: Instant) -> Option<Arc<KeySet>> {
+        let (keys, at) = state.keys.as_ref()?;
+        (now.saturating_duration_since(*at) < self.pace.usable).then(|| Arc::clone(keys))
+    }
+
+    fn start(self: &Arc<Self>, state: &mut State) {
+        state.fetching = true;
+        let fetching = Fetching { source: Arc::clone(self), done: false };
+        tokio::spawn(async move {
+            let source = &fetching.source;
+            let result = source.fetcher.fetch(&source.from, source.timeout).await;
+            fetching.end(result);
+        });
+    }
+
+    fn ended(&self, result: Result<KeySet, FetchError>) {
+        {
+            let mut state = self.state();
+            let now = (self.clock)();
+            state.fetching = false;
+            match result {
+                Ok(keys) => self.succeeded(&mut state, keys, now),
+                Err(error) => self.failed(&mut state, &error, now),
+            }
+        }
+        self.ended.send_replace(());
+    }
+
+    fn succeeded(&self, state: &mut State, keys: KeySet, now: Instant) {
+        (state.failures, state.retry) = (0, None);
+        match &mut state.keys {
+            // The same keys stay the same object: what was verified with them holds on.
+            Some((old, at)) if old.same_as(&keys) => *at = now,
+            _ => {
+                tracing::info!(provider = &*self.provider, keys = keys.len(), "has new keys");
+                state.keys = Some((Arc::new(keys), now));
+            }
+        }
+    }
+
+    fn failed(&self, state: &mut State, error: &FetchError, now: Instant) {
+        let doubled = 2u32.saturating_pow(state.failures.min(16));
+        state.retry = now.checked_add(FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY));
+        state.failures = state.failures.saturating_add(1);
+        let (provider, old) = (&*self.provider, state.keys.is_some());
+        // A file is read every second: one line for a row of failures.
+        if state.failures == 1 {
+            tracing::warn!(provider, %error, keeps_old_keys = old, "keys cannot be fetched");
+        } else {
+            tracing::debug!(provider, %error, failures = state.failures, "keys still cannot be fetched");
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing under the lock leaves the state half-changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remember_unknown(&mut self, id: &str, now: Instant, pause: Duration) {
+        let at = self.unknown_ids.iter().position(|unknown| unknown.id == id);
+        let before = at.and_then(|at| self.unknown_ids.remove(at));
+        let pause = before.map_or(pause, |before| before.pause.saturating_mul(2).min(Duration::from_secs(600)));
+        let Some(until) = now.checked_add(pause) else { return };
+        if self.unknown_ids.len() >= UNKNOWN_IDS {
+            self.unknown_ids.pop_front();
+        }
+        self.unknown_ids.push_back(UnknownId { id: id.to_owned(), until, pause });
+    }
+}
+
+/// A fetch that runs. However it ends, whoever waits for it must be told.
+struct Fetching {
+    source: Arc<Source>,
+    done: bool,
+}
+
+impl Fetching {
+    fn end(mut self, result: Result<KeySet, FetchError>) {
+        self.done = true;
+        self.source.ended(result);
+    }
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if !self.done {
+            self.source.ended(Err(FetchError::Aborted));
+        }
+    }
+}
