@@ -31,6 +31,7 @@ mod read;
 mod requests;
 mod route;
 mod schema;
+mod secret;
 mod service;
 mod tree;
 mod units;
@@ -49,6 +50,7 @@ pub use problem::{Problem, Problems};
 pub use requests::*;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts};
 pub use schema::{SchemaKind, schema};
+pub use secret::{Secret, SecretRef};
 pub use service::{
     Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,
     Slots, Timeouts,
