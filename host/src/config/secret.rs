@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn a_file_is_read_without_the_line_end_that_editors_add() {
         let dir = tempfile::tempdir().unwrap();
-        for (written, read) in [("s3cret", "s3cret"), ("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("a\n\n", "a\n")]
+        for (written, read) in
+            [("s3cret", "s3cret"), ("s3cret\n", "s3cret"), ("s3cret\r\n", "s3cret"), ("a\n\n", "a\n")]
         {
             assert_eq!(file(&dir, written.as_bytes()).read().unwrap().expose(), read.as_bytes());
         }

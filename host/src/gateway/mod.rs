@@ -11,7 +11,9 @@
 mod body;
 mod error;
 mod exit;
+pub(crate) mod filter;
 mod headers;
+pub(crate) mod identity;
 mod pipeline;
 mod request_body;
 mod route;
