@@ -67,6 +67,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Make a line for a list of API keys or of users
+    Hash {
+        #[command(subcommand)]
+        of: HashOf,
+    },
     /// Start a new service in Rust
     New {
         /// Its name: lowercase letters, digits and `-`
@@ -80,6 +85,26 @@ enum Command {
     Compile {
         /// The version of wasi:http
         http: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum HashOf {
+    /// Make a key; shows it once, and its line for the list of `apiKey`
+    ApiKey {
+        /// Who it is for
+        name: String,
+        /// What it may do; separate several with commas
+        #[arg(long, value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// When it ends, like 2027-01-01T00:00:00Z
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// Read a password from stdin; shows the user's line for the list of `basicAuth`
+    Password {
+        /// The user's name
+        user: String,
     },
 }
 
@@ -202,6 +227,16 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(cli::services::run(admin, json, &mut std::io::stdout()))?;
+            Ok(true)
+        }
+        Command::Hash { of: HashOf::ApiKey { name, scopes, expires } } => {
+            cli::hash::api_key(&name, &scopes, expires.as_deref(), &mut out)?;
+            Ok(true)
+        }
+        Command::Hash { of: HashOf::Password { user } } => {
+            let mut input = std::io::stdin();
+            let terminal = input.is_terminal();
+            cli::hash::password(&user, &mut input, terminal, &mut out)?;
             Ok(true)
         }
         Command::New { name, dir } => {

@@ -1,6 +1,7 @@
 //! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
 
 pub mod config;
+pub mod hash;
 pub mod inspect;
 pub mod new;
 pub mod schema;

@@ -98,6 +98,11 @@ impl<'a> At<'a> {
         }
     }
 
+    /// The line it stands in, from 1.
+    pub(in crate::config) fn line(self) -> usize {
+        self.span.position().0
+    }
+
     /// Whether anything inside was reported already.
     pub(in crate::config) fn has_refused(self) -> bool {
         self.node.is_some_and(Node::has_refused)

@@ -31,6 +31,7 @@ mod read;
 mod requests;
 mod route;
 mod schema;
+mod secret;
 mod service;
 mod tree;
 mod units;
@@ -52,6 +53,7 @@ pub use requests::*;
 pub(crate) use route::compile_pattern;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};
 pub use schema::{SchemaKind, schema};
+pub use secret::{Secret, SecretRef};
 pub use service::{
     Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,
     Slots, Timeouts,

@@ -2,3 +2,8 @@
 //! configuration when that changes, and not changed afterwards.
 
 pub(crate) mod jwt;
+pub(crate) mod api_key;
+pub(crate) mod authorization;
+pub(crate) mod basic_auth;
+pub(crate) mod credential;
+pub(crate) mod ip_rules;
