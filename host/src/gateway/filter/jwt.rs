@@ -27,9 +27,6 @@ use crate::gateway::identity::{Identity, Invalid, Provider, Providers, Refused, 
 /// Why a request may not pass.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unauthorized {
-    /// It has no token. 401.
-    #[error("no token")]
-    Missing,
     /// Its token is not believed. 401.
     #[error("the token is not believed: {0}")]
     Invalid(Invalid),
@@ -39,10 +36,9 @@ pub(crate) enum Unauthorized {
 }
 
 impl Unauthorized {
-    /// The value of `WWW-Authenticate` (RFC 6750 §3): no error for those who did not try.
+    /// The value of `WWW-Authenticate` (RFC 6750 §3).
     pub(crate) fn challenge(&self) -> Option<HeaderValue> {
         match self {
-            Self::Missing => Some(HeaderValue::from_static("Bearer")),
             Self::Invalid(_) => Some(HeaderValue::from_static("Bearer error=\"invalid_token\"")),
             Self::Unavailable(_) => None,
         }
@@ -106,35 +102,40 @@ impl Jwt {
         })
     }
 
-    /// Whose request it is at `now` (wall-clock time); nobody's when a token is optional and there is none. What the
-    /// service may not see is gone afterwards, and what it shall see is there.
+    /// Whose request it is at `now` (wall-clock time); nobody's when it carries no token.
     ///
     /// # Errors
-    /// When there is no token, or it is not believed.
-    pub(crate) async fn authenticate(
-        &self,
-        parts: &mut Parts,
-        now: SystemTime,
-    ) -> Result<Option<Identity>, Unauthorized> {
+    /// When the token is not believed, or nobody can say.
+    pub(crate) async fn authenticate(&self, parts: &Parts, now: SystemTime) -> Result<Option<Identity>, Unauthorized> {
+        let Some(token) = self.place.find(parts)? else { return Ok(None) };
+        match verify(&self.providers, &token, now).await {
+            Ok(identity) => Ok(Some(identity)),
+            Err(Refused::Invalid(invalid)) => Err(Unauthorized::Invalid(invalid)),
+            Err(Refused::Unavailable(provider)) => Err(Unauthorized::Unavailable(provider)),
+        }
+    }
+
+    /// Takes away what the service may not see: the client's copies of claim headers, and the token unless it is
+    /// forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any `tell`.
+    pub(crate) fn strip(&self, parts: &mut Parts) {
         self.strip_claim_headers(parts);
-        let Some(token) = self.place.find(parts)? else {
-            return if self.optional { Ok(None) } else { Err(Unauthorized::Missing) };
-        };
-        let identity = match verify(&self.providers, &token, now).await {
-            Ok(identity) => identity,
-            Err(Refused::Invalid(invalid)) => return Err(Unauthorized::Invalid(invalid)),
-            Err(Refused::Unavailable(provider)) => return Err(Unauthorized::Unavailable(provider)),
-        };
-        drop(token);
         if !self.forward {
             self.place.strip(parts);
         }
+    }
+
+    /// Tells the service what is known of the client; for an identity that this filter found.
+    pub(crate) fn tell(&self, parts: &mut Parts, identity: &Identity) {
         for (claim, name) in &self.claims {
             if let Some(value) = identity.claim(claim).and_then(header_value) {
                 parts.headers.insert(name, value);
             }
         }
-        Ok(Some(identity))
+    }
+
+    /// Whether a request without a token may pass.
+    pub(crate) fn optional(&self) -> bool {
+        self.optional
     }
 
     fn strip_claim_headers(&self, parts: &mut Parts) {
@@ -187,7 +188,12 @@ impl Place {
     /// Takes the token away.
     fn strip(&self, parts: &mut Parts) {
         match self {
-            Self::Bearer => drop(parts.headers.remove(AUTHORIZATION)),
+            Self::Bearer => {
+                let is_bearer = |value: &HeaderValue| bearer(value.as_bytes()).is_some();
+                if parts.headers.get_all(AUTHORIZATION).iter().any(is_bearer) {
+                    parts.headers.remove(AUTHORIZATION);
+                }
+            }
             Self::Header(name) => drop(parts.headers.remove(name)),
             Self::Query(name) => strip_query(&mut parts.uri, name),
             Self::Cookie(name) => {
