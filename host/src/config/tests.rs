@@ -2,6 +2,7 @@
 
 mod agreement;
 mod bad_values;
+mod filters;
 mod layers;
 
 use std::path::Path;

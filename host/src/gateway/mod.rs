@@ -11,6 +11,7 @@
 mod body;
 mod error;
 mod exit;
+mod filter;
 mod headers;
 mod pipeline;
 mod request_body;

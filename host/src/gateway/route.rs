@@ -217,7 +217,7 @@ impl Target {
             weight: backend.weight,
         });
         let rewrite = rule.filters.iter().rev().find_map(|filter| match filter {
-            Filter::Rewrite(rewrite) => Some(rewrite.prefix.as_str()),
+            Filter::Rewrite(rewrite) => rewrite.prefix.as_deref(),
             _ => None,
         });
         Self {

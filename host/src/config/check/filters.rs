@@ -26,10 +26,16 @@ impl Check<'_> {
         let exact = matches.find(|(matched, _)| matches!(matched.path, Some(PathMatch::Exact(_))));
         let Some((_, exact)) = exact else { return };
         for (filter, at) in rule.filters.iter().zip(at.get("filters").items()) {
-            if let Filter::Rewrite(_) = filter {
+            let prefix = match filter {
+                Filter::Rewrite(rewrite) => rewrite.prefix.is_some(),
+                Filter::Redirect(redirect) => redirect.prefix.is_some(),
+                _ => false,
+            };
+            if prefix {
                 let (line, _) = exact.get("path").key("exact").span.position();
-                let message = format!("`rewrite` replaces a matched prefix, but the match in line {line} is `exact`");
-                self.wrong(at.key("rewrite"), message);
+                let name = filter.name();
+                let message = format!("`{name}` replaces a matched prefix, but the match in line {line} is `exact`");
+                self.wrong(at.key(name), message);
             }
         }
     }

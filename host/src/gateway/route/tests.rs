@@ -428,7 +428,7 @@ fn automatic_routes_strip_their_prefix_and_yield_to_configured_ones() {
 #[test]
 fn a_configured_rule_keeps_its_name_timeout_rewrite_and_backends() {
     let mut second = rule([prefix("/api")], "orders");
-    second.filters = vec![Filter::Rewrite(Rewrite { prefix: "/v1".into() })];
+    second.filters = vec![Filter::Rewrite(Rewrite { prefix: Some("/v1".into()), ..Rewrite::default() })];
     second.timeouts.request = Some(crate::config::Duration::millis(250));
     second.backend_refs.push(BackendRef { service: "orders".into(), version: Some("2".into()), weight: 5 });
     let table = table(&[route(&[], [rule([exact("/x")], "x"), second])]);
