@@ -3,6 +3,7 @@
 mod agreement;
 mod auth;
 mod bad_values;
+mod filters;
 mod layers;
 mod routing;
 

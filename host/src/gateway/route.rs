@@ -37,7 +37,6 @@ mod paths;
 mod query;
 mod target;
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -179,19 +178,6 @@ impl<C> Level<C> {
             }
         }
         self.any.find(request)
-    }
-}
-
-/// `path` with the matched prefix replaced; always begins with `/`. The query is the caller's to keep. `matched_prefix`
-/// is that of [`Found`]; a path that does not begin with it stays as it is.
-pub(crate) fn rewrite_path<'p>(matched_prefix: &str, replacement: &str, path: &'p str) -> Cow<'p, str> {
-    let Some(rest) = path.strip_prefix(matched_prefix.trim_end_matches('/')) else {
-        return Cow::Borrowed(path);
-    };
-    match (replacement.trim_end_matches('/'), rest) {
-        ("", "") => Cow::Borrowed("/"),
-        ("", rest) => Cow::Borrowed(rest),
-        (replacement, rest) => Cow::Owned([replacement, rest].concat()),
     }
 }
 

@@ -30,10 +30,16 @@ impl Check<'_> {
         });
         let Some((kind, other)) = other else { return };
         for (filter, at) in rule.filters.iter().zip(at.get("filters").items()) {
-            if let Filter::Rewrite(_) = filter {
+            let prefix = match filter {
+                Filter::Rewrite(rewrite) => rewrite.prefix.is_some(),
+                Filter::Redirect(redirect) => redirect.prefix.is_some(),
+                _ => false,
+            };
+            if prefix {
                 let (line, _) = other.get("path").key(kind).span.position();
-                let message = format!("`rewrite` replaces a matched prefix, but the match in line {line} is `{kind}`");
-                self.wrong(at.key("rewrite"), message);
+                let name = filter.name();
+                let message = format!("`{name}` replaces a matched prefix, but the match in line {line} is `{kind}`");
+                self.wrong(at.key(name), message);
             }
         }
     }

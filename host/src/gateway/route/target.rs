@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{self, BackendRef, Filter, Route, Rule};
+use crate::config::{self, BackendRef, Route, Rule};
 
 /// What filters a table asks for.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +37,6 @@ pub(crate) struct Target<C> {
     pub(crate) request_timeout: Option<Duration>,
     /// The rule's own limit on one try of a backend; not longer than the other.
     pub(crate) backend_timeout: Option<Duration>,
-    /// What replaces the matched prefix before the service sees the path; see [`super::rewrite_path`].
-    pub(crate) rewrite: Option<Box<str>>,
 }
 
 /// A service, maybe one version of it, with its share of the traffic.
@@ -66,10 +64,6 @@ impl<C> Target<C> {
             weight: backend.weight,
             chain: (!backend.filters.is_empty()).then(|| compile(Scope::Backend { route, rule, backend })),
         });
-        let rewrite = rule.filters.iter().rev().find_map(|filter| match filter {
-            Filter::Rewrite(rewrite) => Some(rewrite.prefix.as_str()),
-            _ => None,
-        });
         Self {
             route: name,
             rule_index: index,
@@ -80,7 +74,6 @@ impl<C> Target<C> {
             backends: backends.collect(),
             request_timeout: rule.timeouts.request.map(config::Duration::get),
             backend_timeout: rule.timeouts.backend_request.map(config::Duration::get),
-            rewrite: rewrite.map(Into::into),
         }
     }
 
@@ -95,7 +88,6 @@ impl<C> Target<C> {
             backends: vec![Backend { service: service.into(), version: None, weight: 1, chain: None }],
             request_timeout: None,
             backend_timeout: None,
-            rewrite: Some("/".into()),
         }
     }
 }

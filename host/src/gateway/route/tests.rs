@@ -518,7 +518,7 @@ fn of_equal_rules_the_first_in_the_file_wins() {
 }
 
 #[test]
-fn automatic_routes_strip_their_prefix_and_yield_to_configured_ones() {
+fn automatic_routes_know_their_prefix_and_yield_to_configured_ones() {
     let configured = [
         route(&[], [rule([prefix("/orders")], "configured"), rule([prefix("/")], "root")]),
         route(&["shop.local"], [rule([prefix("/api")], "api")]),
@@ -531,16 +531,12 @@ fn automatic_routes_strip_their_prefix_and_yield_to_configured_ones() {
     let sent = sent(None, "GET", "/people/1", &[]);
     let found = table.find(&sent.request()).unwrap();
     assert_eq!((&*found.target.route, found.matched_prefix), ("auto:users", Some("/people")));
-    assert_eq!(
-        rewrite_path(found.matched_prefix.unwrap(), found.target.rewrite.as_deref().unwrap(), "/people/1"),
-        "/1"
-    );
 }
 
 #[test]
-fn a_configured_rule_keeps_its_names_timeouts_rewrite_and_backends() {
+fn a_configured_rule_keeps_its_names_timeouts_and_backends() {
     let mut second = rule([prefix("/api")], "orders");
-    second.filters = vec![Filter::Rewrite(Rewrite { prefix: "/v1".into() })];
+    second.filters = vec![Filter::Rewrite(Rewrite { prefix: Some("/v1".into()), ..Rewrite::default() })];
     second.timeouts.request = Some(crate::config::Duration::millis(250));
     second.timeouts.backend_request = Some(crate::config::Duration::millis(100));
     second.name = Some("second".into());
@@ -566,7 +562,6 @@ fn a_configured_rule_keeps_its_names_timeouts_rewrite_and_backends() {
         backends: vec![version(None, 1), version(Some("2"), 5)],
         request_timeout: Some(Duration::from_millis(250)),
         backend_timeout: Some(Duration::from_millis(100)),
-        rewrite: Some("/v1".into()),
     };
     assert_eq!(**found.target, expected);
     let request = sent(None, "GET", "/x", &[]);
@@ -637,27 +632,4 @@ fn weights_divide_exactly_and_nothing_with_a_weight_is_nobody() {
     assert_eq!(choose::<()>(&[], 7), None);
     // 2^64 - 1 is an odd multiple of 2^32 - 1, so what remains is exactly the first share.
     assert_eq!(&*choose(&weighted(&[u32::MAX, u32::MAX]), u64::MAX).unwrap().service, "v2");
-}
-
-#[test]
-fn port_of_http_route_rewrite_path() {
-    for (prefix, replacement, path, expected) in [
-        ("/prefix/one", "/one", "/prefix/one/two", "/one/two"),
-        ("/strip-prefix", "/", "/strip-prefix/three", "/three"),
-        ("/strip-prefix", "/", "/strip-prefix", "/"),
-        ("/strip-prefix/", "", "/strip-prefix/", "/"),
-        ("/foo", "/xyz/", "/foo/bar", "/xyz/bar"),
-        ("/foo", "/xyz", "/foo", "/xyz"),
-        ("/foo", "/xyz", "/foo/", "/xyz/"),
-        ("", "/api", "/a%20b", "/api/a%20b"),
-        ("", "/api", "/", "/api/"),
-        ("/foo", "/xyz", "/other", "/other"),
-    ] {
-        assert_eq!(rewrite_path(prefix, replacement, path), expected, "{prefix} -> {replacement}: {path}");
-    }
-}
-
-#[test]
-fn stripping_a_prefix_copies_nothing() {
-    assert!(matches!(rewrite_path("/a", "/", "/a/b"), Cow::Borrowed("/b")));
 }

@@ -1,0 +1,93 @@
+//! Mistakes in filters: each is found once, and where it is.
+
+use super::*;
+
+/// A filter of a route that matches by prefix, the text at which the mistake is found, a piece of the message.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("cors: { maxAge: 1s }", "{ maxAge", "`allowOrigins` is missing"),
+    ("cors: { allowOrigins: [] }", "allowOrigins", "no origin: name at least one"),
+    ("cors: { allowOrigins: ['*', 'https://a'] }", "['*'", "`*` means all: give it alone"),
+    ("cors: { allowOrigins: ['https://a/'] }", "'https://a/'", "is no origin"),
+    ("cors: { allowOrigins: ['https://a:443'] }", "'https://a:443'", "leave the usual port out"),
+    ("cors: { allowOrigins: ['null'] }", "'null'", "it names nobody"),
+    ("cors: { allowOrigins: ['*'], allowMethods: [get] }", "get]", "`get` is no method"),
+    ("cors: { allowOrigins: ['*'], allowHeaders: ['a b'] }", "'a b'", "`a b` is no header name"),
+    ("cors: { allowOrigins: ['*'], maxAge: 1500ms }", "1500ms", "`1s500ms` is no whole number of seconds"),
+    (
+        "cors: { allowOrigins: ['*'], allowCredentials: true, exposeHeaders: ['*'] }",
+        "['*'] }",
+        "browsers do not take `*` together with",
+    ),
+    ("requestHeaders: {}", "{} }", "changes nothing"),
+    ("requestHeaders: { set: { Host: a } }", "Host", "`host` is changed by `rewrite.host`"),
+    ("responseHeaders: { add: { Content-Length: 5 } }", "Content-Length", "belongs to one connection"),
+    ("responseHeaders: { remove: [x-request-id] }", "x-request-id", "is the gateway's own"),
+    ("requestHeaders: { set: { x_forwarded_for: a } }", "x_forwarded_for", "is the gateway's own"),
+    ("requestHeaders: { set: { a: b }, remove: [A] }", "A]", "`a` is named twice"),
+    ("requestHeaders: { set: { a: \"b\\r\\nc: d\" } }", "\"b", "cannot contain control characters"),
+    ("rewrite: {}", "{} }", "changes nothing: give `prefix`, `path` or `host`"),
+    ("rewrite: { path: /a, prefix: /b }", "path: /a", "`prefix` and `path` both say the new path"),
+    ("rewrite: { path: a }", "a }", "`a` is no path"),
+    ("rewrite: { host: A.example }", "A.example", "`A.example` is no host"),
+    ("rewrite: { host: 'a:0' }", "'a:0'", "has no port from 1 to 65535"),
+    ("redirect: {}", "{} }", "would redirect to itself"),
+    ("redirect: { path: /a, status: 200 }", "200", "`200` is no redirect"),
+    ("redirect: { scheme: ftp }", "ftp", "unknown value `ftp`"),
+    ("redirect: { port: 0 }", "0 }", "`0` is out of bounds: 1 to 65535"),
+    ("redirect: { host: 'a:80' }", "'a:80'", "`a:80` is no host"),
+    ("staticResponse: { status: 100 }", "100", "`100` is out of bounds: 200 to 599"),
+    ("staticResponse: { status: 204, body: x }", "body", "a response with status 204 has no body"),
+    ("staticResponse: { headers: { Content-Type: a/b } }", "Content-Type", "is given by `contentType`"),
+    ("staticResponse: { contentType: '' }", "''", "write a media type"),
+    ("cacheControl: {}", "{} }", "says nothing: give `scope` or `maxAge`"),
+    ("cacheControl: { scope: noStore, maxAge: 1h }", "maxAge", "`noStore` leaves nothing to be kept"),
+    ("cacheControl: { scope: private, sharedMaxAge: 1h }", "sharedMaxAge", "shared caches do not keep"),
+    ("cacheControl: { maxAge: 1h, mustRevalidate: true, staleIfError: 1m }", "staleIfError", "forbids stale"),
+    ("cacheControl: { maxAge: 1ms }", "1ms", "`1ms` is no whole number of seconds"),
+    ("cacheControl: { maxAge: 1s, statuses: [99] }", "99", "`99` is out of bounds: 200 to 599"),
+    ("cacheControl: { maxAge: 1s, statuses: [] }", "[] }", "no status: name at least one"),
+    ("bodyLimit: { max: lots }", "lots", "`lots` is no size"),
+    ("compression: { algorithms: [deflate] }", "deflate", "unknown value `deflate`"),
+    ("compression: { algorithms: [br, br] }", "br] }", "named twice"),
+    ("compression: { algorithms: [] }", "[] }", "an empty list compresses nothing"),
+    ("compression: { types: [Text/html] }", "Text/html", "`Text/html` is no media type"),
+];
+
+fn complaints_about(path: &str, filter: &str) -> (String, Vec<String>) {
+    let text = format!(
+        "routes: [{{ name: r, rules: [{{ matches: [{{ path: {{ {path}: /p }} }}], filters: [{{ {filter} }}], \
+         backendRefs: [{{ service: a }}] }}] }}]"
+    );
+    let found = complaints(&[("gateway.yaml", &text)], None);
+    (text, found)
+}
+
+#[test]
+fn every_mistake_in_a_filter_is_found_where_it_is() {
+    for (filter, place, message) in MISTAKES {
+        let (text, found) = complaints_about("prefix", filter);
+        let start = text.find(filter).unwrap();
+        let column = start + text[start..].find(place).unwrap() + 1;
+        assert_eq!(found.len(), 1, "{filter}: {found:#?}");
+        assert!(found[0].starts_with(&format!("gateway.yaml:1:{column} ")), "{filter}: want {column}, {found:#?}");
+        assert!(found[0].contains(message), "{filter}: want {message}, {found:#?}");
+    }
+}
+
+#[test]
+fn only_what_replaces_a_prefix_needs_one() {
+    for filter in ["rewrite: { path: /a, host: b }", "redirect: { path: /a }"] {
+        assert_eq!(complaints_about("exact", filter).1, [""; 0], "{filter}");
+    }
+    for name in ["rewrite", "redirect"] {
+        let (_, found) = complaints_about("exact", &format!("{name}: {{ prefix: /a }}"));
+        assert!(found.len() == 1 && found[0].contains(&format!("`{name}` replaces a matched prefix")), "{found:?}");
+    }
+}
+
+#[test]
+fn a_static_body_is_bounded() {
+    let filter = |size| format!("staticResponse: {{ body: {} }}", "x".repeat(size));
+    assert_eq!(complaints_about("prefix", &filter(64 << 10)).1, [""; 0]);
+    assert!(complaints_about("prefix", &filter((64 << 10) + 1)).1[0].contains("too long: at most 64KiB"));
+}

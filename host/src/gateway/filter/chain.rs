@@ -1,0 +1,318 @@
+//! All filters of a rule, compiled: what happens to a request before a service gets it, and to the response after.
+//!
+//! Made when the configuration changes and not changed afterwards; what must outlast a change (keys of issuers, what was
+//! used of a rate limit) is in [`Stores`] and found again by name. The order of what happens is written down in
+//! [`Chain::request`] and [`Chain::response`], and nowhere else.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderValue, Method, Response, Uri, header, response};
+
+use super::authenticate::{Authentication, Authenticator};
+use super::authorization::{Authorization, Denied};
+use super::body_limit::BodyLimit;
+use super::cache_control::CacheControl;
+use super::compression::{Accepted, Compression, Encoder};
+use super::cors::Cors;
+use super::headers::HeaderChanges;
+use super::ip_rules::IpRules;
+use super::rate_limit::{Limited, RateLimit};
+use super::redirect::{Asked, Redirect};
+use super::rewrite::Rewrite;
+use super::static_response::StaticResponse;
+use super::{Stores, api_key, basic_auth, jwt, layers};
+use crate::config::{Filter, Scheme};
+use crate::gateway::GatewayError;
+use crate::gateway::identity::Identity;
+
+/// All filters of a rule.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    cors: Option<Cors>,
+    ip_rules: Vec<IpRules>,
+    /// By what is known of everybody.
+    early_limits: Vec<RateLimit>,
+    authentication: Authentication,
+    authorization: Vec<Authorization>,
+    /// By who the client is.
+    late_limits: Vec<RateLimit>,
+    body_limit: Option<BodyLimit>,
+    answer: Option<Answer>,
+    request_headers: Vec<HeaderChanges>,
+    rewrite: Option<Rewrite>,
+    response_headers: Vec<HeaderChanges>,
+    cache_control: Option<CacheControl>,
+    compression: Option<Compression>,
+}
+
+/// What answers without a service.
+#[derive(Debug)]
+enum Answer {
+    Redirect(Redirect),
+    Static(StaticResponse),
+}
+
+/// Where a chain's filters come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layers<'a> {
+    /// Names the place for state that outlasts a reload: `rule shop/0`, `service orders`.
+    pub(crate) id: &'a str,
+    /// Those of `gateway.yaml`.
+    pub(crate) gateway: &'a [Filter],
+    /// The place's own.
+    pub(crate) own: &'a [Filter],
+    /// Whether anybody may come.
+    pub(crate) public: bool,
+}
+
+/// What filters know of a request besides its head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asking<'a> {
+    /// The client, behind trusted proxies.
+    pub(crate) client: IpAddr,
+    /// How the client reached us.
+    pub(crate) scheme: Scheme,
+    /// What the client calls us, with or without a port.
+    pub(crate) host: &'a str,
+    /// The listener's.
+    pub(crate) port: u16,
+    /// The prefix by which the rule matched.
+    pub(crate) matched_prefix: Option<&'a str>,
+    /// The service that would get the request, if it is known before it is chosen.
+    pub(crate) service: &'a str,
+}
+
+/// What the way back needs to know of the way in.
+#[derive(Debug)]
+pub(crate) struct Passage {
+    method: Method,
+    origin: Option<HeaderValue>,
+    accepted: Option<Accepted>,
+    limited: Vec<Limited>,
+    /// Who the client is, if that was proven.
+    pub(crate) identity: Option<Identity>,
+}
+
+impl Passage {
+    pub(crate) fn new(parts: &Parts) -> Self {
+        Self {
+            method: parts.method.clone(),
+            origin: Cors::origin(&parts.headers).cloned(),
+            accepted: None,
+            limited: Vec::new(),
+            identity: None,
+        }
+    }
+}
+
+impl Chain {
+    /// Compiles the filters that hold at a place.
+    ///
+    /// # Errors
+    /// When a file that a filter needs cannot be used; says which and why.
+    pub(crate) fn new(layers: Layers<'_>, stores: &Stores) -> Result<Self, String> {
+        let mut chain = Self::default();
+        for (index, (of_gateway, filter)) in
+            layers::effective(layers.gateway, layers.own, layers.public).into_iter().enumerate()
+        {
+            let place = if of_gateway { "gateway" } else { layers.id };
+            chain.add(filter, place, index, stores)?;
+        }
+        // Headers that tell of identities elsewhere are not the client's to send here.
+        for filter in layers::without_effect(layers.gateway, layers.own, layers.public) {
+            chain.authentication.elsewhere.extend(authenticator(filter, stores)?);
+        }
+        Ok(chain)
+    }
+
+    /// The automatic route's: its prefix is taken off, whatever else there is.
+    pub(crate) fn automatic(layers: Layers<'_>, stores: &Stores) -> Result<Self, String> {
+        let rewrite = Rewrite::new(&crate::config::Rewrite { prefix: Some("/".to_owned()), path: None, host: None });
+        Ok(Self { rewrite: Some(rewrite), ..Self::new(layers, stores)? })
+    }
+
+    fn add(&mut self, filter: &Filter, place: &str, index: usize, stores: &Stores) -> Result<(), String> {
+        match filter {
+            Filter::Cors(filter) => self.cors = Some(Cors::new(filter)),
+            Filter::IpRules(filter) => self.ip_rules.push(IpRules::new(filter)),
+            Filter::RateLimit(filter) => {
+                let limit = RateLimit::new(filter, place, index, &stores.limiters);
+                if limit.needs_identity() { self.late_limits.push(limit) } else { self.early_limits.push(limit) }
+            }
+            Filter::Jwt(_) | Filter::ApiKey(_) | Filter::BasicAuth(_) => {
+                self.authentication.ways.extend(authenticator(filter, stores)?);
+            }
+            Filter::Authorization(filter) => self.authorization.push(Authorization::new(filter)),
+            Filter::BodyLimit(filter) => {
+                let limit = BodyLimit::new(filter);
+                self.body_limit = Some(self.body_limit.map_or(limit, |other| other.tighter(limit)));
+            }
+            Filter::Redirect(filter) => self.answer = Some(Answer::Redirect(Redirect::new(filter))),
+            Filter::StaticResponse(filter) => self.answer = Some(Answer::Static(StaticResponse::new(filter))),
+            Filter::RequestHeaders(filter) => self.request_headers.push(HeaderChanges::new(filter)),
+            Filter::Rewrite(filter) => self.rewrite = Some(Rewrite::new(filter)),
+            Filter::ResponseHeaders(filter) => self.response_headers.push(HeaderChanges::new(filter)),
+            Filter::CacheControl(filter) => self.cache_control = Some(CacheControl::new(filter)),
+            Filter::Compression(filter) => self.compression = Some(Compression::new(filter)),
+        }
+        Ok(())
+    }
+
+    /// The way in. A response means that no service is asked.
+    ///
+    /// # Errors
+    /// When the request may not go on.
+    pub(crate) async fn request(
+        &self,
+        asking: Asking<'_>,
+        parts: &mut Parts,
+        passage: &mut Passage,
+    ) -> Result<Option<Response<Bytes>>, GatewayError> {
+        if let Some(preflight) = self.cors.as_ref().and_then(|cors| cors.preflight(parts)) {
+            return Ok(Some(preflight));
+        }
+        passage.accepted = self.compression.as_ref().map(|compression| compression.accepted(&parts.headers));
+        for rules in &self.ip_rules {
+            rules.check(asking.client).map_err(|_denied| GatewayError::Forbidden)?;
+        }
+        limit(&self.early_limits, asking, parts, passage)?;
+        passage.identity = self.authentication.run(parts).await?;
+        for rules in &self.authorization {
+            let decision = rules.decide(&parts.method, parts.uri.path(), passage.identity.as_ref());
+            decision.map_err(|denied| match denied {
+                Denied::Unauthorized => self.authentication.unauthorized(None),
+                Denied::Forbidden => GatewayError::Forbidden,
+            })?;
+        }
+        limit(&self.late_limits, asking, parts, passage)?;
+        match &self.answer {
+            None => Ok(None),
+            Some(Answer::Static(response)) => Ok(Some(response.answer())),
+            Some(Answer::Redirect(redirect)) => {
+                let host = asking.host.rsplit_once(':').map_or(asking.host, |(host, port)| {
+                    if port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { asking.host }
+                });
+                let asked = Asked {
+                    scheme: asking.scheme,
+                    host,
+                    port: asking.port,
+                    path: parts.uri.path(),
+                    query: parts.uri.query(),
+                    matched_prefix: asking.matched_prefix,
+                };
+                let answer = redirect.answer(&asked);
+                answer.map(Some).map_err(|_bad| GatewayError::BadRequest("the host cannot stand in an address"))
+            }
+        }
+    }
+
+    /// Changes what the service sees: headers, path, host. Gives the part of the path that was taken off.
+    ///
+    /// # Errors
+    /// When no valid address comes out.
+    pub(crate) fn change(
+        &self,
+        parts: &mut Parts,
+        matched_prefix: Option<&str>,
+    ) -> Result<Option<HeaderValue>, GatewayError> {
+        for changes in &self.request_headers {
+            changes.apply(&mut parts.headers);
+        }
+        let Some(rewrite) = &self.rewrite else { return Ok(None) };
+        let path = parts.uri.path();
+        let rewritten = rewrite.path(path, matched_prefix);
+        // What a service needs for links that lead back to it. Of `/users`, which becomes `/`, it is all.
+        let stripped = path.strip_suffix(&*rewritten).or_else(|| (rewritten == "/").then_some(path));
+        let stripped = stripped.filter(|stripped| !stripped.is_empty());
+        let stripped = stripped.and_then(|stripped| HeaderValue::from_str(stripped).ok());
+        let host = rewrite.host();
+        parts.uri = with_path(&parts.uri, &rewritten, host.map(|(authority, _)| authority))
+            .ok_or(GatewayError::BadRequest("the path is not valid"))?;
+        if let Some((_, value)) = host {
+            parts.headers.insert(header::HOST, value.clone());
+        }
+        Ok(stripped)
+    }
+
+    /// The bound on the request's body, if there is one besides the service's.
+    pub(crate) fn max_request_body(&self) -> Option<u64> {
+        self.body_limit.map(|limit| limit.lower(u64::MAX))
+    }
+
+    /// The way back, for answers of the service and of the gateway alike. Gives what compresses the body, if it is to
+    /// be compressed; `length` is the body's, if that is known.
+    pub(crate) fn response(
+        &self,
+        passage: &Passage,
+        parts: &mut response::Parts,
+        length: Option<u64>,
+    ) -> Option<Encoder> {
+        for limited in &passage.limited {
+            limited.tell(&mut parts.headers);
+        }
+        self.response_headers(&mut parts.headers);
+        if let Some(cache_control) = &self.cache_control {
+            cache_control.apply(parts.status, &mut parts.headers);
+        }
+        if let Some(cors) = &self.cors {
+            cors.respond(passage.origin.as_ref(), &mut parts.headers);
+        }
+        let compression = self.compression.as_ref()?;
+        compression.prepare(&passage.method, passage.accepted?, parts, length)
+    }
+
+    /// Changes only the headers of a response: what a backend's own chain does.
+    pub(crate) fn response_headers(&self, headers: &mut http::HeaderMap) {
+        for changes in &self.response_headers {
+            changes.apply(headers);
+        }
+    }
+}
+
+fn authenticator(filter: &Filter, stores: &Stores) -> Result<Option<Authenticator>, String> {
+    Ok(match filter {
+        Filter::Jwt(filter) => {
+            let jwt = jwt::Jwt::new(filter, &stores.providers).map_err(|error| error.to_string())?;
+            Some(Authenticator::Jwt(jwt))
+        }
+        Filter::ApiKey(filter) => Some(Authenticator::ApiKey(api_key::ApiKey::new(filter)?)),
+        Filter::BasicAuth(filter) => Some(Authenticator::Basic(basic_auth::BasicAuth::new(filter)?)),
+        _ => None,
+    })
+}
+
+/// Counts the request; all limits count it, also those after the one that refuses would have.
+fn limit(
+    limits: &[RateLimit],
+    asking: Asking<'_>,
+    parts: &Parts,
+    passage: &mut Passage,
+) -> Result<(), GatewayError> {
+    for limit in limits {
+        let limited = limit.check(asking, &parts.headers, passage.identity.as_ref(), Instant::now());
+        let refused = limited.refused();
+        passage.limited.push(limited);
+        if let Some(seconds) = refused {
+            return Err(GatewayError::RateLimited(seconds));
+        }
+    }
+    Ok(())
+}
+
+fn with_path(uri: &Uri, path: &str, authority: Option<&Authority>) -> Option<Uri> {
+    let path_and_query = match uri.query() {
+        Some(query) => format!("{path}?{query}").try_into(),
+        None => path.try_into(),
+    };
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = Some(path_and_query.ok()?);
+    // An address without a host stays so: then only `Host` says it.
+    if let (Some(authority), Some(_)) = (authority, &parts.authority) {
+        parts.authority = Some(authority.clone());
+    }
+    Uri::from_parts(parts).ok()
+}
