@@ -1,9 +1,12 @@
 //! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
 
 pub mod config;
+pub mod explain;
 pub mod inspect;
 pub mod new;
 pub mod schema;
 pub mod serve;
 pub mod services;
 pub mod validate;
+
+pub use validate::OutputFormat;

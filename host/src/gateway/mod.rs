@@ -11,6 +11,7 @@
 mod body;
 mod error;
 mod exit;
+mod explain;
 mod headers;
 mod pipeline;
 mod request_body;
@@ -28,6 +29,9 @@ use hyper::body::Incoming;
 
 pub use body::ResponseBody;
 pub use error::GatewayError;
+pub use explain::{
+    Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question, explain,
+};
 pub(crate) use services::Services;
 
 use crate::server::Handler;
