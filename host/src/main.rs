@@ -1,7 +1,7 @@
 //! The `wharf` command: flags, log, exit code. Everything else is in the library.
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -41,6 +41,25 @@ enum Command {
         source: ConfigSource,
         /// Only this service
         service: Option<String>,
+    },
+    /// Show where a request would go, and why
+    Explain {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// The request, such as 'GET https://shop.example/orders?page=2'
+        request: String,
+        /// A header of it, such as 'x-group: testers'; may be given several times
+        #[arg(short = 'H', long = "header", value_name = "HEADER")]
+        headers: Vec<String>,
+        /// Who sends it
+        #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+        client_ip: IpAddr,
+        /// The listener it comes by [default: the one that answers for its host]
+        #[arg(long, value_name = "NAME")]
+        listener: Option<String>,
+        /// How the answer is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
     /// Print the JSON Schema of a configuration file
     Schema {
@@ -155,6 +174,15 @@ impl From<ConfigSource> for Source {
     }
 }
 
+impl From<Format> for cli::OutputFormat {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Text,
+            Format::Json => Self::Json,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
@@ -195,16 +223,16 @@ fn run(command: Command) -> anyhow::Result<bool> {
             self::serve(serve)
         }
         Command::Validate { source, format } => {
-            let format = match format {
-                Format::Text => cli::validate::OutputFormat::Text,
-                Format::Json => cli::validate::OutputFormat::Json,
-            };
             let colour = out.is_terminal();
-            Ok(cli::validate::run(&source.into(), format, colour, &mut out)?)
+            Ok(cli::validate::run(&source.into(), format.into(), colour, &mut out)?)
         }
         Command::Config { source, service } => {
             cli::config::run(&source.into(), service.as_deref(), &mut out)?;
             Ok(true)
+        }
+        Command::Explain { source, request, headers, client_ip, listener, format } => {
+            let asked = cli::explain::Asked { request, headers, client: client_ip, listener };
+            Ok(cli::explain::run(&source.into(), &asked, format.into(), &mut out)?)
         }
         Command::Schema { of } => {
             let kind = match of {

@@ -25,7 +25,22 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     ("reload", &["host", "gateway", "config", "telemetry"]),
     ("host", &["reload", "admin", "server", "gateway", "registry", "plugin", "state", "config", "telemetry"]),
     // And the names that the library shows to any program that embeds it.
-    ("cli", &["config", "plugin", "registry", "telemetry", "Host", "HostError", "Options", "Running", "ServiceList"]),
+    // `explain` asks the gateway's own table.
+    (
+        "cli",
+        &[
+            "gateway",
+            "config",
+            "plugin",
+            "registry",
+            "telemetry",
+            "Host",
+            "HostError",
+            "Options",
+            "Running",
+            "ServiceList",
+        ],
+    ),
 ];
 
 /// A source file of the host.

@@ -2,9 +2,12 @@
 
 pub mod config;
 pub mod hash;
+pub mod explain;
 pub mod inspect;
 pub mod new;
 pub mod schema;
 pub mod serve;
 pub mod services;
 pub mod validate;
+
+pub use validate::OutputFormat;

@@ -12,6 +12,7 @@ mod body;
 mod error;
 mod exit;
 mod filter;
+mod explain;
 mod headers;
 mod identity;
 mod pipeline;
@@ -30,6 +31,9 @@ use hyper::body::Incoming;
 
 pub use body::ResponseBody;
 pub use error::GatewayError;
+pub use explain::{
+    Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question, explain,
+};
 pub(crate) use services::Services;
 
 use crate::server::Handler;

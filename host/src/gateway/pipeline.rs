@@ -92,7 +92,7 @@ impl Gateway {
             let snapshot = self.services.snapshot();
             let path = parts.uri.path();
             let asked = route::Request {
-                listener: route::Listener { name: "default", hostname: None },
+                listener: route::Listener::PLAIN,
                 host: Some(host),
                 method: &parts.method,
                 path,

@@ -28,6 +28,7 @@ mod name;
 mod read;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -139,6 +140,22 @@ impl Folder {
         let watch = Watch::new(absolute, settings, reports);
         Ok((Self { task: tokio::spawn(watch.run()) }, receiver))
     }
+}
+
+/// The services that files of a directory stand for at the moment, each with the labels of its versions; a file without
+/// one is the plain file. By names only: nothing is read. What is no service is left out, and so is a directory that
+/// cannot be read.
+pub fn services_in(dir: &Path) -> BTreeMap<String, BTreeSet<Option<String>>> {
+    let mut services: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().filter_map(Result::ok) {
+        let file = entry.file_name();
+        if name::counts(&file)
+            && let Ok(name) = name::parse(&file)
+        {
+            services.entry(name.service).or_default().insert(name.label);
+        }
+    }
+    services
 }
 
 impl Drop for Folder {

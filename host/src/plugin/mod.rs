@@ -37,7 +37,7 @@ pub use call::CallContext;
 pub use compile::{CompileError, CompileIn, Compiler, compile_stdin};
 pub use engine::{EngineError, Engines, HttpVersion, MAX_MEMORY};
 pub use error::CallError;
-pub use folder::{Change, FileVersion, Folder, FolderError};
+pub use folder::{Change, FileVersion, Folder, FolderError, services_in};
 pub use inspect::{Import, InspectError, Inspection};
 pub use load::{LoadError, Loader, Source};
 pub use rollout::{Directory, FileId, Rollout, Stage, probe};

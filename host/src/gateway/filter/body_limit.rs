@@ -11,6 +11,11 @@ impl BodyLimit {
         Self(config.max.get())
     }
 
+    /// The lower of two.
+    pub(crate) fn tighter(self, other: Self) -> Self {
+        Self(self.0.min(other.0))
+    }
+
     /// The bound that holds beside the service's own (in bytes): the lower one.
     pub(crate) fn lower(self, service: u64) -> u64 {
         self.0.min(service)

@@ -8,7 +8,7 @@
 //! The order of kinds is fixed, from what is cheap and refuses most to what only changes something; see
 //! [`Filter::phase`]. Inside a phase the gateway's come first, then the order of the file.
 
-use crate::config::{Filter, LimitKey};
+use crate::config::Filter;
 
 impl Filter {
     /// Where in the chain it works.
@@ -16,7 +16,7 @@ impl Filter {
         match self {
             Self::Cors(_) => 0,
             Self::IpRules(_) => 1,
-            Self::RateLimit(limit) if !by_identity(&limit.key) => 2,
+            Self::RateLimit(limit) if !limit.needs_identity() => 2,
             Self::Jwt(_) | Self::ApiKey(_) | Self::BasicAuth(_) => 3,
             Self::Authorization(_) => 4,
             Self::RateLimit(_) => 5,
@@ -39,7 +39,7 @@ impl Filter {
     fn needs_identity(&self) -> bool {
         self.proves_identity()
             || matches!(self, Self::Authorization(_))
-            || matches!(self, Self::RateLimit(limit) if by_identity(&limit.key))
+            || matches!(self, Self::RateLimit(limit) if limit.needs_identity())
     }
 
     /// Whether one in a rule takes the place of the gateway's.
@@ -60,6 +60,13 @@ impl Filter {
     }
 }
 
+/// The gateway's ways to prove an identity that do not hold where `own` are given: headers that they set are still not
+/// the client's to send.
+pub(crate) fn without_effect<'f>(gateway: &'f [Filter], own: &'f [Filter], public: bool) -> Vec<&'f Filter> {
+    let replaced = |filter: &Filter| own.iter().any(|mine| mine.replaces(filter));
+    gateway.iter().filter(|filter| filter.proves_identity() && (public || replaced(filter))).collect()
+}
+
 /// The filters that hold where `own` are given, in the order in which they work; with each, whether it is the gateway's.
 pub(crate) fn effective<'f>(gateway: &'f [Filter], own: &'f [Filter], public: bool) -> Vec<(bool, &'f Filter)> {
     let inherited = gateway.iter().filter(|filter| {
@@ -69,4 +76,58 @@ pub(crate) fn effective<'f>(gateway: &'f [Filter], own: &'f [Filter], public: bo
     let mut all: Vec<_> = inherited.map(|filter| (true, filter)).chain(own.iter().map(|own| (false, own))).collect();
     all.sort_by_key(|(_, filter)| filter.phase());
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(json: serde_json::Value) -> Vec<Filter> {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn names(gateway: &[Filter], own: &[Filter], public: bool) -> Vec<String> {
+        let all = effective(gateway, own, public);
+        all.iter().map(|(of_gateway, filter)| format!("{}{}", if *of_gateway { "^" } else { "" }, filter.name())).collect()
+    }
+
+    fn gateway() -> Vec<Filter> {
+        filters(serde_json::json!([
+            { "responseHeaders": { "remove": ["a"] } },
+            { "jwt": { "provider": "idp" } },
+            { "authorization": { "rules": [], "default": "allow" } },
+            { "compression": {} },
+            { "ipRules": { "deny": ["10.0.0.0/8"] } },
+            { "cors": { "allowOrigins": ["*"] } },
+        ]))
+    }
+
+    #[test]
+    fn kinds_have_their_place_whatever_the_order_in_the_file() {
+        assert_eq!(
+            names(&gateway(), &[], false),
+            ["^cors", "^ipRules", "^jwt", "^authorization", "^responseHeaders", "^compression"]
+        );
+    }
+
+    #[test]
+    fn what_refuses_adds_up_and_what_speaks_alone_is_replaced() {
+        let own = filters(serde_json::json!([
+            { "ipRules": { "deny": ["192.0.2.0/24"] } },
+            { "cors": { "allowOrigins": ["https://a.test"] } },
+            { "apiKey": { "keys": { "file": "keys" } } },
+        ]));
+        assert_eq!(
+            names(&gateway(), &own, false),
+            ["cors", "^ipRules", "ipRules", "apiKey", "^authorization", "^responseHeaders", "^compression"]
+        );
+        let elsewhere = without_effect(&gateway(), &own, false).len();
+        assert_eq!(elsewhere, 1, "claims are still the gateway's to tell");
+    }
+
+    #[test]
+    fn public_takes_away_what_asks_who_somebody_is_and_nothing_else() {
+        assert_eq!(names(&gateway(), &[], true), ["^cors", "^ipRules", "^responseHeaders", "^compression"]);
+        assert_eq!(without_effect(&gateway(), &[], true).len(), 1);
+    }
 }

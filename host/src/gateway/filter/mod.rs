@@ -1,10 +1,13 @@
 //! What happens to requests on their way, one kind of filter per file, in the form in which it works: built from its
 //! configuration when that changes, and not changed afterwards.
+//!
+//! `layers` says which filters hold for a rule, `chain` runs them in their order, `authenticate` tries the ways to prove
+//! an identity. Filters know heads of requests and responses and nothing of guests.
 
-mod api_key;
+pub(crate) mod api_key;
 mod authenticate;
 mod authorization;
-mod basic_auth;
+pub(crate) mod basic_auth;
 mod body_limit;
 mod cache_control;
 mod chain;
@@ -14,8 +17,21 @@ mod credential;
 mod headers;
 mod ip_rules;
 mod jwt;
-mod layers;
+pub(crate) mod layers;
+mod rate_limit;
 mod redirect;
 mod rewrite;
 mod static_response;
 mod vary;
+
+pub(crate) use chain::{Asking, Chain, Layers, Passage};
+pub(crate) use compression::Compressed;
+
+use super::identity::Providers;
+use crate::policy::Limiters;
+
+/// What filters share and what outlasts a change of the configuration.
+pub(crate) struct Stores {
+    pub(crate) providers: Providers,
+    pub(crate) limiters: Limiters,
+}

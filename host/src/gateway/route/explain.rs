@@ -143,7 +143,7 @@ impl<C> Paths<C> {
     fn for_each<'a>(&'a self, mut each: impl FnMut(Path<'a>, &'a Candidate<C>)) {
         let sorted = |paths: &'a HashMap<Box<str>, Vec<Candidate<C>>>| {
             let mut sorted: Vec<_> = paths.iter().collect();
-            sorted.sort_by_key(|(path, _)| Reverse((path.len(), *path)));
+            sorted.sort_by_key(|(path, _)| (Reverse(path.len()), *path));
             sorted.into_iter().flat_map(|(path, list)| list.iter().map(move |candidate| (&**path, candidate)))
         };
         for (path, candidate) in sorted(&self.exact) {

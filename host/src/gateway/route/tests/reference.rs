@@ -225,7 +225,7 @@ fn explained(table: &Table<()>, sent: &Sent) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_table_finds_what_a_plain_search_finds(routes in routes(), requests in vec(requests(), 1..40)) {

@@ -1,0 +1,205 @@
+use super::*;
+
+const GATEWAY: &str = "
+filters:
+  - cors: {}
+routes:
+  - name: shop
+    hostnames: ['*.shop.example']
+    rules:
+      - name: orders
+        matches:
+          - path: { prefix: /api/orders }
+            method: GET
+          - path: { prefix: /api/orders }
+            headers: { x-group: { regex: 'test.*' } }
+        filters: [{ rewrite: { prefix: /v1 } }]
+        timeouts: { request: 5s, backendRequest: 2s }
+        backendRefs:
+          - { service: orders, version: '1', weight: 95 }
+          - { service: orders, version: '2', weight: 5, filters: [{ requestHeaders: {} }] }
+      - matches: [{ path: { prefix: /api } }]
+        backendRefs: [{ service: fallback }]
+  - name: old
+    rules:
+      - matches: [{ path: { exact: /old } }]
+        priority: 7
+        public: true
+        filters: [{ staticResponse: {} }]
+";
+
+/// A folder with a configuration whose plugins folder lies in it.
+fn folder() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let plugins = dir.path().join("plugins");
+    for folder in ["services", "plugins"] {
+        std::fs::create_dir(dir.path().join(folder)).unwrap();
+    }
+    std::fs::write(dir.path().join("gateway.yaml"), format!("plugins: {{ dir: {} }}{GATEWAY}", plugins.display())).unwrap();
+    std::fs::write(dir.path().join("services/users.yaml"), "expose: /people\ntimeouts: { request: 0s }\n").unwrap();
+    std::fs::write(dir.path().join("services/hidden.yaml"), "expose: false\n").unwrap();
+    for file in ["orders@1.wasm", "users.wasm", "notes.txt", "Bad.wasm"] {
+        std::fs::write(plugins.join(file), "").unwrap();
+    }
+    dir
+}
+
+fn asked(request: &str, headers: &[&str]) -> Asked {
+    Asked {
+        request: request.to_owned(),
+        headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+        client: "192.0.2.1".parse().unwrap(),
+        listener: None,
+    }
+}
+
+fn explain(asked: &Asked, format: OutputFormat) -> Result<(bool, String), ExplainError> {
+    let dir = folder();
+    let mut out = Vec::new();
+    let found = run(&Source { dir: dir.path().to_owned(), env: None }, asked, format, &mut out)?;
+    Ok((found, String::from_utf8(out).unwrap()))
+}
+
+fn text_of(request: &str, headers: &[&str]) -> (bool, String) {
+    explain(&asked(request, headers), OutputFormat::Text).unwrap()
+}
+
+#[test]
+fn a_request_with_a_route_is_followed_to_its_backends_and_the_others_are_told_why_not() {
+    let (found, text) = text_of("GET https://eu.shop.example/api/orders/7?x=1", &["x-group: staff"]);
+    assert!(found);
+    assert_eq!(
+        text,
+        "GET eu.shop.example/api/orders/7?x=1
+from 192.0.2.1 by listener default (127.0.0.1:8080)
+
+route shop, rule 1 (orders), match 1
+  matched   *.shop.example, prefix /api/orders
+  filters   cors (of the gateway) → rewrite
+  path      /api/orders/7 becomes /v1/7
+  goes to   orders@1 95 %, within 5s, 2s a try
+            orders@2 5 %, within 5s, 2s a try, after requestHeaders (no file of it in the plugins folder)
+
+others:
+  route shop, rule 2, match 1: matches, but prefix /api is less specific than prefix /api/orders
+  route shop, rule 1 (orders), match 2: does not match: header `x-group` does not match `test.*`
+  route old, rule 1, match 1: does not match: the path does not match exact /old
+  automatic route of orders: does not match: the path does not match prefix /orders
+  automatic route of users: does not match: the path does not match prefix /people
+"
+    );
+}
+
+#[test]
+fn a_request_that_a_filter_answers_asks_no_service() {
+    let (found, text) = text_of("/old", &["Host: a.b"]);
+    assert!(found);
+    let answer = text.split("\nothers:").next().unwrap();
+    assert_eq!(
+        answer,
+        "GET a.b/old
+from 192.0.2.1 by listener default (127.0.0.1:8080)
+
+route old, rule 1, match 1
+  matched   any host, exact /old
+  priority  7
+  public    identity filters of the gateway do not hold
+  filters   cors (of the gateway) → staticResponse
+  answered  by staticResponse; no service is asked
+"
+    );
+}
+
+#[test]
+fn an_automatic_route_strips_its_prefix_and_a_service_without_a_limit_has_none() {
+    let (found, text) = text_of("POST http://localhost:8080/people/ann", &[]);
+    assert!(found);
+    let answer = text.split("\nothers:").next().unwrap();
+    assert_eq!(
+        answer,
+        "POST localhost:8080/people/ann
+from 192.0.2.1 by listener default (127.0.0.1:8080)
+
+automatic route of users
+  matched   any host, prefix /people
+  filters   cors (of the gateway)
+  path      /people/ann becomes /ann
+  goes to   users 100 %
+"
+    );
+}
+
+#[test]
+fn a_request_without_a_route_is_told_so_and_what_came_closest() {
+    let (found, text) = text_of("PUT https://shop.example/api/orders", &[]);
+    assert!(!found);
+    assert_eq!(
+        text,
+        "PUT shop.example/api/orders
+from 192.0.2.1 by listener default (127.0.0.1:8080)
+
+no route: it is answered 404 no_route
+
+others:
+  route old, rule 1, match 1: does not match: the path does not match exact /old
+  automatic route of orders: does not match: the path does not match prefix /orders
+  automatic route of users: does not match: the path does not match prefix /people
+  route shop, rule 1 (orders), match 1: does not match: the host is not *.shop.example
+  route shop, rule 1 (orders), match 2: does not match: the host is not *.shop.example
+  route shop, rule 2, match 1: does not match: the host is not *.shop.example
+"
+    );
+}
+
+#[test]
+fn the_answer_as_json_says_the_same() {
+    let asked = asked("https://eu.shop.example/api/orders", &[]);
+    let (found, json) = explain(&asked, OutputFormat::Json).unwrap();
+    assert!(found && json.ends_with('\n'));
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["listener"], serde_json::json!({ "name": "default", "address": "127.0.0.1:8080", "hostname": null }));
+    assert_eq!(
+        json["found"],
+        serde_json::json!({
+            "route": "shop", "rule": 1, "ruleName": "orders", "match": 1,
+            "host": "*.shop.example", "path": "prefix /api/orders", "priority": 0, "public": false,
+            "filters": [{ "name": "cors", "of": "gateway" }, { "name": "rewrite", "of": "rule" }],
+            "answeredBy": null, "rewritten": "/v1",
+            "backends": [
+                {
+                    "service": "orders", "version": "1", "percent": 95.0, "hasFile": true, "requestTimeout": "5s",
+                    "backendTimeout": "2s", "filters": [],
+                },
+                {
+                    "service": "orders", "version": "2", "percent": 5.0, "hasFile": false, "requestTimeout": "5s",
+                    "backendTimeout": "2s", "filters": [{ "name": "requestHeaders", "of": "backend" }],
+                },
+            ],
+        })
+    );
+    assert_eq!(
+        json["others"][1],
+        serde_json::json!({
+            "route": "shop", "rule": 1, "ruleName": "orders", "match": 2, "holds": false,
+            "reasons": ["header `x-group` is missing"],
+        })
+    );
+}
+
+#[test]
+fn what_is_no_request_is_refused_with_an_example() {
+    for (request, headers, want) in [
+        ("GET shop.example", &[][..], "`GET shop.example` is no request: write it like 'GET https://shop.example/orders"),
+        ("G(T /x", &[], "`G(T` is no method"),
+        ("GET /a b", &[], "is no request"),
+        ("", &[], "is no request"),
+        ("/x", &["nothing"], "`nothing` is no header: write it like 'name: value'"),
+        ("/x", &["a b: c"], "`a b: c` is no header"),
+    ] {
+        let error = explain(&asked(request, headers), OutputFormat::Text).unwrap_err().to_string();
+        assert!(error.contains(want), "{request}: {error}");
+    }
+    let asked = Asked { listener: Some("tls".into()), ..asked("/x", &[]) };
+    let error = explain(&asked, OutputFormat::Text).unwrap_err().to_string();
+    assert_eq!(error, "there is no listener `tls`: there is default");
+}

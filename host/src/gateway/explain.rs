@@ -1,0 +1,301 @@
+//! Where a request would go, and why: what `wharf explain` prints.
+//!
+//! Asks the table that serves requests, built from the same configuration, and adds what happens between the match and
+//! the service: filters, the path that the service sees, shares of backends, timeouts. Automatic routes are those of
+//! services that have a file of settings or a component in the folder. Nothing is started or sent, and what depends on
+//! a running host (whether a version serves, who a token belongs to) is not known here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::{HeaderMap, Method};
+use serde::Serialize;
+
+use super::route::{self, Backend, Listener, Outcome, Request, Scope, Table, Target, Verdict, listener_for};
+use crate::config::{Config, Duration, Filter};
+
+/// A request that nobody sent.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// By which listener it would come; if not given, the one that answers for the host.
+    pub listener: Option<String>,
+    /// Its method.
+    pub method: Method,
+    /// The host it names, maybe with a port.
+    pub host: Option<String>,
+    /// Its path, as sent.
+    pub path: String,
+    /// What follows `?`.
+    pub query: Option<String>,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Who would send it.
+    pub client: IpAddr,
+}
+
+/// Why nothing can be said.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    /// There is no such listener.
+    #[error("there is no listener `{name}`: there is {}", known.join(", "))]
+    UnknownListener {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// All listeners have host names, and none of them fits.
+    #[error("no listener answers for this host: there is {}", .0.join(", "))]
+    NoListener(Vec<String>),
+}
+
+/// Where a request would go, and why.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// By which listener it comes.
+    pub listener: ExplainedListener,
+    /// Where it goes; nowhere is 404 `no_route`.
+    pub found: Option<Destination>,
+    /// All other matches there are: those that hold too, then the closest first.
+    pub others: Vec<Other>,
+}
+
+/// A listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedListener {
+    /// Its name.
+    pub name: String,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The hosts it answers for; all if not given.
+    pub hostname: Option<String>,
+}
+
+/// Which match of which rule of which route; counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Origin {
+    /// The route's name; `auto:<service>` for an automatic one.
+    pub route: String,
+    /// Which rule of the route.
+    pub rule: usize,
+    /// Its name, if it has one.
+    pub rule_name: Option<String>,
+    /// Which match of the rule.
+    #[serde(rename = "match")]
+    pub matched: usize,
+}
+
+/// What happens to a request that has a route.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Destination {
+    /// What it matched.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// The host by which it matched: `*.example.com`, or `any host`.
+    pub host: String,
+    /// The path by which it matched: `prefix /api`.
+    pub path: String,
+    /// The rule's priority.
+    pub priority: i32,
+    /// Whether the gateway's identity filters do not hold.
+    pub public: bool,
+    /// In the order in which they work.
+    pub filters: Vec<FilterStep>,
+    /// The filter that answers, so that no service is asked.
+    pub answered_by: Option<String>,
+    /// The path that the service sees, if it is another one.
+    pub rewritten: Option<String>,
+    /// Where it goes, by weight.
+    pub backends: Vec<ExplainedBackend>,
+}
+
+/// A filter and who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FilterStep {
+    /// Its key in the file.
+    pub name: String,
+    /// `gateway`, `rule`, `service` or `backend`.
+    pub of: &'static str,
+}
+
+/// One backend of a rule.
+#[derive(Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedBackend {
+    /// The service.
+    pub service: String,
+    /// The version asked for.
+    pub version: Option<String>,
+    /// Its share of requests, of 100.
+    pub percent: f64,
+    /// Whether the folder of components has a file for it.
+    pub has_file: bool,
+    /// How long the whole request may take, the shorter one of the rule's and the service's; `null` is no limit.
+    pub request_timeout: Option<Duration>,
+    /// How long one try may take.
+    pub backend_timeout: Option<Duration>,
+    /// What happens only on the way to it.
+    pub filters: Vec<FilterStep>,
+}
+
+/// A match that does not win.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Other {
+    /// Which one.
+    #[serde(flatten)]
+    pub origin: Origin,
+    /// Whether it holds and only comes after the winner.
+    pub holds: bool,
+    /// Why it does not win.
+    pub reasons: Vec<String>,
+}
+
+/// Services with files in the folder of components, with their labels.
+type Files = BTreeMap<String, BTreeSet<Option<String>>>;
+
+type Steps = Vec<FilterStep>;
+
+/// Where a request would go under a configuration, if `files` were the components.
+///
+/// # Errors
+/// When it could not come by any listener.
+pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Explanation, ExplainError> {
+    let listener = listener(config, question)?;
+    let table = table(config, files);
+    let Question { method, host, path, query, headers, client, .. } = question;
+    let request = Request {
+        listener: Listener { name: &listener.name, hostname: listener.hostname.as_deref() },
+        host: host.as_deref(),
+        method,
+        path,
+        query: query.as_deref(),
+        headers,
+        client: *client,
+    };
+    let (found, verdicts) = table.explain(&request);
+    let mut others = Vec::new();
+    let mut destination = None;
+    for Verdict { target, match_index, outcome } in verdicts {
+        let origin = origin(target, match_index);
+        match outcome {
+            Outcome::Wins { host, path: by } => {
+                let prefix = found.as_ref().and_then(|found| found.matched_prefix);
+                destination = Some(self::destination((config, files), target, origin, (host, by), prefix, path));
+            }
+            Outcome::ComesAfter(reason) => others.push(Other { origin, holds: true, reasons: vec![reason] }),
+            Outcome::DoesNotHold(reasons) => others.push(Other { origin, holds: false, reasons }),
+        }
+    }
+    Ok(Explanation { listener, found: destination, others })
+}
+
+/// The listener that a request comes by.
+fn listener(config: &Config, question: &Question) -> Result<ExplainedListener, ExplainError> {
+    let all = [ExplainedListener {
+        name: Listener::PLAIN.name.to_owned(),
+        address: config.gateway.listen,
+        hostname: Listener::PLAIN.hostname.map(str::to_owned),
+    }];
+    let names = || all.iter().map(|listener| listener.name.clone()).collect();
+    let name = match &question.listener {
+        Some(name) => name.as_str(),
+        None => {
+            let known = all.iter().map(|one| Listener { name: &one.name, hostname: one.hostname.as_deref() });
+            let answers = listener_for(known, question.host.as_deref());
+            answers.ok_or_else(|| ExplainError::NoListener(names()))?.name
+        }
+    };
+    let known = all.iter().find(|listener| listener.name == name).cloned();
+    known.ok_or_else(|| ExplainError::UnknownListener { name: name.to_owned(), known: names() })
+}
+
+fn table(config: &Config, files: &Files) -> Table<Steps> {
+    let gateway = &config.gateway.filters;
+    let services: BTreeSet<&String> = config.services.keys().chain(files.keys()).collect();
+    let automatic = services.into_iter().filter_map(|name| Some((name, config.service(name).expose.prefix(name)?)));
+    Table::build(&config.gateway.routes, automatic, |scope| match scope {
+        Scope::Rule { rule, .. } => steps(gateway, &rule.filters, "rule"),
+        Scope::Backend { backend, .. } => steps(&[], &backend.filters, "backend"),
+        Scope::Automatic { service } => steps(gateway, &config.service(service).filters, "service"),
+    })
+}
+
+/// Filters in the order in which they work.
+fn steps(gateway: &[Filter], own: &[Filter], of: &'static str) -> Steps {
+    let all = gateway.iter().map(|filter| (filter, "gateway")).chain(own.iter().map(|filter| (filter, of)));
+    all.map(|(filter, of)| FilterStep { name: filter.name().to_owned(), of }).collect()
+}
+
+fn origin(target: &Target<Steps>, match_index: usize) -> Origin {
+    Origin {
+        route: target.route.to_string(),
+        rule: target.rule_index + 1,
+        rule_name: target.rule_name.as_deref().map(str::to_owned),
+        matched: match_index + 1,
+    }
+}
+
+fn destination(
+    (config, files): (&Config, &Files),
+    target: &Arc<Target<Steps>>,
+    origin: Origin,
+    (host, by): (String, String),
+    matched_prefix: Option<&str>,
+    path: &str,
+) -> Destination {
+    let answers = |step: &&FilterStep| matches!(step.name.as_str(), "redirect" | "staticResponse");
+    let rewritten = matched_prefix
+        .zip(target.rewrite.as_deref())
+        .map(|(prefix, replacement)| route::rewrite_path(prefix, replacement, path).into_owned());
+    let total: u64 = target.backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    let backend = |backend: &Backend<Steps>| {
+        let of_service = config.service(&backend.service).timeouts.request;
+        let of_service = (of_service != Duration::ZERO).then_some(of_service);
+        let of_rule = target.request_timeout.map(shown);
+        let version = backend.version.as_deref().map(str::to_owned);
+        let labels = files.get(&*backend.service);
+        ExplainedBackend {
+            service: backend.service.to_string(),
+            percent: percent(backend.weight, total),
+            // The plain file may carry its label inside, and without one any version will do.
+            has_file: labels.is_some_and(|labels| {
+                version.is_none() || labels.contains(&version) || labels.contains(&None)
+            }),
+            request_timeout: of_service.into_iter().chain(of_rule).min(),
+            backend_timeout: target.backend_timeout.map(shown),
+            filters: backend.chain.clone().unwrap_or_default(),
+            version,
+        }
+    };
+    Destination {
+        origin,
+        host,
+        path: by,
+        priority: target.priority,
+        public: target.public,
+        answered_by: target.chain.iter().find(answers).map(|step| step.name.clone()),
+        filters: target.chain.clone(),
+        rewritten: rewritten.filter(|rewritten| rewritten != path),
+        backends: target.backends.iter().map(backend).collect(),
+    }
+}
+
+/// As the configuration writes it.
+fn shown(time: std::time::Duration) -> Duration {
+    Duration::millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// To a tenth.
+fn percent(weight: u32, total: u64) -> f64 {
+    if total == 0 {
+        return 0.0;
+    }
+    (f64::from(weight) * 1000.0 / total as f64).round() / 10.0
+}
