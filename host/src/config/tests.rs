@@ -1,6 +1,7 @@
 //! What a folder of files amounts to, and what is said when it is wrong.
 
 mod agreement;
+mod auth_filters;
 mod bad_values;
 mod layers;
 
