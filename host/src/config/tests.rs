@@ -2,6 +2,7 @@
 
 mod agreement;
 mod auth;
+mod auth_filters;
 mod bad_values;
 mod filters;
 mod layers;

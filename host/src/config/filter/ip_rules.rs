@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::super::check::{At, Check};
 use super::super::units;
 
-/// Lets addresses in or keeps them out: who is in `deny` stays out, and if there is an `allow`, only who is in it gets in.
+/// Lets addresses in or keeps them out: who is in `deny` stays out; if there is an `allow`, only who is in it gets in.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct IpRules {

@@ -1,8 +1,8 @@
 //! Who a client is: the ways to prove it that hold for a route, tried one after the other.
 //!
 //! The first that finds credentials of its kind decides: good ones name the client, bad ones are refused even if another
-//! way could have been taken. Without any credentials a request is refused with all challenges, unless one of the ways
-//! is optional. Whatever happened, what clients say about identities in headers that are the gateway's to set is taken
+//! way could have been taken. Without any credentials a request is refused with all challenges, unless all of the ways
+//! are optional. Whatever happened, what clients say about identities in headers that are the gateway's to set is taken
 //! away first, also on routes that ask for none.
 
 use std::time::SystemTime;
@@ -114,7 +114,7 @@ impl Authentication {
                 Err(Refusal::Invalid(instead)) => return Err(self.unauthorized(Some((index, instead)))),
             }
         }
-        if found.is_none() && !self.ways.is_empty() && !self.ways.iter().any(Authenticator::optional) {
+        if found.is_none() && !self.ways.iter().all(Authenticator::optional) {
             return Err(self.unauthorized(None));
         }
         for way in self.ways.iter().chain(&self.elsewhere) {
@@ -126,7 +126,8 @@ impl Authentication {
         }))
     }
 
-    /// With the challenges of all ways; the one that refused may have more to say.
+    /// With the challenges of all ways; the one that refused may have more to say. Where there is no way, nobody can
+    /// be asked.
     pub(super) fn unauthorized(&self, refused: Option<(usize, Option<HeaderValue>)>) -> GatewayError {
         let mut challenges: Vec<HeaderValue> = self.ways.iter().map(Authenticator::challenge).collect();
         if let Some((index, Some(instead))) = refused
@@ -134,6 +135,6 @@ impl Authentication {
         {
             *challenge = instead;
         }
-        GatewayError::Unauthorized(challenges)
+        if challenges.is_empty() { GatewayError::Forbidden } else { GatewayError::Unauthorized(challenges) }
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Verifying a password is slow by design. So it is done in threads that may block, [`AT_ONCE`] at a time over all
 //! filters; [`WAITING`] more may wait [`PATIENCE`], everybody else is sent away. What was right is remembered for
-//! [`REMEMBERED`] under a keyed hash of name, password and the user's line: a changed line, or a removed user, counts at
-//! once. What was wrong is not remembered, so guessing stays slow. An unknown user costs as much as the first one of the
-//! list.
+//! [`REMEMBERED`] under a keyed hash of name, password and the user's line: a changed line, or a removed user,
+//! counts at once. What was wrong is not remembered, so guessing stays slow. An unknown user costs as much as the
+//! first one of the list.
 //!
 //! Name and password are compared as UTF-8 bytes, without normalisation; the first colon ends the name; control
 //! characters are refused. Of a password longer than bcrypt can take (71 bytes) nothing is cut off: it is wrong.

@@ -116,11 +116,13 @@ impl Chain {
     /// When a file that a filter needs cannot be used; says which and why.
     pub(crate) fn new(layers: Layers<'_>, stores: &Stores) -> Result<Self, String> {
         let mut chain = Self::default();
-        for (index, (of_gateway, filter)) in
-            layers::effective(layers.gateway, layers.own, layers.public).into_iter().enumerate()
-        {
-            let place = if of_gateway { "gateway" } else { layers.id };
-            chain.add(filter, place, index, stores)?;
+        // Which rate limit of its place one is, so that its state is found again.
+        let mut ordinals = [0, 0];
+        for (of_gateway, filter) in layers::effective(layers.gateway, layers.own, layers.public) {
+            let [gateway, own] = &mut ordinals;
+            let (place, ordinal) = if of_gateway { ("gateway", gateway) } else { (layers.id, own) };
+            *ordinal += usize::from(matches!(filter, Filter::RateLimit(_)));
+            chain.add(filter, place, *ordinal, stores)?;
         }
         // Headers that tell of identities elsewhere are not the client's to send here.
         for filter in layers::without_effect(layers.gateway, layers.own, layers.public) {
@@ -135,12 +137,12 @@ impl Chain {
         Ok(Self { rewrite: Some(rewrite), ..Self::new(layers, stores)? })
     }
 
-    fn add(&mut self, filter: &Filter, place: &str, index: usize, stores: &Stores) -> Result<(), String> {
+    fn add(&mut self, filter: &Filter, place: &str, ordinal: usize, stores: &Stores) -> Result<(), String> {
         match filter {
             Filter::Cors(filter) => self.cors = Some(Cors::new(filter)),
             Filter::IpRules(filter) => self.ip_rules.push(IpRules::new(filter)),
             Filter::RateLimit(filter) => {
-                let limit = RateLimit::new(filter, place, index, &stores.limiters);
+                let limit = RateLimit::new(filter, place, ordinal, &stores.limiters);
                 if limit.needs_identity() { self.late_limits.push(limit) } else { self.early_limits.push(limit) }
             }
             Filter::Jwt(_) | Filter::ApiKey(_) | Filter::BasicAuth(_) => {
@@ -184,7 +186,7 @@ impl Chain {
         for rules in &self.authorization {
             let decision = rules.decide(&parts.method, parts.uri.path(), passage.identity.as_ref());
             decision.map_err(|denied| match denied {
-                Denied::Unauthorized => self.authentication.unauthorized(None),
+                Denied::Unauthenticated => self.authentication.unauthorized(None),
                 Denied::Forbidden => GatewayError::Forbidden,
             })?;
         }
@@ -294,6 +296,7 @@ fn limit(
 ) -> Result<(), GatewayError> {
     for limit in limits {
         let limited = limit.check(asking, &parts.headers, passage.identity.as_ref(), Instant::now());
+        let Some(limited) = limited else { continue };
         let refused = limited.refused();
         passage.limited.push(limited);
         if let Some(seconds) = refused {

@@ -2,8 +2,8 @@
 //! read anew when their file changes.
 //!
 //! A list is read whole once a second, in a thread that may block, and compared by digest: times of change have gaps,
-//! and a list is small. What cannot be read or has a mistake is said once in the log and changes nothing. A list that is
-//! there and names nobody is no mistake: the last key must be revocable. Nothing here is done on the path of a request.
+//! and a list is small. What cannot be read or has a mistake is said once in the log and changes nothing. A list that
+//! is there and names nobody is no mistake: the last key must be revocable. Nothing here is done on the path of a request.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
