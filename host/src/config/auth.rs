@@ -8,16 +8,18 @@
 //! A shared secret is never written down here: the configuration says in which file or environment variable it is,
 //! and `identity` reads it. So no print of the configuration can show one.
 
+mod audiences;
+
 use std::collections::HashSet;
-use std::fmt;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use http::Uri;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, Deserializer, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use audiences::Audiences;
 
 use super::check::{At, Check};
 use super::units::Duration;
@@ -72,15 +74,6 @@ pub struct JwtProvider {
     /// How long keys from a URL are still used after `cacheFor` while they cannot be fetched. At most 168h.
     #[serde(default = "stale_for")]
     pub stale_for: Duration,
-}
-
-/// Whom tokens are for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audiences {
-    /// Anybody: `aud` is not looked at.
-    Any,
-    /// One of these.
-    These(Vec<String>),
 }
 
 /// How a token is signed (RFC 7518 §3.1, RFC 8037).
@@ -279,56 +272,6 @@ fn valid_jwks_url(url: &str) -> Result<(), String> {
         Some("https") => Ok(()),
         Some("http") if here => Ok(()),
         _ => Err(format!("`{shown}` is not safe: keys come by https, or by http from this machine only")),
-    }
-}
-
-const ANY: &str = "any";
-
-impl Serialize for Audiences {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Any => serializer.serialize_str(ANY),
-            Self::These(audiences) => audiences.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Audiences {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AudiencesVisitor;
-        impl<'de> Visitor<'de> for AudiencesVisitor {
-            type Value = Audiences;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of audiences, or any")
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Audiences, E> {
-                if word == ANY { Ok(Audiences::Any) } else { Err(E::invalid_type(de::Unexpected::Str(word), &self)) }
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Audiences, A::Error> {
-                let mut audiences = Vec::new();
-                while let Some(audience) = items.next_element()? {
-                    audiences.push(audience);
-                }
-                Ok(Audiences::These(audiences))
-            }
-        }
-        deserializer.deserialize_any(AudiencesVisitor)
-    }
-}
-
-impl JsonSchema for Audiences {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Audiences".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "description": "Whom tokens are for.",
-            "oneOf": [{ "const": ANY }, { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1 }],
-        })
     }
 }
 

@@ -23,8 +23,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         std::fs::write(&path, [fuzz::SECRET, b"\n"].concat()).unwrap();
-        let provider =
-            config::JwtProvider { jwks: JwksSource::Secret(JwtSecret::File(path)), ..fuzz::provider() };
+        let provider = config::JwtProvider { jwks: JwksSource::Secret(JwtSecret::File(path)), ..fuzz::provider() };
         let providers = Providers::new();
         providers.apply(&Auth { providers: vec![provider] });
         let mut config = config::Jwt {
@@ -142,10 +141,10 @@ async fn a_forwarded_token_stays_where_it_was() {
     let token = token(&json!({}));
     let (header, cookie, query) =
         (format!("Bearer {token}"), format!("a=1;session={token}"), format!("/a?access_token={token}&x"));
-    for from in [TokenPlace::default(), TokenPlace::Cookie("session".into()), TokenPlace::Query("access_token".into())] {
+    for from in [TokenPlace::default(), TokenPlace::Cookie("session".into()), TokenPlace::Query("access_token".into())]
+    {
         let fixture = Fixture::new(|config| (config.forward, config.from) = (true, from));
-        let (result, parts) =
-            fixture.run(get(&query).header("authorization", &header).header("cookie", &cookie)).await;
+        let (result, parts) = fixture.run(get(&query).header("authorization", &header).header("cookie", &cookie)).await;
         assert!(result.unwrap().is_some());
         assert_eq!(parts.headers["authorization"], *header);
         assert_eq!(parts.headers["cookie"], *cookie);
