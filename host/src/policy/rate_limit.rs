@@ -33,6 +33,8 @@ pub struct Quota {
     pub per: Duration,
     /// Requests at once, at least 1.
     pub burst: u32,
+    /// Keys that are remembered, about.
+    pub max_keys: usize,
 }
 
 /// What became of one request.
@@ -59,8 +61,8 @@ pub struct Limiter {
 /// Arrival times by key, in nanoseconds since the limiter began.
 #[derive(Debug)]
 struct Shard {
+    /// What arrival times are measured by.
     quota: Quota,
-    max_keys: usize,
     arrivals: IndexMap<u128, u64>,
 }
 
@@ -83,35 +85,29 @@ impl Quota {
 }
 
 impl Limiter {
-    /// A limiter that remembers at most about `max_keys` keys.
-    pub fn new(quota: Quota, max_keys: usize, now: Instant) -> Self {
-        let max_keys = max_keys.div_ceil(SHARDS);
-        let shard = |_| Mutex::new(Shard { quota, max_keys, arrivals: IndexMap::new() });
+    /// A limiter of which nothing is used yet.
+    pub fn new(quota: Quota, now: Instant) -> Self {
+        let shard = |_| Mutex::new(Shard { quota, arrivals: IndexMap::new() });
         Self { hashers: [RandomState::new(), RandomState::new()], begun: now, shards: std::array::from_fn(shard) }
     }
 
-    /// Counts a request of a key.
-    pub fn check(&self, key: impl Hash, now: Instant) -> Decision {
+    /// Counts a request of a key. A quota other than that of the request before is taken on at once: who has used half of
+    /// the old one has used half of the new one.
+    pub fn check(&self, key: impl Hash, quota: Quota, now: Instant) -> Decision {
         let [one, other] = &self.hashers;
         let (low, high) = (one.hash_one(&key), other.hash_one(&key));
         let now = nanos(now.saturating_duration_since(self.begun));
         let shard = usize::try_from(low % SHARDS as u64).unwrap_or_default();
         self.shards.get(shard).map_or(Decision::UNLIMITED, |shard| {
-            lock(shard).check(u128::from(high) << 64 | u128::from(low), now)
+            let mut shard = lock(shard);
+            shard.take_on(quota, now);
+            shard.check(u128::from(high) << 64 | u128::from(low), now)
         })
     }
 
     /// Keys that are remembered now.
     pub fn keys(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).arrivals.len()).sum()
-    }
-
-    /// Takes on another quota: who has used half of the old one has used half of the new one.
-    fn change(&self, quota: Quota, max_keys: usize, now: Instant) {
-        let now = nanos(now.saturating_duration_since(self.begun));
-        for shard in &self.shards {
-            lock(shard).change(quota, max_keys.div_ceil(SHARDS), now);
-        }
     }
 }
 
@@ -142,7 +138,7 @@ impl Shard {
     }
 
     fn make_room(&mut self, key: u128) {
-        if self.arrivals.len() < self.max_keys || self.arrivals.contains_key(&key) {
+        if self.arrivals.len() < self.quota.max_keys.div_ceil(SHARDS) || self.arrivals.contains_key(&key) {
             return;
         }
         let chosen = (0..CANDIDATES).map(|_| fastrand::usize(..self.arrivals.len().max(1)));
@@ -152,8 +148,7 @@ impl Shard {
         }
     }
 
-    fn change(&mut self, quota: Quota, max_keys: usize, now: u64) {
-        self.max_keys = max_keys;
+    fn take_on(&mut self, quota: Quota, now: u64) {
         if self.quota == quota {
             return;
         }
@@ -164,20 +159,16 @@ impl Shard {
             let share = u128::from(*arrival - now) * u128::from(new) / u128::from(old.max(1));
             *arrival = now.saturating_add(u64::try_from(share).unwrap_or(u64::MAX));
         }
+        self.arrivals.truncate(quota.max_keys.div_ceil(SHARDS));
     }
 }
 
 impl Limiters {
     /// The limiter of this id; one that was there before keeps what was used.
-    pub fn get(&self, id: &str, quota: Quota, max_keys: usize, now: Instant) -> Arc<Limiter> {
+    pub fn get(&self, id: &str, quota: Quota, now: Instant) -> Arc<Limiter> {
         let mut known = lock(&self.known);
-        if let Some(limiter) = known.get(id) {
-            limiter.change(quota, max_keys, now);
-            return Arc::clone(limiter);
-        }
-        let limiter = Arc::new(Limiter::new(quota, max_keys, now));
-        known.insert(id.to_owned(), Arc::clone(&limiter));
-        limiter
+        let limiter = known.entry(id.to_owned()).or_insert_with(|| Arc::new(Limiter::new(quota, now)));
+        Arc::clone(limiter)
     }
 
     /// Forgets limiters that nobody uses any more.

@@ -31,6 +31,7 @@ const LOG_EVERY: u64 = 1000;
 #[derive(Debug)]
 pub(super) struct RateLimit {
     limiter: Arc<Limiter>,
+    quota: Quota,
     key: Key,
     missing: MissingKey,
     observes: bool,
@@ -72,12 +73,13 @@ impl RateLimit {
             None => format!("{place} #{ordinal}"),
         };
         let burst = config.burst.unwrap_or(config.requests);
-        let quota = Quota { requests: config.requests, per: config.per.get(), burst };
         let max_keys = usize::try_from(config.max_keys).unwrap_or(usize::MAX);
+        let quota = Quota { requests: config.requests, per: config.per.get(), burst, max_keys };
         let name = config.name.as_deref().unwrap_or("default");
         let policy = format!("\"{name}\";q={};w={}", config.requests, seconds(config.per.get()));
         Self {
-            limiter: limiters.get(&id, quota, max_keys, Instant::now()),
+            limiter: limiters.get(&id, quota, Instant::now()),
+            quota,
             key: match &config.key {
                 LimitKey::ClientIp => Key::Ip,
                 LimitKey::Service => Key::Service,
@@ -117,7 +119,7 @@ impl RateLimit {
             (Some(decision), _) => decision,
             (None, MissingKey::Allow) => return None,
             // Under a tag of its own: a header with an address in it is no address.
-            (None, MissingKey::ClientIp) => self.limiter.check((0u8, address(asking.client)), now),
+            (None, MissingKey::ClientIp) => self.limiter.check((0u8, address(asking.client)), self.quota, now),
         };
         if !decision.admitted && self.observes {
             let count = self.would_refuse.fetch_add(1, Ordering::Relaxed);
@@ -143,13 +145,13 @@ impl RateLimit {
         identity: Option<&Identity>,
         now: Instant,
     ) -> Option<Decision> {
-        let check = |key: &[u8]| self.limiter.check((1u8, key), now);
+        let check = |key: &[u8]| self.limiter.check((1u8, key), self.quota, now);
         match &self.key {
             Key::Ip => None,
             Key::Service => Some(check(asking.service.as_bytes())),
             Key::Subject => {
                 let identity = identity?;
-                Some(self.limiter.check((2u8, &*identity.provider, &*identity.subject), now))
+                Some(self.limiter.check((2u8, &*identity.provider, &*identity.subject), self.quota, now))
             }
             Key::Header(name) => headers.get(name).map(|value| check(value.as_bytes())),
             Key::Cookie(name) => cookie(headers, name).map(check),
