@@ -134,6 +134,7 @@ pub(super) fn examples() -> Vec<serde_json::Value> {
         ("bodyLimit", body_limit::EXAMPLE),
         ("requestHeaders", headers::EXAMPLE),
         ("rewrite", rewrite::EXAMPLE),
+        ("redirect", redirect::EXAMPLE),
         ("staticResponse", static_response::EXAMPLE),
         ("responseHeaders", headers::EXAMPLE),
         ("cacheControl", cache_control::EXAMPLE),

@@ -45,8 +45,8 @@ impl HeaderChanges {
         for (name, at) in self.remove.iter().zip(at.get("remove").items()) {
             self.name(name, &mut seen, check, at);
         }
-        let nothing = ["set", "setIfAbsent", "add", "remove"].into_iter().all(|field| !at.get(field).has_refused());
-        if seen.is_empty() && nothing && maps.iter().all(|(_, map)| map.is_empty()) && self.remove.is_empty() {
+        let readable = ["set", "setIfAbsent", "add", "remove"].into_iter().all(|field| !at.get(field).has_refused());
+        if readable && maps.iter().all(|(_, map)| map.is_empty()) && self.remove.is_empty() {
             check.wrong(at, "changes nothing: give `set`, `setIfAbsent`, `add` or `remove`");
         }
     }

@@ -83,6 +83,11 @@ impl Redirect {
     }
 }
 
+/// Every field that can stand beside the others, as the tests of the format use it.
+#[cfg(test)]
+pub(in crate::config) const EXAMPLE: &str =
+    r#"{ "scheme": "https", "host": "shop.example.com", "port": 8443, "prefix": "/new", "status": 308 }"#;
+
 #[cfg(test)]
 mod tests {
     use super::*;

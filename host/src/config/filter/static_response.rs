@@ -1,6 +1,6 @@
 //! Answering without a service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::HeaderValue;
 use schemars::JsonSchema;
@@ -40,12 +40,12 @@ impl StaticResponse {
     pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
         check.within(at.get("status"), &self.status, &(200..=599));
         let headers_at = at.get("headers");
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for (name, value) in &self.headers {
             match changeable(name) {
                 Err(message) => check.wrong(headers_at.key(name), message),
-                Ok(name) if name == http::header::CONTENT_TYPE => {
-                    check.wrong(headers_at.key(name.as_str()), "`content-type` is given by `contentType`");
+                Ok(parsed) if parsed == http::header::CONTENT_TYPE => {
+                    check.wrong(headers_at.key(name), "`content-type` is given by `contentType`");
                 }
                 Ok(parsed) if !seen.insert(parsed.as_str().to_owned()) => {
                     check.wrong(headers_at.key(name), format!("`{parsed}` is named twice: give it once"));

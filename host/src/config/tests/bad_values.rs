@@ -335,7 +335,7 @@ const RULE: &[Row] = &[
         Refuses,
     ),
     ("filters: [rewrite], backendRefs: [{ service: a }]", 1, 41, "`rewrite` needs a value", "", Refuses),
-    ("filters: [{ rewrite: {} }], backendRefs: [{ service: a }]", 1, 52, "`prefix` is missing", "", Refuses),
+    ("filters: [{ rewrite: {} }], backendRefs: [{ service: a }]", 1, 52, "changes nothing", "", CannotTell),
     ("filters: [{ rewrite: { prefix: x } }], backendRefs: [{ service: a }]", 1, 62, "`x` is no path", "", Refuses),
     (
         "filters: [{ rewrite: { prefix: / } }, { rewrite: { prefix: / } }], backendRefs: [{ service: a }]",

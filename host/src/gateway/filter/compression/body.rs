@@ -30,13 +30,13 @@ const WINDOW_LOG: u32 = 18;
 
 /// Compresses into memory.
 #[derive(Debug)]
-pub(crate) struct Encoder(Box<Codec>);
+pub(crate) struct Encoder(Codec);
 
 #[derive(Debug)]
 enum Codec {
-    Zstd(ZstdEncoder<Vec<u8>>),
-    Br(BrotliEncoder<Vec<u8>>),
-    Gzip(GzipEncoder<Vec<u8>>),
+    Zstd(Box<ZstdEncoder<Vec<u8>>>),
+    Br(Box<BrotliEncoder<Vec<u8>>>),
+    Gzip(Box<GzipEncoder<Vec<u8>>>),
 }
 
 /// A body broke off.
@@ -60,30 +60,30 @@ impl Encoder {
             })
         };
         let out = Vec::new();
-        Self(Box::new(match algorithm {
+        Self(match algorithm {
             Algorithm::Zstd => {
                 let window = [CParameter::window_log(WINDOW_LOG)];
-                Codec::Zstd(ZstdEncoder::with_quality_and_params(out, pick(1, 3, 9), &window))
+                Codec::Zstd(ZstdEncoder::with_quality_and_params(out, pick(1, 3, 9), &window).into())
             }
             Algorithm::Br => {
                 let params = EncoderParams::default().quality(pick(1, 4, 8)).window_size(WINDOW_LOG as i32);
-                Codec::Br(BrotliEncoder::with_params(out, params))
+                Codec::Br(BrotliEncoder::with_params(out, params).into())
             }
-            Algorithm::Gzip => Codec::Gzip(GzipEncoder::with_quality(out, pick(1, 6, 9))),
-        }))
+            Algorithm::Gzip => Codec::Gzip(GzipEncoder::with_quality(out, pick(1, 6, 9)).into()),
+        })
     }
 
     fn writer(&mut self) -> Pin<&mut (dyn AsyncWrite + Unpin)> {
-        match &mut *self.0 {
-            Codec::Zstd(codec) => Pin::new(codec),
-            Codec::Br(codec) => Pin::new(codec),
-            Codec::Gzip(codec) => Pin::new(codec),
+        match &mut self.0 {
+            Codec::Zstd(codec) => Pin::new(&mut **codec),
+            Codec::Br(codec) => Pin::new(&mut **codec),
+            Codec::Gzip(codec) => Pin::new(&mut **codec),
         }
     }
 
     /// What came out since the last call.
     fn take(&mut self) -> Bytes {
-        let out = match &mut *self.0 {
+        let out = match &mut self.0 {
             Codec::Zstd(codec) => codec.get_mut(),
             Codec::Br(codec) => codec.get_mut(),
             Codec::Gzip(codec) => codec.get_mut(),
