@@ -155,7 +155,9 @@ impl Host {
 
         let registry = Arc::new(Registry::default());
         let state = Arc::new(SqliteState::new(&settings.state.path));
-        let services = Arc::new(Services::new(Arc::clone(&config), Arc::clone(&registry), state));
+        let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state);
+        let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;
+        let services = Arc::new(services);
 
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);

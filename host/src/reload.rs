@@ -97,33 +97,39 @@ impl Reloader {
                 let fingerprint = config.fingerprint();
                 if *seen != Ok(fingerprint.clone()) {
                     let applied = self.services.config();
-                    *seen = Ok(fingerprint.clone());
-                    if applied.fingerprint() != fingerprint {
-                        self.apply(&applied, Arc::new(config));
+                    if applied.fingerprint() != fingerprint
+                        && let Err(message) = self.apply(&applied, Arc::new(config))
+                    {
+                        return Err(self.refused(&mut seen, Problems::of_file(&self.options.source.dir, message)));
                     }
+                    *seen = Ok(fingerprint.clone());
                     tracing::info!(fingerprint, "configuration in force");
                 }
                 Ok(())
             }
-            Err(problems) => {
-                let text = problems.to_string();
-                if *seen != Err(text.clone()) {
-                    tracing::error!("the configuration is not valid, the one before stays in force\n{text}");
-                    *seen = Err(text);
-                }
-                Err(problems)
-            }
+            Err(problems) => Err(self.refused(&mut seen, problems)),
         }
     }
 
-    fn apply(&self, old: &Config, new: Arc<Config>) {
+    /// Logs what is wrong, once.
+    fn refused(&self, seen: &mut Result<String, String>, problems: Problems) -> Problems {
+        let text = problems.to_string();
+        if *seen != Err(text.clone()) {
+            tracing::error!("the configuration is not valid, the one before stays in force\n{text}");
+            *seen = Err(text);
+        }
+        problems
+    }
+
+    fn apply(&self, old: &Config, new: Arc<Config>) -> Result<(), String> {
+        self.services.apply(Arc::clone(&new))?;
         for field in needs_restart(old, &new) {
             tracing::warn!(field, "changed, but only a restart puts it in force");
         }
         if old.gateway.access_log != new.gateway.access_log {
             self.gateway.set_access_log(access_log(&new));
         }
-        self.services.apply(new);
+        Ok(())
     }
 }
 

@@ -9,6 +9,7 @@
 //! `error` is the only place that knows status codes of failures, `exit` writes the access log when a response is gone.
 
 mod body;
+mod chains;
 mod error;
 mod exit;
 mod filter;

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+use super::chains::Chains;
+use super::filter::{Chain, Stores};
 use super::route::Table;
 use crate::capability::{GuestLog, ServiceCapabilities};
 use crate::config::{Bulkhead as BulkheadConfig, Config, Service};
@@ -22,7 +24,7 @@ use crate::state::KeyValueEngine;
 /// What one request sees.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    pub(crate) table: Table<()>,
+    pub(crate) table: Table<Arc<Chain>>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     services: HashMap<Arc<str>, Backend>,
 }
@@ -49,6 +51,8 @@ pub(crate) struct Services {
     registry: Arc<Registry>,
     state: Arc<dyn KeyValueEngine>,
     config: ArcSwap<Config>,
+    stores: Stores,
+    chains: ArcSwap<Chains>,
     known: Mutex<BTreeMap<Arc<str>, Known>>,
     snapshot: ArcSwap<Snapshot>,
 }
@@ -69,10 +73,29 @@ struct File {
 }
 
 impl Services {
-    pub(crate) fn new(config: Arc<Config>, registry: Arc<Registry>, state: Arc<dyn KeyValueEngine>) -> Self {
+    /// No services yet, and the filters of `config`. Call it inside the runtime.
+    ///
+    /// # Errors
+    /// When a file that a filter needs cannot be used.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        registry: Arc<Registry>,
+        state: Arc<dyn KeyValueEngine>,
+    ) -> Result<Self, String> {
+        let stores = Stores::default();
+        stores.providers.apply(&config.gateway.auth);
+        let chains = Chains::compile(&config, &stores)?;
         let known = BTreeMap::new();
-        let snapshot = ArcSwap::from_pointee(build(&config, &known));
-        Self { registry, state, config: ArcSwap::new(config), known: Mutex::new(known), snapshot }
+        let snapshot = ArcSwap::from_pointee(build(&config, &chains, &known));
+        Ok(Self {
+            registry,
+            state,
+            config: ArcSwap::new(config),
+            stores,
+            chains: ArcSwap::from_pointee(chains),
+            known: Mutex::new(known),
+            snapshot,
+        })
     }
 
     /// What a request that comes now sees.
@@ -85,9 +108,21 @@ impl Services {
         self.config.load_full()
     }
 
-    /// Puts another configuration in force, for every service at once.
-    pub(crate) fn apply(&self, config: Arc<Config>) {
+    /// Puts another configuration in force, for every service at once. Call it inside the runtime.
+    ///
+    /// # Errors
+    /// When a file that a filter needs cannot be used: then nothing has changed.
+    pub(crate) fn apply(&self, config: Arc<Config>) -> Result<(), String> {
+        self.stores.providers.apply(&config.gateway.auth);
+        let chains = match Chains::compile(&config, &self.stores) {
+            Ok(chains) => Arc::new(chains),
+            Err(message) => {
+                self.stores.providers.apply(&self.config.load().gateway.auth);
+                return Err(message);
+            }
+        };
         let known = self.lock();
+        self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
         for (name, service) in known.iter() {
             let (before, now) = (old.service(name), config.service(name));
@@ -104,7 +139,10 @@ impl Services {
                 version.apply(Arc::clone(&now));
             }
         }
-        self.snapshot.store(Arc::new(build(&config, &known)));
+        self.snapshot.store(Arc::new(build(&config, &chains, &known)));
+        drop(known);
+        self.stores.limiters.forget_unused();
+        Ok(())
     }
 
     fn runtime(&self, known: &mut BTreeMap<Arc<str>, Known>, name: &Arc<str>) -> Arc<ServiceRuntime> {
@@ -128,7 +166,7 @@ impl Services {
     }
 
     fn publish_snapshot(&self, known: &BTreeMap<Arc<str>, Known>) {
-        self.snapshot.store(Arc::new(build(&self.config.load(), known)));
+        self.snapshot.store(Arc::new(build(&self.config.load(), &self.chains.load(), known)));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
@@ -272,10 +310,10 @@ impl std::fmt::Debug for Services {
     }
 }
 
-fn build(config: &Config, known: &BTreeMap<Arc<str>, Known>) -> Snapshot {
+fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) -> Snapshot {
     let automatic = known.keys().filter_map(|name| Some((Arc::clone(name), config.service(name).expose.prefix(name)?)));
     Snapshot {
-        table: Table::build(&config.gateway.routes, automatic, |_| ()),
+        table: Table::build(&config.gateway.routes, automatic, |scope| chains.get(scope)),
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
     }

@@ -35,3 +35,9 @@ pub(crate) struct Stores {
     pub(crate) providers: Providers,
     pub(crate) limiters: Limiters,
 }
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self { providers: Providers::new(), limiters: Limiters::default() }
+    }
+}
