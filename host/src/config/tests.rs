@@ -3,6 +3,7 @@
 mod agreement;
 mod bad_values;
 mod layers;
+mod listeners;
 
 use std::path::Path;
 
