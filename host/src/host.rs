@@ -6,9 +6,10 @@
 //!   live reload                 gateway ←─ listener        admin ←─ registry
 //! ```
 //!
-//! [`Host::start`] returns when both listeners are open; components come up behind them. A configuration that turns
+//! [`Host::start`] returns when all listeners are open; components come up behind them. A configuration that turns
 //! out broken while running changes nothing: the one in force stays until a better one is there.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,12 +27,14 @@ use crate::plugin::{
 };
 use crate::registry::Registry;
 use crate::reload::ConfigWatch;
-use crate::server::{Drain, ListenError, Listener};
+use crate::server::{ListenError, Listeners, ListenersError};
 use crate::state::sqlite::SqliteState;
 use crate::telemetry::AccessLog;
 
 /// Compiled code kept on disk; the least recently used goes first.
 const CACHE_BYTES: u64 = 2 << 30;
+/// What the operators' listener is called.
+const ADMIN: &str = "admin";
 
 /// How to start a host.
 #[derive(Debug, Clone)]
@@ -47,7 +50,7 @@ pub struct Options {
 /// Settings that win over the files.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
-    /// `listen`
+    /// `listen`; then there are no `listeners`.
     pub listen: Option<SocketAddr>,
     /// `admin.listen`
     pub admin: Option<SocketAddr>,
@@ -65,7 +68,10 @@ pub enum HostError {
     Config(#[from] Problems),
     /// A listener could not be opened.
     #[error(transparent)]
-    Listen(#[from] ListenError),
+    Listen(ListenError),
+    /// A file of TLS is wrong.
+    #[error("TLS cannot be set up\n{0}")]
+    Tls(Problems),
     /// The engines could not be made.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -88,6 +94,15 @@ pub enum HostError {
     Admin(String),
 }
 
+impl From<ListenersError> for HostError {
+    fn from(error: ListenersError) -> Self {
+        match error {
+            ListenersError::Bind(error) => Self::Listen(error),
+            ListenersError::Files(problems) => Self::Tls(problems),
+        }
+    }
+}
+
 /// A host that is not running yet.
 #[derive(Debug)]
 pub struct Host;
@@ -101,11 +116,10 @@ pub struct Running {
     registry: Arc<Registry>,
     ready: watch::Receiver<bool>,
     draining: CancellationToken,
-    gateway_drain: Drain,
-    admin_drain: Drain,
+    listeners: Arc<Listeners<Gateway>>,
+    admin: Listeners<Admin>,
     gateway: Arc<Gateway>,
     config: ConfigWatch,
-    accepting: Vec<AbortOnDropHandle<()>>,
     _rollout: AbortOnDropHandle<()>,
     _folder: Folder,
 }
@@ -114,7 +128,10 @@ impl Overrides {
     fn apply(&self, mut config: Config) -> Config {
         let Self { listen, admin, plugins, state } = self.clone();
         let gateway = &mut config.gateway;
-        gateway.listen = listen.unwrap_or(gateway.listen);
+        if let Some(listen) = listen {
+            gateway.listen = listen;
+            gateway.listeners.clear();
+        }
         gateway.admin.listen = admin.unwrap_or(gateway.admin.listen);
         gateway.plugins.dir = plugins.unwrap_or_else(|| gateway.plugins.dir.clone());
         gateway.state.path = state.unwrap_or_else(|| gateway.state.path.clone());
@@ -133,7 +150,7 @@ impl Options {
 }
 
 impl Host {
-    /// Starts everything. When this returns, both listeners are open and components are being loaded.
+    /// Starts everything. When this returns, all listeners are open and components are being loaded.
     ///
     /// # Errors
     /// See [`HostError`]. A component that cannot be loaded is no error: it is rejected, and listed.
@@ -141,8 +158,6 @@ impl Host {
         let config = Arc::new(options.load()?);
         let settings = &config.gateway;
         config::valid_admin_listen(settings.admin.listen).map_err(HostError::Admin)?;
-        let listener = Listener::bind(settings.listen)?;
-        let admin_listener = Listener::bind(settings.admin.listen)?;
         make_directory(&settings.plugins.dir)?;
         make_directory(&settings.state.path)?;
 
@@ -164,13 +179,19 @@ impl Host {
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), access_log(&config)));
         let draining = CancellationToken::new();
         let admin = Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
-        let (gateway_drain, admin_drain) = (Drain::default(), Drain::default());
-        let (address, admin_address) = (listener.address(), admin_listener.address());
-        let accepting = vec![
-            AbortOnDropHandle::new(tokio::spawn(listener.run(Arc::clone(&gateway), gateway_drain.clone()))),
-            AbortOnDropHandle::new(tokio::spawn(admin_listener.run(Arc::new(admin), admin_drain.clone()))),
-        ];
-        let config = ConfigWatch::start(options, config, Arc::clone(&services), Arc::clone(&gateway));
+        let timeout = settings.drain.timeout.get();
+        let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
+        let public = settings.public_listeners();
+        listeners.commit(listeners.prepare(&public)?, timeout);
+        let admin_listeners = Listeners::new(Arc::new(admin));
+        admin_listeners.commit(admin_listeners.prepare(&[admin_listener(settings.admin.listen)])?, timeout);
+        let named = |addresses: HashMap<String, SocketAddr>, name: &str| addresses.get(name).copied();
+        let first = public.first().map_or("", |listener| &listener.name);
+        let address = named(listeners.addresses(), first).unwrap_or(settings.listen);
+        let admin_address = named(admin_listeners.addresses(), ADMIN).unwrap_or(settings.admin.listen);
+        drop(public);
+        let config =
+            ConfigWatch::start(options, config, Arc::clone(&services), Arc::clone(&gateway), Arc::clone(&listeners));
         tracing::info!(%address, admin = %admin_address, "listening");
         Ok(Running {
             address,
@@ -179,11 +200,10 @@ impl Host {
             registry,
             ready,
             draining,
-            gateway_drain,
-            admin_drain,
+            listeners,
+            admin: admin_listeners,
             gateway,
             config,
-            accepting,
             _rollout: rollout,
             _folder: folder,
         })
@@ -191,7 +211,7 @@ impl Host {
 }
 
 impl Running {
-    /// The public listener, with its real port.
+    /// The first public listener, with its real port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -225,15 +245,26 @@ impl Running {
     pub async fn shutdown(self) -> usize {
         let drain = self.services.config().gateway.drain.clone();
         self.draining.cancel();
-        self.gateway_drain.announce();
+        // Nothing is opened any more.
+        drop(self.config);
+        self.listeners.announce();
         tracing::info!("draining");
         tokio::time::sleep(drain.pre_stop_delay.get()).await;
-        let cut = self.gateway_drain.drain(drain.timeout.get()).await;
-        self.admin_drain.drain(Duration::from_millis(100)).await;
-        drop(self.accepting);
+        let cut = self.listeners.drain(drain.timeout.get()).await;
+        self.admin.drain(Duration::from_millis(100)).await;
         self.gateway.set_access_log(None);
         tracing::info!(cut, "stopped");
         cut
+    }
+}
+
+fn admin_listener(address: SocketAddr) -> config::Listener {
+    config::Listener {
+        name: ADMIN.to_owned(),
+        address,
+        hostname: None,
+        tls: None,
+        redirect_to_https: config::RedirectToHttps::No,
     }
 }
 

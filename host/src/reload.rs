@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{Config, Problems};
 use crate::gateway::{Gateway, Services};
 use crate::host::{Options, access_log};
+use crate::server::{Listeners, ListenersError, Prepared};
 
 /// From a notification to reading, so that one reading sees the whole of an edit.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -31,14 +32,24 @@ struct Reloader {
     options: Options,
     services: Arc<Services>,
     gateway: Arc<Gateway>,
+    listeners: Arc<Listeners<Gateway>>,
+    /// One reading at a time: two that prepare the same address would be in each other's way.
+    turn: tokio::sync::Mutex<()>,
     /// What the files said last, good or bad.
     seen: Mutex<Result<String, String>>,
 }
 
 impl ConfigWatch {
-    pub(crate) fn start(options: Options, config: Arc<Config>, services: Arc<Services>, gateway: Arc<Gateway>) -> Self {
+    pub(crate) fn start(
+        options: Options,
+        config: Arc<Config>,
+        services: Arc<Services>,
+        gateway: Arc<Gateway>,
+        listeners: Arc<Listeners<Gateway>>,
+    ) -> Self {
         let seen = Mutex::new(Ok(config.fingerprint()));
-        let reloader = Arc::new(Reloader { options, services, gateway, seen });
+        let reloader =
+            Arc::new(Reloader { options, services, gateway, listeners, turn: tokio::sync::Mutex::default(), seen });
         let task = tokio::spawn(follow(Arc::clone(&reloader)));
         Self { reloader, _task: AbortOnDropHandle::new(task) }
     }
@@ -85,23 +96,34 @@ fn watch(reloader: &Reloader, hint: mpsc::Sender<()>) -> Option<RecommendedWatch
 
 impl Reloader {
     async fn reload(self: &Arc<Self>) -> Result<(), Problems> {
+        let _turn = self.turn.lock().await;
         let this = Arc::clone(self);
-        let loaded = tokio::task::spawn_blocking(move || this.options.load()).await;
-        let Ok(loaded) = loaded else {
+        let loaded = tokio::task::spawn_blocking(move || {
+            let config = this.options.load()?;
+            let listeners = this.prepare(&config)?;
+            Ok::<_, Problems>((config, listeners))
+        });
+        let Ok(loaded) = loaded.await else {
             tracing::error!("reading the configuration panicked");
             return Ok(());
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
-            Ok(config) => {
+            Ok((config, listeners)) => {
                 let fingerprint = config.fingerprint();
-                if *seen != Ok(fingerprint.clone()) {
+                let timeout = config.gateway.drain.timeout.get();
+                let news = *seen != Ok(fingerprint.clone());
+                if news {
                     let applied = self.services.config();
                     if applied.fingerprint() != fingerprint
                         && let Err(message) = self.apply(&applied, Arc::new(config))
                     {
                         return Err(self.refused(&mut seen, Problems::of_file(&self.options.source.dir, message)));
                     }
+                }
+                // After the rest, so that no connection meets a listener that the gateway does not know.
+                self.listeners.commit(listeners, timeout);
+                if news {
                     *seen = Ok(fingerprint.clone());
                     tracing::info!(fingerprint, "configuration in force");
                 }
@@ -121,6 +143,16 @@ impl Reloader {
         problems
     }
 
+    /// Certificates are read every time: their files change while the configuration stays.
+    fn prepare(&self, config: &Config) -> Result<Prepared, Problems> {
+        self.listeners.prepare(&config.gateway.public_listeners()).map_err(|error| match error {
+            ListenersError::Files(problems) => problems,
+            ListenersError::Bind(error) => {
+                Problems::of_file(&self.options.source.dir.join("gateway.yaml"), error.to_string())
+            }
+        })
+    }
+
     fn apply(&self, old: &Config, new: Arc<Config>) -> Result<(), String> {
         self.services.apply(Arc::clone(&new))?;
         for field in needs_restart(old, &new) {
@@ -137,7 +169,6 @@ impl Reloader {
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (old, new) = (&old.gateway, &new.gateway);
     [
-        ("listen", old.listen != new.listen),
         ("admin.listen", old.admin != new.admin),
         ("plugins", old.plugins != new.plugins),
         ("state", old.state != new.state),

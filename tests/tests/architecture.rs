@@ -22,7 +22,7 @@ const MAY_KNOW: [(&str, &[&str]); 13] = [
     // Of `gateway` it knows what a connection is.
     ("server", &["gateway", "config", "telemetry"]),
     ("admin", &["gateway", "registry", "server", "config", "telemetry"]),
-    ("reload", &["host", "gateway", "config", "telemetry"]),
+    ("reload", &["host", "server", "gateway", "config", "telemetry"]),
     ("host", &["reload", "admin", "server", "gateway", "registry", "plugin", "state", "config", "telemetry"]),
     // And the names that the library shows to any program that embeds it.
     // `explain` asks the gateway's own table.

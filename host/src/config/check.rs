@@ -7,6 +7,8 @@
 mod filters;
 mod routes;
 
+pub(super) use routes::valid_hostname;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -137,19 +139,15 @@ impl Check<'_> {
     }
 
     pub(super) fn gateway(&mut self, gateway: &Gateway, at: At<'_>) {
-        let Gateway { listen, listeners, connections, requests, auth, admin, plugins, state, engine, .. } = gateway;
+        let Gateway { connections, requests, auth, admin, plugins, state, engine, .. } = gateway;
         let Gateway { drain: _, trusted_proxies: _, access_log: _, defaults, filters, routes, .. } = gateway;
-        for (listener, at) in listeners.iter().zip(at.get("listeners").items()) {
-            listener.check(self, at);
-        }
+        super::listener::check_all(gateway, self, at);
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
         auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");
         if let Err(message) = valid_admin_listen(admin.listen) {
             self.wrong(admin_at, message);
-        } else if *listen == admin.listen && listen.port() != 0 {
-            self.wrong(admin_at, format!("{listen} is the public listener's address: the admin API needs its own"));
         }
         let plugins_at = at.get("plugins");
         self.at_least(plugins_at.get("pollInterval"), &plugins.poll_interval, &MIN_POLL);

@@ -27,7 +27,7 @@ use super::units::{self, Duration};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Gateway {
-    /// Address of the public HTTP listener (HTTP/1.1, and HTTP/2 with prior knowledge). Needs a restart to change.
+    /// Address of the public HTTP listener (HTTP/1.1, and HTTP/2 with prior knowledge).
     #[serde(deserialize_with = "units::address")]
     pub listen: SocketAddr,
     /// Public listeners, with TLS for example; `listen` is then not used.

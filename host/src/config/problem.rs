@@ -162,6 +162,16 @@ impl Problems {
         (!problems.is_empty()).then_some(Self(problems))
     }
 
+    /// What is wrong with files that are not the configuration itself but are named in it; nothing when there is none.
+    pub(crate) fn of_files(list: impl IntoIterator<Item = (PathBuf, String)>) -> Option<Self> {
+        Self::from_list(list.into_iter().map(|(path, message)| Problem::of_file(&path, message)).collect())
+    }
+
+    /// One thing that is wrong with putting a file in force.
+    pub(crate) fn of_file(path: &Path, message: impl Into<String>) -> Self {
+        Self(vec![Problem::of_file(path, message)])
+    }
+
     /// One after the other.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()

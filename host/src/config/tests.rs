@@ -7,6 +7,7 @@ mod bad_values;
 mod filters;
 mod layers;
 mod routing;
+mod listeners;
 
 use std::path::Path;
 

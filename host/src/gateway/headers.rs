@@ -12,12 +12,15 @@
 //!
 //! Never decided here: which headers are valid (the sanitizer's), and what the service may set on a response.
 
+mod client_cert;
 mod forwarded;
 mod hop;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{NoContext, Timestamp, Uuid};
 
+pub use client_cert::ClientCertificate;
+pub(crate) use client_cert::client_cert;
 pub(crate) use forwarded::forward;
 pub(crate) use hop::{strip_request, strip_response};
 

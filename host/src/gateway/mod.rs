@@ -10,6 +10,7 @@
 
 mod body;
 mod chains;
+mod edge;
 mod error;
 mod exit;
 mod filter;
@@ -35,18 +36,34 @@ pub use error::GatewayError;
 pub use explain::{
     Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question, explain,
 };
+pub use headers::ClientCertificate;
 pub(crate) use services::Services;
 
 use crate::server::Handler;
 use crate::telemetry::AccessLog;
 
-/// Both ends of a connection.
-#[derive(Debug, Clone, Copy)]
+/// A connection: both its ends, and what was agreed on when it began.
+#[derive(Debug, Clone)]
 pub struct Connection {
     /// The client's end.
     pub peer: SocketAddr,
     /// Ours.
     pub local: SocketAddr,
+    /// Name of the listener that accepted it.
+    pub listener: Arc<str>,
+    /// What TLS tells, if it is encrypted.
+    pub secure: Option<Arc<Secure>>,
+}
+
+/// What the TLS handshake of a connection brought to light.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secure {
+    /// The name the client asked for (SNI), lowercase.
+    pub server_name: Option<String>,
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The certificate that the client has proved to have.
+    pub client_certificate: Option<ClientCertificate>,
 }
 
 /// Answers requests.

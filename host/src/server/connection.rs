@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::drain::Drain;
 use crate::gateway::Connection;
@@ -29,6 +29,17 @@ const LINGER: Duration = Duration::from_millis(100);
 const HTTP2_STREAMS: u32 = 100;
 const HTTP2_PING: Duration = Duration::from_secs(20);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// Found out by the preface.
+    Detect,
+    /// HTTP/1.1, agreed on by ALPN.
+    Http1,
+    /// HTTP/2, agreed on by ALPN.
+    Http2,
+}
 
 /// Answers the requests of connections.
 pub(crate) trait Handler: Send + Sync + 'static {
@@ -44,8 +55,17 @@ pub(crate) trait Handler: Send + Sync + 'static {
 }
 
 /// Serves a connection to its end, or until the drain lets it finish the request it is at.
-pub(super) async fn serve<H: Handler>(stream: TcpStream, connection: Connection, handler: Arc<H>, drain: Drain) {
+pub(super) async fn serve<S, H>(stream: S, protocol: Protocol, connection: Connection, handler: Arc<H>, drain: Drain)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Handler,
+{
     let mut builder = Builder::new(TokioExecutor::new());
+    builder = match protocol {
+        Protocol::Detect => builder,
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -58,8 +78,9 @@ pub(super) async fn serve<H: Handler>(stream: TcpStream, connection: Connection,
         .keep_alive_interval(HTTP2_PING)
         .keep_alive_timeout(HTTP2_PING_TIMEOUT);
     let leaving = drain.clone();
+    let peer = connection.peer;
     let service = service_fn(move |request: Request<Incoming>| {
-        let (handler, leaving) = (Arc::clone(&handler), leaving.clone());
+        let (handler, leaving, connection) = (Arc::clone(&handler), leaving.clone(), connection.clone());
         async move {
             let http1 = request.version() <= Version::HTTP_11;
             let mut response = handler.handle(connection, request).await;
@@ -83,6 +104,6 @@ pub(super) async fn serve<H: Handler>(stream: TcpStream, connection: Connection,
     };
     if let Err(error) = ended {
         // Clients end connections in every way there is; guests' failures are logged where they are known.
-        tracing::debug!(peer = %connection.peer, %error, "connection ended");
+        tracing::debug!(%peer, %error, "connection ended");
     }
 }

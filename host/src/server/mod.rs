@@ -1,13 +1,14 @@
-//! Sockets: listening, one task per connection, and ending without cutting anybody off.
+//! Sockets: listening, one task per connection, TLS, and ending without cutting anybody off.
 //!
-//! Knows HTTP as far as hyper does it for us (HTTP/1.1, and HTTP/2 with prior knowledge on the same port), and
+//! Knows HTTP as far as hyper does it for us (HTTP/1.1 and HTTP/2, by ALPN or, without TLS, with prior knowledge), and
 //! nothing of routes or guests: a connection's requests go to a [`Handler`], which cannot fail.
 
 mod connection;
 mod drain;
 mod listen;
+mod listeners;
+mod tls;
 
 pub(crate) use connection::Handler;
-pub(crate) use drain::Drain;
 pub use listen::ListenError;
-pub(crate) use listen::Listener;
+pub(crate) use listeners::{Listeners, ListenersError, Prepared};

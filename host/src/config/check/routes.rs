@@ -267,7 +267,7 @@ fn listeners(route: &Route) -> BTreeSet<&str> {
 }
 
 /// Whether `hostname` is a DNS name, maybe with `*.` before it.
-fn valid_hostname(hostname: &str) -> Result<(), String> {
+pub(in crate::config) fn valid_hostname(hostname: &str) -> Result<(), String> {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
