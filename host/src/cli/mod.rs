@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod explain;
+pub mod import;
 pub mod inspect;
 pub mod new;
 pub mod schema;

@@ -30,7 +30,8 @@ use hyper::body::Incoming;
 pub use body::ResponseBody;
 pub use error::GatewayError;
 pub use explain::{
-    Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question, explain,
+    Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question,
+    explain,
 };
 pub(crate) use services::Services;
 
