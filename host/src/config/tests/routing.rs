@@ -53,7 +53,7 @@ fn mistakes_in_timeouts_and_backends_are_found_where_they_are() {
         ("filters: [{ compression: {} }]", "-2 no backend: name at least one service in `backendRefs`"),
         (
             "filters: [{ compression: {} }], backendRefs: []",
-            "25 no backend: name at least one service in `backendRefs`",
+            "32 no backend: name at least one service in `backendRefs`",
         ),
         (
             "matches: [{ path: { regex: /a } }], filters: [{ rewrite: { prefix: / } }], backendRefs: [{ service: a }]",
