@@ -61,6 +61,11 @@ enum Command {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+    /// Turn routes of the Kubernetes Gateway API into routes for gateway.yaml
+    Import {
+        /// YAML with HTTPRoute documents; exit code 2 if something in it could not be carried over
+        file: PathBuf,
+    },
     /// Print the JSON Schema of a configuration file
     Schema {
         /// Which file
@@ -233,6 +238,14 @@ fn run(command: Command) -> anyhow::Result<bool> {
         Command::Explain { source, request, headers, client_ip, listener, format } => {
             let asked = cli::explain::Asked { request, headers, client: client_ip, listener };
             Ok(cli::explain::run(&source.into(), &asked, format.into(), &mut out)?)
+        }
+        Command::Import { file } => {
+            let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            if !cli::import::run(&file, &text, &mut out, &mut std::io::stderr())? {
+                out.flush()?;
+                std::process::exit(2);
+            }
+            Ok(true)
         }
         Command::Schema { of } => {
             let kind = match of {

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod hash;
 pub mod explain;
+pub mod import;
 pub mod inspect;
 pub mod new;
 pub mod schema;

@@ -21,6 +21,7 @@ mod auth;
 mod check;
 mod connections;
 mod filter;
+mod import;
 mod listener;
 mod load;
 mod merge;
@@ -43,6 +44,7 @@ pub use auth::*;
 pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
 pub use filter::*;
+pub use import::{Imported, import};
 pub use listener::*;
 #[cfg(fuzzing)]
 pub(crate) use load::fuzz;

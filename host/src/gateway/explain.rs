@@ -265,9 +265,8 @@ fn destination(
             service: backend.service.to_string(),
             percent: percent(backend.weight, total),
             // The plain file may carry its label inside, and without one any version will do.
-            has_file: labels.is_some_and(|labels| {
-                version.is_none() || labels.contains(&version) || labels.contains(&None)
-            }),
+            has_file: labels
+                .is_some_and(|labels| version.is_none() || labels.contains(&version) || labels.contains(&None)),
             request_timeout: of_service.into_iter().chain(of_rule).min(),
             backend_timeout: target.backend_timeout.map(shown),
             filters: backend.chain.clone().unwrap_or_default(),

@@ -2,7 +2,7 @@ use super::*;
 
 const GATEWAY: &str = "
 filters:
-  - cors: {}
+  - compression: {}
 routes:
   - name: shop
     hostnames: ['*.shop.example']
@@ -17,7 +17,7 @@ routes:
         timeouts: { request: 5s, backendRequest: 2s }
         backendRefs:
           - { service: orders, version: '1', weight: 95 }
-          - { service: orders, version: '2', weight: 5, filters: [{ requestHeaders: {} }] }
+          - { service: orders, version: '2', weight: 5, filters: [{ rewrite: { prefix: /v2 } }] }
       - matches: [{ path: { prefix: /api } }]
         backendRefs: [{ service: fallback }]
   - name: old
@@ -35,7 +35,8 @@ fn folder() -> tempfile::TempDir {
     for folder in ["services", "plugins"] {
         std::fs::create_dir(dir.path().join(folder)).unwrap();
     }
-    std::fs::write(dir.path().join("gateway.yaml"), format!("plugins: {{ dir: {} }}{GATEWAY}", plugins.display())).unwrap();
+    std::fs::write(dir.path().join("gateway.yaml"), format!("plugins: {{ dir: {} }}{GATEWAY}", plugins.display()))
+        .unwrap();
     std::fs::write(dir.path().join("services/users.yaml"), "expose: /people\ntimeouts: { request: 0s }\n").unwrap();
     std::fs::write(dir.path().join("services/hidden.yaml"), "expose: false\n").unwrap();
     for file in ["orders@1.wasm", "users.wasm", "notes.txt", "Bad.wasm"] {
@@ -75,10 +76,10 @@ from 192.0.2.1 by listener default (127.0.0.1:8080)
 
 route shop, rule 1 (orders), match 1
   matched   *.shop.example, prefix /api/orders
-  filters   cors (of the gateway) → rewrite
+  filters   compression (of the gateway) → rewrite
   path      /api/orders/7 becomes /v1/7
   goes to   orders@1 95 %, within 5s, 2s a try
-            orders@2 5 %, within 5s, 2s a try, after requestHeaders (no file of it in the plugins folder)
+            orders@2 5 %, within 5s, 2s a try, after rewrite (no file of it in the plugins folder)
 
 others:
   route shop, rule 2, match 1: matches, but prefix /api is less specific than prefix /api/orders
@@ -104,7 +105,7 @@ route old, rule 1, match 1
   matched   any host, exact /old
   priority  7
   public    identity filters of the gateway do not hold
-  filters   cors (of the gateway) → staticResponse
+  filters   compression (of the gateway) → staticResponse
   answered  by staticResponse; no service is asked
 "
     );
@@ -122,7 +123,7 @@ from 192.0.2.1 by listener default (127.0.0.1:8080)
 
 automatic route of users
   matched   any host, prefix /people
-  filters   cors (of the gateway)
+  filters   compression (of the gateway)
   path      /people/ann becomes /ann
   goes to   users 100 %
 "
@@ -157,13 +158,16 @@ fn the_answer_as_json_says_the_same() {
     let (found, json) = explain(&asked, OutputFormat::Json).unwrap();
     assert!(found && json.ends_with('\n'));
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json["listener"], serde_json::json!({ "name": "default", "address": "127.0.0.1:8080", "hostname": null }));
+    assert_eq!(
+        json["listener"],
+        serde_json::json!({ "name": "default", "address": "127.0.0.1:8080", "hostname": null })
+    );
     assert_eq!(
         json["found"],
         serde_json::json!({
             "route": "shop", "rule": 1, "ruleName": "orders", "match": 1,
             "host": "*.shop.example", "path": "prefix /api/orders", "priority": 0, "public": false,
-            "filters": [{ "name": "cors", "of": "gateway" }, { "name": "rewrite", "of": "rule" }],
+            "filters": [{ "name": "compression", "of": "gateway" }, { "name": "rewrite", "of": "rule" }],
             "answeredBy": null, "rewritten": "/v1",
             "backends": [
                 {
@@ -172,7 +176,7 @@ fn the_answer_as_json_says_the_same() {
                 },
                 {
                     "service": "orders", "version": "2", "percent": 5.0, "hasFile": false, "requestTimeout": "5s",
-                    "backendTimeout": "2s", "filters": [{ "name": "requestHeaders", "of": "backend" }],
+                    "backendTimeout": "2s", "filters": [{ "name": "rewrite", "of": "backend" }],
                 },
             ],
         })
@@ -189,7 +193,11 @@ fn the_answer_as_json_says_the_same() {
 #[test]
 fn what_is_no_request_is_refused_with_an_example() {
     for (request, headers, want) in [
-        ("GET shop.example", &[][..], "`GET shop.example` is no request: write it like 'GET https://shop.example/orders"),
+        (
+            "GET shop.example",
+            &[][..],
+            "`GET shop.example` is no request: write it like 'GET https://shop.example/orders",
+        ),
         ("G(T /x", &[], "`G(T` is no method"),
         ("GET /a b", &[], "is no request"),
         ("", &[], "is no request"),

@@ -46,12 +46,15 @@ fn mistakes_in_timeouts_and_backends_are_found_where_they_are() {
             "41 `2s` is longer than `request` (1s)",
         ),
         (
-            "backendRefs: [{ service: a, filters: [{ cors: {} }] }]",
-            "40 `cors` works before a backend is chosen: move it to the rule's own `filters`",
+            "backendRefs: [{ service: a, filters: [{ compression: {} }] }]",
+            "40 `compression` works before a backend is chosen: move it to the rule's own `filters`",
         ),
         ("backendRefs: [{ service: a, filters: [{ rewrite: { prefix: x } }] }]", "59 `x` is no path"),
-        ("filters: [{ cors: {} }]", "-2 no backend: name at least one service in `backendRefs`"),
-        ("filters: [{ cors: {} }], backendRefs: []", "25 no backend: name at least one service in `backendRefs`"),
+        ("filters: [{ compression: {} }]", "-2 no backend: name at least one service in `backendRefs`"),
+        (
+            "filters: [{ compression: {} }], backendRefs: []",
+            "32 no backend: name at least one service in `backendRefs`",
+        ),
         (
             "matches: [{ path: { regex: /a } }], filters: [{ rewrite: { prefix: / } }], backendRefs: [{ service: a }]",
             "48 `rewrite` replaces a matched prefix, but the match in line 1 is `regex`",
@@ -65,7 +68,7 @@ fn mistakes_in_timeouts_and_backends_are_found_where_they_are() {
 #[test]
 fn a_rule_whose_filter_answers_needs_no_backend() {
     for answer in ["{ redirect: {} }", "{ staticResponse: {} }"] {
-        let found = of_rule(&format!("filters: [{{ cors: {{}} }}, {answer}]"));
+        let found = of_rule(&format!("filters: [{{ compression: {{}} }}, {answer}]"));
         // Whatever the filter itself lacks.
         assert!(!found.iter().any(|line| line.contains("backend")), "{found:#?}");
     }
