@@ -1,8 +1,8 @@
 //! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
 
 pub mod config;
-pub mod hash;
 pub mod explain;
+pub mod hash;
 pub mod import;
 pub mod inspect;
 pub mod new;

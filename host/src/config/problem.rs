@@ -151,11 +151,6 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// Nothing when there is none. Defaults are checked once for each service that inherits them, so what is said
     /// twice about the same place is kept once.
-    /// One about a file as a whole.
-    pub(crate) fn of_file(path: &Path, message: impl Into<String>) -> Self {
-        Self(vec![Problem::of_file(path, message)])
-    }
-
     pub(super) fn from_list(mut problems: Vec<Problem>) -> Option<Self> {
         problems.sort_by(|a, b| a.order().cmp(&b.order()));
         problems.dedup_by(|a, b| a.order() == b.order());

@@ -6,8 +6,8 @@ mod auth_filters;
 mod bad_values;
 mod filters;
 mod layers;
-mod routing;
 mod listeners;
+mod routing;
 
 use std::path::Path;
 

@@ -11,13 +11,20 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::exit::Exit;
+use super::filter::{CompressError, Compressed, Encoder};
 use crate::plugin::{CallError, GuestBody};
 
 /// A response body of the gateway.
 #[derive(Debug)]
 pub struct ResponseBody {
-    source: Source,
+    coded: Coded,
     exit: Option<Box<Exit>>,
+}
+
+#[derive(Debug)]
+enum Coded {
+    Plain(Source),
+    Compressed(Box<Compressed<Source>>),
 }
 
 #[derive(Debug)]
@@ -28,11 +35,22 @@ enum Source {
 
 impl ResponseBody {
     pub(super) fn gateway(body: Bytes) -> Self {
-        Self { source: Source::Gateway(Full::new(body)), exit: None }
+        Self { coded: Coded::Plain(Source::Gateway(Full::new(body))), exit: None }
     }
 
     pub(super) fn guest(body: GuestBody) -> Self {
-        Self { source: Source::Guest(body), exit: None }
+        Self { coded: Coded::Plain(Source::Guest(body)), exit: None }
+    }
+
+    /// Compresses what comes, if there is an encoder.
+    pub(super) fn compressed(self, encoder: Option<Encoder>) -> Self {
+        let coded = match (self.coded, encoder) {
+            (Coded::Plain(source), Some(encoder)) => {
+                Coded::Compressed(Box::new(Compressed::new(source, Some(encoder))))
+            }
+            (coded, _) => coded,
+        };
+        Self { coded, ..self }
     }
 
     /// Has the body's end written to the log.
@@ -42,10 +60,51 @@ impl ResponseBody {
     }
 }
 
-fn received(source: &Source) -> u64 {
-    match source {
-        Source::Gateway(_) => 0,
-        Source::Guest(body) => body.received(),
+impl Coded {
+    /// Bytes of the request's body that were read.
+    fn received(&self) -> u64 {
+        let source = match self {
+            Self::Plain(source) => source,
+            Self::Compressed(body) => body.inner(),
+        };
+        match source {
+            Source::Gateway(_) => 0,
+            Source::Guest(body) => body.received(),
+        }
+    }
+}
+
+impl Body for Source {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        match &mut *self {
+            Self::Gateway(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
+            Self::Guest(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Gateway(body) => body.is_end_stream(),
+            Self::Guest(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Gateway(body) => body.size_hint(),
+            Self::Guest(body) => body.size_hint(),
+        }
+    }
+}
+
+/// What a failed encoder means is that the rest of the response is lost.
+fn broken(error: CompressError<CallError>) -> CallError {
+    match error {
+        CompressError::Body(error) => error,
+        CompressError::Encoder(error) => CallError::InvalidResponse(format!("it could not be compressed: {error}")),
     }
 }
 
@@ -54,11 +113,11 @@ impl Body for ResponseBody {
     type Error = CallError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        let frame = match &mut self.source {
-            Source::Gateway(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Source::Guest(body) => Pin::new(body).poll_frame(cx),
+        let frame = match &mut self.coded {
+            Coded::Plain(body) => Pin::new(body).poll_frame(cx),
+            Coded::Compressed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(broken),
         };
-        let (ended, received) = (self.is_end_stream(), received(&self.source));
+        let (ended, received) = (self.is_end_stream(), self.coded.received());
         if let Some(exit) = &mut self.exit {
             match &frame {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -76,16 +135,16 @@ impl Body for ResponseBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Gateway(body) => body.is_end_stream(),
-            Source::Guest(body) => body.is_end_stream(),
+        match &self.coded {
+            Coded::Plain(body) => body.is_end_stream(),
+            Coded::Compressed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Gateway(body) => body.size_hint(),
-            Source::Guest(body) => body.size_hint(),
+        match &self.coded {
+            Coded::Plain(body) => body.size_hint(),
+            Coded::Compressed(body) => body.size_hint(),
         }
     }
 }

@@ -51,9 +51,14 @@ impl Exit {
         self.record.request_id = request_id.as_str().to_owned();
     }
 
-    pub(super) fn routed(&mut self, route: &Arc<str>, service: &Arc<str>) {
+    pub(super) fn routed(&mut self, route: &Arc<str>, service: Option<&Arc<str>>) {
         self.record.route = Some(Arc::clone(route));
-        self.record.service = Some(Arc::clone(service));
+        self.record.service = service.map(Arc::clone);
+    }
+
+    /// Who the client proved to be.
+    pub(super) fn identified(&mut self, subject: &str) {
+        self.record.subject = Some(subject.into());
     }
 
     pub(super) fn version(&mut self, label: &Arc<str>) {

@@ -12,8 +12,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
+use super::filter::{Rewrite, layers};
 use super::route::{self, Backend, Listener, Outcome, Request, Scope, Table, Target, Verdict, listener_for};
-use crate::config::{Config, Duration, Filter};
+use crate::config::{self, Config, Duration, Filter};
 
 /// A request that nobody sent.
 #[derive(Debug, Clone)]
@@ -160,7 +161,12 @@ pub struct Other {
 /// Services with files in the folder of components, with their labels.
 type Files = BTreeMap<String, BTreeSet<Option<String>>>;
 
-type Steps = Vec<FilterStep>;
+/// Filters of a place in the order in which they work.
+#[derive(Debug, Clone, Default)]
+struct Steps {
+    steps: Vec<FilterStep>,
+    rewrite: Option<Arc<Rewrite>>,
+}
 
 /// Where a request would go under a configuration, if `files` were the components.
 ///
@@ -198,11 +204,15 @@ pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Ex
 
 /// The listener that a request comes by.
 fn listener(config: &Config, question: &Question) -> Result<ExplainedListener, ExplainError> {
-    let all = [ExplainedListener {
-        name: Listener::PLAIN.name.to_owned(),
-        address: config.gateway.listen,
-        hostname: Listener::PLAIN.hostname.map(str::to_owned),
-    }];
+    let listeners = config.gateway.public_listeners();
+    let all: Vec<ExplainedListener> = listeners
+        .iter()
+        .map(|listener| ExplainedListener {
+            name: listener.name.clone(),
+            address: listener.address,
+            hostname: listener.hostname.clone(),
+        })
+        .collect();
     let names = || all.iter().map(|listener| listener.name.clone()).collect();
     let name = match &question.listener {
         Some(name) => name.as_str(),
@@ -221,16 +231,32 @@ fn table(config: &Config, files: &Files) -> Table<Steps> {
     let services: BTreeSet<&String> = config.services.keys().chain(files.keys()).collect();
     let automatic = services.into_iter().filter_map(|name| Some((name, config.service(name).expose.prefix(name)?)));
     Table::build(&config.gateway.routes, automatic, |scope| match scope {
-        Scope::Rule { rule, .. } => steps(gateway, &rule.filters, "rule"),
-        Scope::Backend { backend, .. } => steps(&[], &backend.filters, "backend"),
-        Scope::Automatic { service } => steps(gateway, &config.service(service).filters, "service"),
+        Scope::Rule { rule, .. } => Steps::of(gateway, &rule.filters, rule.public, "rule"),
+        Scope::Backend { backend, .. } => Steps::of(&[], &backend.filters, false, "backend"),
+        Scope::Automatic { service } => {
+            let service = config.service(service);
+            let prefix = config::Rewrite { prefix: Some("/".to_owned()), ..config::Rewrite::default() };
+            Steps {
+                rewrite: Some(Arc::new(Rewrite::new(&prefix))),
+                ..Steps::of(gateway, &service.filters, service.public, "service")
+            }
+        }
     })
 }
 
-/// Filters in the order in which they work.
-fn steps(gateway: &[Filter], own: &[Filter], of: &'static str) -> Steps {
-    let all = gateway.iter().map(|filter| (filter, "gateway")).chain(own.iter().map(|filter| (filter, of)));
-    all.map(|(filter, of)| FilterStep { name: filter.name().to_owned(), of }).collect()
+impl Steps {
+    fn of(gateway: &[Filter], own: &[Filter], public: bool, of: &'static str) -> Self {
+        let effective = layers::effective(gateway, own, public).into_iter();
+        let rewrite = own.iter().find_map(|filter| match filter {
+            Filter::Rewrite(rewrite) => Some(Arc::new(Rewrite::new(rewrite))),
+            _ => None,
+        });
+        let step = |(of_gateway, filter): (bool, &Filter)| FilterStep {
+            name: filter.name().to_owned(),
+            of: if of_gateway { "gateway" } else { of },
+        };
+        Self { steps: effective.map(step).collect(), rewrite }
+    }
 }
 
 fn origin(target: &Target<Steps>, match_index: usize) -> Origin {
@@ -251,9 +277,7 @@ fn destination(
     path: &str,
 ) -> Destination {
     let answers = |step: &&FilterStep| matches!(step.name.as_str(), "redirect" | "staticResponse");
-    let rewritten = matched_prefix
-        .zip(target.rewrite.as_deref())
-        .map(|(prefix, replacement)| route::rewrite_path(prefix, replacement, path).into_owned());
+    let rewritten = target.chain.rewrite.as_ref().map(|rewrite| rewrite.path(path, matched_prefix).into_owned());
     let total: u64 = target.backends.iter().map(|backend| u64::from(backend.weight)).sum();
     let backend = |backend: &Backend<Steps>| {
         let of_service = config.service(&backend.service).timeouts.request;
@@ -269,7 +293,7 @@ fn destination(
                 .is_some_and(|labels| version.is_none() || labels.contains(&version) || labels.contains(&None)),
             request_timeout: of_service.into_iter().chain(of_rule).min(),
             backend_timeout: target.backend_timeout.map(shown),
-            filters: backend.chain.clone().unwrap_or_default(),
+            filters: backend.chain.clone().unwrap_or_default().steps,
             version,
         }
     };
@@ -279,8 +303,8 @@ fn destination(
         path: by,
         priority: target.priority,
         public: target.public,
-        answered_by: target.chain.iter().find(answers).map(|step| step.name.clone()),
-        filters: target.chain.clone(),
+        answered_by: target.chain.steps.iter().find(answers).map(|step| step.name.clone()),
+        filters: target.chain.steps.clone(),
         rewritten: rewritten.filter(|rewritten| rewritten != path),
         backends: target.backends.iter().map(backend).collect(),
     }

@@ -21,7 +21,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 pub use client_cert::ClientCertificate;
 pub(crate) use client_cert::client_cert;
-pub(crate) use forwarded::forward;
+pub(crate) use forwarded::{ClientIp, forward};
 pub(crate) use hop::{strip_request, strip_response};
 
 /// The header a request's id is sent in, to the service and back to the client.
@@ -77,7 +77,5 @@ pub(crate) fn request_id(headers: &mut HeaderMap, peer_trusted: bool) -> Request
     id
 }
 
-#[cfg(test)]
-use forwarded::ClientIp;
 #[cfg(test)]
 mod tests;

@@ -13,12 +13,13 @@ mod chains;
 mod edge;
 mod error;
 mod exit;
-mod filter;
 mod explain;
+pub(crate) mod filter;
 mod headers;
 mod identity;
 mod pipeline;
 mod request_body;
+mod rewrite;
 mod route;
 mod services;
 

@@ -1,34 +1,49 @@
 //! One request from its head to the head of its response, as a straight line.
 //!
 //! The order is fixed (see the module header of the gateway); what can end it early returns a [`GatewayError`], which
-//! becomes a response in one place. The deadline counts from the request's headers to the end of the response.
+//! becomes a response in one place. Every answer of a rule goes the same way back, whether a service, a filter or an
+//! error made it. The deadline counts from the request's headers to the end of the response.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST};
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::header::{CONTENT_LENGTH, HOST, LOCATION};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
+use super::edge::{STRICT_TRANSPORT_SECURITY, Verdict};
 use super::exit::Exit;
-use super::headers::{self, RequestId, X_REQUEST_ID};
+use super::filter::{Asking, Chain, Passage};
+use super::headers::{self, ClientIp, RequestId, X_REQUEST_ID};
 use super::request_body::RequestBody;
-use super::route::{self, Found};
-use super::{Connection, Gateway, GatewayError, ResponseBody};
-use crate::config::Service;
+use super::route::{self, Listener};
+use super::services::Snapshot;
+use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite};
+use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
 
-/// The part of the path that was taken off before the service sees it.
-const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+/// A request on its way, beside its head and body.
+struct Way {
+    arrived: Instant,
+    connection: Connection,
+    client: ClientIp,
+    request_id: RequestId,
+    /// What is in force for it from its beginning to its end.
+    snapshot: Arc<Snapshot>,
+    /// The filters of its rule, once it has one, and what they found.
+    chain: Option<(Arc<Chain>, Passage)>,
+    exit: Option<Box<Exit>>,
+}
 
 /// Where a request goes.
 struct Destination {
-    version: Arc<Version>,
-    settings: Arc<Service>,
-    deadline: Option<Instant>,
+    service: Arc<str>,
+    version_label: Option<Arc<str>>,
+    /// Filters of this backend alone.
+    chain: Option<Arc<Chain>>,
 }
 
 impl Gateway {
@@ -39,102 +54,119 @@ impl Gateway {
         let mut exit = self.access_log().map(|log| Box::new(Exit::new(log, &parts, arrived)));
 
         headers::strip_request(&mut parts.headers);
+        headers::client_cert(&mut parts.headers, connection.secure.as_deref());
         let host = host(&parts);
+        let snapshot = self.services.snapshot_owned();
         let client = headers::forward(
             &mut parts.headers,
             connection.peer,
-            "http",
+            scheme(&connection).as_str(),
             host.as_deref().ok(),
             connection.local.port(),
-            &self.services.snapshot().trusted_proxies,
+            &snapshot.trusted_proxies,
         );
         let request_id = headers::request_id(&mut parts.headers, client.peer_trusted);
         if let Some(exit) = &mut exit {
             exit.client(client.address, &request_id);
         }
 
+        let mut way = Way { arrived, connection, client, request_id, snapshot, chain: None, exit };
         let result = match host {
-            Ok(host) => {
-                let request = Request::from_parts(parts, body);
-                self.forward(arrived, (&host, client.address), &request_id, request, exit.as_deref_mut()).await
-            }
+            Ok(host) => way.forward(&host, Request::from_parts(parts, body)).await,
             Err(error) => Err(error),
         };
-        let mut response = result.unwrap_or_else(|error| {
-            if let Some(exit) = &mut exit {
+        let response = result.unwrap_or_else(|error| {
+            if let Some(exit) = &mut way.exit {
                 exit.failed(&error);
             }
-            error.to_response(request_id.as_str()).map(ResponseBody::gateway)
+            error.to_response(way.request_id.as_str()).map(ResponseBody::gateway)
         });
-        response.headers_mut().insert(X_REQUEST_ID, request_id.header());
-        leave_out_body(is_head, &mut response);
-        if let Some(exit) = &mut exit {
-            let has_no_body = response.body().is_end_stream();
-            exit.answered(&response, has_no_body);
-        }
-        response.map(|body| body.with_exit(exit))
+        way.back(response, is_head)
     }
+}
 
+impl Way {
     async fn forward(
-        &self,
-        arrived: Instant,
-        (host, client): (&str, IpAddr),
-        request_id: &RequestId,
+        &mut self,
+        host: &str,
         request: Request<Incoming>,
-        mut exit: Option<&mut Exit>,
     ) -> Result<Response<ResponseBody>, GatewayError> {
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(&parts, body);
         if parts.method == Method::CONNECT {
             return Err(GatewayError::NotSupported("CONNECT: this is no proxy"));
         }
-        let (destination, runtime) = {
-            let snapshot = self.services.snapshot();
-            let path = parts.uri.path();
-            let asked = route::Request {
-                listener: route::Listener::PLAIN,
-                host: Some(host),
-                method: &parts.method,
-                path,
-                query: parts.uri.query(),
-                headers: &parts.headers,
-                client,
-            };
-            let found = snapshot.table.find(&asked).ok_or(GatewayError::NoRoute)?;
-            let backend_ref =
-                route::choose(&found.target.backends, fastrand::u64(..)).ok_or(GatewayError::NoBackend)?;
-            let service = &backend_ref.service;
-            let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
-            if let Some(exit) = &mut exit {
-                exit.routed(&found.target.route, &backend.runtime.name);
-            }
-            let version = backend
-                .version(backend_ref.version.as_deref())
-                .ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
-            let settings = version.settings();
-            let deadline = deadline(arrived, &settings, &found);
-            if let (Some(replacement), Some(prefix)) = (&found.target.rewrite, found.matched_prefix) {
-                let rewritten = route::rewrite_path(prefix, replacement, path);
-                // What a service needs for links that lead back to it. Of `/users`, which becomes `/`, it is all.
-                let stripped = path.strip_suffix(&*rewritten).or_else(|| (rewritten == "/").then_some(path));
-                if let Some(stripped) = stripped.filter(|stripped| !stripped.is_empty())
-                    && let Ok(stripped) = HeaderValue::from_str(stripped)
-                {
-                    parts.headers.insert(X_FORWARDED_PREFIX, stripped);
-                }
-                parts.uri = with_path(&parts.uri, &rewritten)?;
-            }
-            (Destination { version: Arc::clone(version), settings, deadline }, Arc::clone(&backend.runtime))
+        let snapshot = Arc::clone(&self.snapshot);
+        match snapshot.edge.decide(&self.connection, host, &parts.uri) {
+            Verdict::Answer => {}
+            Verdict::Misdirected => return Err(GatewayError::Misdirected),
+            Verdict::NotHere => return Err(GatewayError::NoRoute),
+            Verdict::Redirect(location) => return Ok(to_https(location)),
+        }
+        let asked = route::Request {
+            // Whether the listener answers for this host was decided above.
+            listener: Listener { name: &self.connection.listener, hostname: None },
+            host: Some(host),
+            method: &parts.method,
+            path: parts.uri.path(),
+            query: parts.uri.query(),
+            headers: &parts.headers,
+            client: self.client.address,
         };
-        if let Some(exit) = &mut exit {
-            exit.version(destination.version.label());
+        let found = snapshot.table.find(&asked).ok_or(GatewayError::NoRoute)?;
+        let target = found.target;
+        let destination = route::choose(&target.backends, fastrand::u64(..)).map(|backend| Destination {
+            service: Arc::clone(&backend.service),
+            version_label: backend.version.clone(),
+            chain: backend.chain.clone(),
+        });
+        if let Some(exit) = &mut self.exit {
+            exit.routed(&target.route, destination.as_ref().map(|destination| &destination.service));
         }
 
-        if content_length(&parts) > Some(destination.settings.limits.request_body.get()) {
+        let asking = Asking {
+            client: self.client.address,
+            scheme: scheme(&self.connection),
+            host,
+            port: self.connection.local.port(),
+            matched_prefix: found.matched_prefix,
+            service: destination.as_ref().map_or("", |destination| &destination.service),
+        };
+        let (chain, passage) = self.chain.insert((Arc::clone(&target.chain), Passage::new(&parts)));
+        let chain = Arc::clone(chain);
+        let answer = chain.request(asking, &mut parts, passage).await?;
+        if let (Some(exit), Some(identity)) = (&mut self.exit, &passage.identity) {
+            exit.identified(&identity.subject);
+        }
+        if let Some(answer) = answer {
+            return Ok(answer.map(ResponseBody::gateway));
+        }
+
+        let destination = destination.ok_or(GatewayError::NoBackend)?;
+        let (label, service) = (destination.version_label.as_deref(), &destination.service);
+        let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
+        let version = backend.version(label).ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
+        let settings = version.settings();
+        let chains = [Some(&*chain), destination.chain.as_deref()];
+        for chain in chains.into_iter().flatten() {
+            chain.request_headers(&mut parts.headers);
+        }
+        // A backend's own says it last.
+        if let Some(changed) = chains.into_iter().flatten().filter_map(Chain::rewrite).next_back() {
+            rewrite::apply(changed, &mut parts, found.matched_prefix)?;
+        }
+        if let Some(exit) = &mut self.exit {
+            exit.version(version.label());
+        }
+
+        let max_request_body = chain.max_request_body();
+        let of_service = settings.limits.request_body.get();
+        if content_length(&parts) > Some(max_request_body.map_or(of_service, |max| max.min(of_service))) {
             return Err(GatewayError::PayloadTooLarge);
         }
-        let admitted = runtime.bulkhead.admit();
-        let permit = match destination.deadline {
+        let deadline = self.deadline(&settings, target.request_timeout);
+        let admitted = backend.runtime.bulkhead.admit();
+        let permit = match deadline {
             Some(deadline) => {
                 tokio::time::timeout_at(deadline, admitted).await.map_err(|_| GatewayError::RequestTimeout)?
             }
@@ -143,26 +175,84 @@ impl Gateway {
         .map_err(|_full| GatewayError::BulkheadFull)?;
 
         let call = CallContext {
-            request_id: Some(request_id.as_str().into()),
-            deadline: destination.deadline,
-            max_request_body: None,
+            request_id: Some(self.request_id.as_str().into()),
+            deadline,
+            max_request_body,
             permit: Some(Box::new(permit)),
         };
-        let request = Request::from_parts(parts, body);
+        let mut response = self.call(version, Request::from_parts(parts, body), call, target.backend_timeout).await?;
+        headers::strip_response(response.headers_mut());
+        if let Some(chain) = &destination.chain {
+            chain.response_headers(response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    /// One try of a version; `timeout` is for the head of its response.
+    async fn call(
+        &mut self,
+        version: &Arc<Version>,
+        request: Request<RequestBody>,
+        call: CallContext,
+        timeout: Option<std::time::Duration>,
+    ) -> Result<Response<ResponseBody>, GatewayError> {
         let began = Instant::now();
-        let called = destination.version.call(request, call).await;
-        if let Some(exit) = &mut exit {
+        let called = version.call(request, call);
+        let called = match timeout {
+            Some(timeout) => tokio::time::timeout(timeout, called).await.map_err(|_| GatewayError::RequestTimeout),
+            None => Ok(called.await),
+        };
+        if let Some(exit) = &mut self.exit {
             exit.called(began);
         }
-        let mut response = called?;
-        headers::strip_response(response.headers_mut());
-        Ok(response.map(ResponseBody::guest))
+        Ok(called??.map(ResponseBody::guest))
     }
+
+    /// The way back, the same for every answer.
+    fn back(mut self, response: Response<ResponseBody>, is_head: bool) -> Response<ResponseBody> {
+        let (mut parts, mut body) = response.into_parts();
+        if let Some((chain, passage)) = &self.chain {
+            let encoder = chain.response(passage, &mut parts, body.size_hint().exact());
+            body = body.compressed(encoder);
+        }
+        if let Some(hsts) = self.snapshot.edge.hsts(&self.connection) {
+            parts.headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        parts.headers.insert(X_REQUEST_ID, self.request_id.header());
+        let mut response = Response::from_parts(parts, body);
+        leave_out_body(is_head, &mut response);
+        if let Some(exit) = &mut self.exit {
+            let has_no_body = response.body().is_end_stream();
+            exit.answered(&response, has_no_body);
+        }
+        response.map(|body| body.with_exit(self.exit.take()))
+    }
+
+    fn deadline(&self, service: &Service, of_rule: Option<std::time::Duration>) -> Option<Instant> {
+        let of_service = Some(service.timeouts.request.get()).filter(|timeout| !timeout.is_zero());
+        let timeout = match (of_service, of_rule) {
+            (Some(service), Some(rule)) => Some(service.min(rule)),
+            (one, other) => one.or(other),
+        };
+        timeout.map(|timeout| self.arrived + timeout)
+    }
+}
+
+fn scheme(connection: &Connection) -> Scheme {
+    if connection.secure.is_some() { Scheme::Https } else { Scheme::Http }
+}
+
+/// The same address over TLS. Nothing is stored: who is sent there today may not be tomorrow.
+fn to_https(location: HeaderValue) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::gateway(Bytes::new()));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    response
 }
 
 /// The authority that the client means. There is one, and it is nothing but a host, maybe with a port: whoever reads it
 /// after us must not see another one in it.
-fn host(parts: &http::request::Parts) -> Result<String, GatewayError> {
+fn host(parts: &Parts) -> Result<String, GatewayError> {
     let mut sent = parts.headers.get_all(HOST).iter();
     let host = match (parts.uri.authority(), sent.next(), sent.next()) {
         (_, _, Some(_second)) => return Err(GatewayError::BadRequest("the request names more than one host")),
@@ -180,26 +270,6 @@ fn host(parts: &http::request::Parts) -> Result<String, GatewayError> {
     Ok(host.as_str().to_owned())
 }
 
-fn deadline(arrived: Instant, service: &Service, found: &Found<'_, ()>) -> Option<Instant> {
-    let of_service = Some(service.timeouts.request.get()).filter(|timeout| !timeout.is_zero());
-    let of_rule = found.target.request_timeout;
-    let timeout = match (of_service, of_rule) {
-        (Some(service), Some(rule)) => Some(service.min(rule)),
-        (one, other) => one.or(other),
-    };
-    timeout.map(|timeout| arrived + timeout)
-}
-
-fn with_path(uri: &Uri, path: &str) -> Result<Uri, GatewayError> {
-    let path_and_query = match uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.map_err(|_| GatewayError::BadRequest("the path is not valid"))?);
-    Uri::from_parts(parts).map_err(|_| GatewayError::BadRequest("the path is not valid"))
-}
-
 /// Responses that may not have a body; hyper leaves it out for us over HTTP/1.1 only. A guest that still writes is
 /// ended.
 fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
@@ -213,6 +283,6 @@ fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
     *response.body_mut() = ResponseBody::gateway(Bytes::new());
 }
 
-fn content_length(parts: &http::request::Parts) -> Option<u64> {
+fn content_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::chains::Chains;
+use super::edge::Edge;
 use super::filter::{Chain, Stores};
 use super::route::Table;
 use crate::capability::{GuestLog, ServiceCapabilities};
@@ -26,6 +27,7 @@ use crate::state::KeyValueEngine;
 pub(crate) struct Snapshot {
     pub(crate) table: Table<Arc<Chain>>,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) edge: Edge,
     services: HashMap<Arc<str>, Backend>,
 }
 
@@ -101,6 +103,11 @@ impl Services {
     /// What a request that comes now sees.
     pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.snapshot.load()
+    }
+
+    /// The same, to keep.
+    pub(crate) fn snapshot_owned(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
     }
 
     /// The configuration in force.
@@ -315,6 +322,7 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
     Snapshot {
         table: Table::build(&config.gateway.routes, automatic, |scope| chains.get(scope)),
         trusted_proxies: config.gateway.trusted_proxies.clone(),
+        edge: Edge::new(&config.gateway),
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
     }
 }

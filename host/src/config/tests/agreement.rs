@@ -105,9 +105,8 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 9] = [
-    "/headers", "/queryParams", "/cookies", "/config", "/set", "/setIfAbsent", "/add", "/claims", "/claimsToHeaders",
-];
+const FREE: [&str; 9] =
+    ["/headers", "/queryParams", "/cookies", "/config", "/set", "/setIfAbsent", "/add", "/claims", "/claimsToHeaders"];
 
 fn refused_by_loader(value: &Value) -> bool {
     load_files(&[("env/all.yaml", &serde_json::to_string_pretty(value).unwrap())], Some("all")).is_err()

@@ -9,8 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::uri::Authority;
-use http::{HeaderValue, Method, Response, Uri, header, response};
+use http::{HeaderMap, HeaderValue, Method, Response, response};
 
 use super::authenticate::{Authentication, Authenticator};
 use super::authorization::{Authorization, Denied};
@@ -93,6 +92,8 @@ pub(crate) struct Passage {
     origin: Option<HeaderValue>,
     accepted: Option<Accepted>,
     limited: Vec<Limited>,
+    /// A preflight was answered, and has all the headers it needs.
+    preflight: bool,
     /// Who the client is, if that was proven.
     pub(crate) identity: Option<Identity>,
 }
@@ -104,6 +105,7 @@ impl Passage {
             origin: Cors::origin(&parts.headers).cloned(),
             accepted: None,
             limited: Vec::new(),
+            preflight: false,
             identity: None,
         }
     }
@@ -175,6 +177,7 @@ impl Chain {
         passage: &mut Passage,
     ) -> Result<Option<Response<Bytes>>, GatewayError> {
         if let Some(preflight) = self.cors.as_ref().and_then(|cors| cors.preflight(parts)) {
+            passage.preflight = true;
             return Ok(Some(preflight));
         }
         passage.accepted = self.compression.as_ref().map(|compression| compression.accepted(&parts.headers));
@@ -212,32 +215,16 @@ impl Chain {
         }
     }
 
-    /// Changes what the service sees: headers, path, host. Gives the part of the path that was taken off.
-    ///
-    /// # Errors
-    /// When no valid address comes out.
-    pub(crate) fn change(
-        &self,
-        parts: &mut Parts,
-        matched_prefix: Option<&str>,
-    ) -> Result<Option<HeaderValue>, GatewayError> {
+    /// Changes headers that the service sees.
+    pub(crate) fn request_headers(&self, headers: &mut HeaderMap) {
         for changes in &self.request_headers {
-            changes.apply(&mut parts.headers);
+            changes.apply(headers);
         }
-        let Some(rewrite) = &self.rewrite else { return Ok(None) };
-        let path = parts.uri.path();
-        let rewritten = rewrite.path(path, matched_prefix);
-        // What a service needs for links that lead back to it. Of `/users`, which becomes `/`, it is all.
-        let stripped = path.strip_suffix(&*rewritten).or_else(|| (rewritten == "/").then_some(path));
-        let stripped = stripped.filter(|stripped| !stripped.is_empty());
-        let stripped = stripped.and_then(|stripped| HeaderValue::from_str(stripped).ok());
-        let host = rewrite.host();
-        parts.uri = with_path(&parts.uri, &rewritten, host.map(|(authority, _)| authority))
-            .ok_or(GatewayError::BadRequest("the path is not valid"))?;
-        if let Some((_, value)) = host {
-            parts.headers.insert(header::HOST, value.clone());
-        }
-        Ok(stripped)
+    }
+
+    /// What the service sees of the address, if this chain changes it.
+    pub(crate) fn rewrite(&self) -> Option<&Rewrite> {
+        self.rewrite.as_ref()
     }
 
     /// The bound on the request's body, if there is one besides the service's.
@@ -253,6 +240,9 @@ impl Chain {
         parts: &mut response::Parts,
         length: Option<u64>,
     ) -> Option<Encoder> {
+        if passage.preflight {
+            return None;
+        }
         for limited in &passage.limited {
             limited.tell(&mut parts.headers);
         }
@@ -268,7 +258,7 @@ impl Chain {
     }
 
     /// Changes only the headers of a response: what a backend's own chain does.
-    pub(crate) fn response_headers(&self, headers: &mut http::HeaderMap) {
+    pub(crate) fn response_headers(&self, headers: &mut HeaderMap) {
         for changes in &self.response_headers {
             changes.apply(headers);
         }
@@ -288,12 +278,7 @@ fn authenticator(filter: &Filter, stores: &Stores) -> Result<Option<Authenticato
 }
 
 /// Counts the request; all limits count it, also those after the one that refuses would have.
-fn limit(
-    limits: &[RateLimit],
-    asking: Asking<'_>,
-    parts: &Parts,
-    passage: &mut Passage,
-) -> Result<(), GatewayError> {
+fn limit(limits: &[RateLimit], asking: Asking<'_>, parts: &Parts, passage: &mut Passage) -> Result<(), GatewayError> {
     for limit in limits {
         let limited = limit.check(asking, &parts.headers, passage.identity.as_ref(), Instant::now());
         let Some(limited) = limited else { continue };
@@ -304,18 +289,4 @@ fn limit(
         }
     }
     Ok(())
-}
-
-fn with_path(uri: &Uri, path: &str, authority: Option<&Authority>) -> Option<Uri> {
-    let path_and_query = match uri.query() {
-        Some(query) => format!("{path}?{query}").try_into(),
-        None => path.try_into(),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.ok()?);
-    // An address without a host stays so: then only `Host` says it.
-    if let (Some(authority), Some(_)) = (authority, &parts.authority) {
-        parts.authority = Some(authority.clone());
-    }
-    Uri::from_parts(parts).ok()
 }

@@ -88,7 +88,9 @@ mod tests {
 
     fn names(gateway: &[Filter], own: &[Filter], public: bool) -> Vec<String> {
         let all = effective(gateway, own, public);
-        all.iter().map(|(of_gateway, filter)| format!("{}{}", if *of_gateway { "^" } else { "" }, filter.name())).collect()
+        all.iter()
+            .map(|(of_gateway, filter)| format!("{}{}", if *of_gateway { "^" } else { "" }, filter.name()))
+            .collect()
     }
 
     fn gateway() -> Vec<Filter> {

@@ -25,7 +25,8 @@ mod static_response;
 mod vary;
 
 pub(crate) use chain::{Asking, Chain, Layers, Passage};
-pub(crate) use compression::Compressed;
+pub(crate) use compression::{CompressError, Compressed, Encoder};
+pub(crate) use rewrite::Rewrite;
 
 use super::identity::Providers;
 use crate::policy::Limiters;

@@ -132,6 +132,11 @@ impl<B: Body<Data = Bytes>> Compressed<B> {
         let state = State { input, dirty: false, fed: 0, trailers: None, drained: false, ended: false };
         Self { inner, encoder, state }
     }
+
+    /// What is compressed.
+    pub(crate) fn inner(&self) -> &B {
+        &self.inner
+    }
 }
 
 impl State {

@@ -171,7 +171,7 @@ fn filters_are_asked_for_once_for_each_rule_backend_with_filters_and_automatic_r
     let mut first = rule([], "a");
     first
         .backend_refs
-        .push(BackendRef { filters: vec![Filter::Rewrite(Rewrite { prefix: "/".into() })], ..backend("b") });
+        .push(BackendRef { filters: vec![Filter::Rewrite(Rewrite { prefix: Some("/".into()), ..Rewrite::default() })], ..backend("b") });
     let routes = [route(&[], [first, rule([prefix("/x")], "c")])];
     let table = Table::build(&routes, [("d", "/d")].into_iter(), |scope| match scope {
         Scope::Rule { route, index, rule } => format!("{} {index} {}", route.name, rule.backend_refs.len()),
