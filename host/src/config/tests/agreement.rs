@@ -92,9 +92,7 @@ fn complete() -> Value {
                     }],
                     "filters": super::super::filter::examples(),
                     "timeouts": { "request": "1s", "backendRequest": "1s" },
-                    "backendRefs": [{
-                        "service": "orders", "version": "1", "weight": 5, "filters": [{ "rewrite": { "prefix": "/" } }],
-                    }],
+                    "backendRefs": [{ "service": "orders", "version": "1", "weight": 5, "filters": [] }],
                 },
                 { "matches": [{ "path": { "exact": "/b" } }], "backendRefs": [{ "service": "orders" }] },
                 { "matches": [{ "path": { "regex": "/c" } }], "backendRefs": [{ "service": "orders" }] },
@@ -105,7 +103,7 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 4] = ["/headers", "/queryParams", "/cookies", "/config"];
+const FREE: [&str; 7] = ["/headers", "/queryParams", "/cookies", "/config", "/set", "/setIfAbsent", "/add"];
 
 fn refused_by_loader(value: &Value) -> bool {
     load_files(&[("env/all.yaml", &serde_json::to_string_pretty(value).unwrap())], Some("all")).is_err()
