@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::check::{At, Check};
 use super::model::Gateway;
@@ -82,6 +82,23 @@ pub(super) struct Import {
     notes: Vec<Problem>,
 }
 
+/// A route under way.
+#[derive(Debug)]
+struct Route {
+    /// Everything but the rules.
+    head: Map<String, Value>,
+    rules: Vec<Value>,
+}
+
+impl Route {
+    /// As it stands in a file, with one more rule.
+    fn with(&self, rule: Option<&Value>) -> Value {
+        let mut route = self.head.clone();
+        route.insert("rules".into(), self.rules.iter().chain(rule).cloned().collect());
+        Value::Object(route)
+    }
+}
+
 impl Import {
     fn document(&mut self, tree: &Node) {
         let mut fields = Fields::of(tree);
@@ -117,14 +134,13 @@ impl Import {
             return self.lost(tree, format!("route `{name}` is left out: none of its parents is a Gateway"));
         };
         let hostnames: Vec<&str> = spec.items("hostnames").iter().filter_map(text).collect();
-        let mut route = json!({ "name": name });
-        if !hostnames.is_empty() {
-            route["hostnames"] = json!(hostnames);
+        let mut route = Route { head: Map::new(), rules: Vec::new() };
+        route.head.insert("name".into(), json!(name));
+        for (key, names) in [("hostnames", hostnames), ("listeners", listeners)] {
+            if !names.is_empty() {
+                route.head.insert(key.into(), json!(names));
+            }
         }
-        if !listeners.is_empty() {
-            route["listeners"] = json!(listeners);
-        }
-        route["rules"] = json!([]);
         let rules = spec.items("rules");
         spec.ignore(&["useDefaultGateways"]);
         spec.finish(self);
@@ -133,10 +149,10 @@ impl Import {
                 self.add_rule(&mut route, rule, converted);
             }
         }
-        if route["rules"].as_array().is_some_and(|rules| !rules.is_empty()) {
-            self.routes.push(route);
-        } else {
+        if route.rules.is_empty() {
             self.lost(tree, format!("route `{name}` is left out: it has no rule that could be carried over"));
+        } else {
+            self.routes.push(route.with(None));
         }
     }
 
@@ -174,7 +190,7 @@ impl Import {
     }
 
     /// Adds a rule with those of its matches that load beside everything that was added before.
-    fn add_rule(&mut self, route: &mut Value, source: &Node, Rule { rule, matches, all }: Rule<'_>) {
+    fn add_rule(&mut self, route: &mut Route, source: &Node, Rule { rule, matches, all }: Rule<'_>) {
         let mut kept: Vec<Value> = Vec::new();
         let mut said = HashSet::new();
         let mut best = None;
@@ -188,14 +204,11 @@ impl Import {
             } else {
                 rule.insert("matches".into(), json!(attempt));
             }
-            let mut with = route.clone();
-            if let Some(rules) = with["rules"].as_array_mut() {
-                rules.push(Value::Object(rule));
-            }
-            match complaint(&self.routes, &with) {
+            let rule = Value::Object(rule);
+            match complaint(&self.routes, &route.with(Some(&rule))) {
                 None => {
                     kept = attempt;
-                    best = Some(with);
+                    best = Some(rule);
                 }
                 // A filter that is wrong is wrong with every match.
                 Some(message) if said.contains(&message) => {}
@@ -205,9 +218,7 @@ impl Import {
                 }
             }
         }
-        if let Some(best) = best {
-            *route = best;
-        }
+        route.rules.extend(best);
     }
 
     pub(super) fn lost(&mut self, place: &Node, message: impl Into<String>) {

@@ -76,7 +76,7 @@ from 192.0.2.1 by listener default (127.0.0.1:8080)
 
 route shop, rule 1 (orders), match 1
   matched   *.shop.example, prefix /api/orders
-  filters   compression (of the gateway) → rewrite
+  filters   rewrite → compression (of the gateway)
   path      /api/orders/7 becomes /v1/7
   goes to   orders@1 95 %, within 5s, 2s a try
             orders@2 5 %, within 5s, 2s a try, after rewrite (no file of it in the plugins folder)
@@ -105,7 +105,7 @@ route old, rule 1, match 1
   matched   any host, exact /old
   priority  7
   public    identity filters of the gateway do not hold
-  filters   compression (of the gateway) → staticResponse
+  filters   staticResponse → compression (of the gateway)
   answered  by staticResponse; no service is asked
 "
     );
@@ -167,7 +167,7 @@ fn the_answer_as_json_says_the_same() {
         serde_json::json!({
             "route": "shop", "rule": 1, "ruleName": "orders", "match": 1,
             "host": "*.shop.example", "path": "prefix /api/orders", "priority": 0, "public": false,
-            "filters": [{ "name": "compression", "of": "gateway" }, { "name": "rewrite", "of": "rule" }],
+            "filters": [{ "name": "rewrite", "of": "rule" }, { "name": "compression", "of": "gateway" }],
             "answeredBy": null, "rewritten": "/v1",
             "backends": [
                 {

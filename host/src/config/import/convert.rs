@@ -1,6 +1,8 @@
 //! What each field of an `HTTPRoute`'s rule becomes. Fields that are not known here are reported by [`Fields::finish`], so
 //! nothing is dropped because it was forgotten.
 
+mod filters;
+
 use serde_json::{Map, Value, json};
 
 use super::super::tree::{Entry, Kind, Node};
@@ -148,7 +150,7 @@ impl Import {
     }
 
     /// Lists of `{ type, name, value }` as a map from names.
-    fn values(&mut self, items: &[Node], any_case: bool) -> Map<String, Value> {
+    pub(super) fn values(&mut self, items: &[Node], any_case: bool) -> Map<String, Value> {
         let mut values = Map::new();
         for item in items {
             let mut fields = Fields::of(item);
@@ -221,102 +223,5 @@ impl Import {
         }
         fields.finish(self);
         filters.map(|_| Some(Value::Object(backend)))
-    }
-
-    /// Nothing if one may not be left out.
-    fn filters(&mut self, items: &[Node]) -> Option<Vec<Value>> {
-        // Each of them, so that all losses are told.
-        let all: Vec<Option<Option<Value>>> = items.iter().map(|item| self.filter(item)).collect();
-        all.into_iter().collect::<Option<Vec<_>>>().map(|filters| filters.into_iter().flatten().collect())
-    }
-
-    /// Nothing inside if it can be done without, nothing at all if not: an extension may ask for credentials.
-    fn filter(&mut self, item: &Node) -> Option<Option<Value>> {
-        let mut fields = Fields::of(item);
-        let (name, value) = match fields.text("type").unwrap_or_default() {
-            "RequestHeaderModifier" => ("requestHeaders", self.header_changes(fields.fields("requestHeaderModifier"))),
-            "ResponseHeaderModifier" => {
-                ("responseHeaders", self.header_changes(fields.fields("responseHeaderModifier")))
-            }
-            "URLRewrite" => ("rewrite", self.url_rewrite(fields.fields("urlRewrite"))),
-            "RequestRedirect" => ("redirect", self.request_redirect(fields.fields("requestRedirect"))),
-            "CORS" => ("cors", self.cors(fields.fields("cors"))),
-            other => {
-                self.lost(item, format!("filters of type {other} have no counterpart"));
-                return (other == "RequestMirror").then_some(None);
-            }
-        };
-        fields.finish(self);
-        Some(Some(json!({ name: value })))
-    }
-
-    fn header_changes(&mut self, mut fields: Fields<'_>) -> Map<String, Value> {
-        let mut changes = Map::new();
-        for key in ["set", "add"] {
-            let values = self.values(fields.items(key), true);
-            if !values.is_empty() {
-                changes.insert(key.into(), Value::Object(values));
-            }
-        }
-        let remove: Vec<&str> = fields.items("remove").iter().filter_map(text).collect();
-        if !remove.is_empty() {
-            changes.insert("remove".into(), json!(remove));
-        }
-        fields.finish(self);
-        changes
-    }
-
-    fn url_rewrite(&mut self, mut fields: Fields<'_>) -> Map<String, Value> {
-        let mut rewrite = self.path_modifier(fields.get("path"));
-        rewrite.extend(fields.text("hostname").map(|host| ("host".to_owned(), json!(host))));
-        fields.finish(self);
-        rewrite
-    }
-
-    fn request_redirect(&mut self, mut fields: Fields<'_>) -> Map<String, Value> {
-        let mut redirect = Map::new();
-        redirect.extend(fields.text("scheme").map(|scheme| ("scheme".to_owned(), json!(scheme))));
-        redirect.extend(fields.text("hostname").map(|host| ("host".to_owned(), json!(host))));
-        for (key, name) in [("port", "port"), ("statusCode", "status")] {
-            let number = fields.text(key).and_then(|number| number.parse::<u16>().ok());
-            redirect.extend(number.map(|number| (name.to_owned(), json!(number))));
-        }
-        redirect.extend(self.path_modifier(fields.get("path")));
-        fields.finish(self);
-        redirect
-    }
-
-    fn path_modifier(&mut self, node: Option<&Node>) -> Map<String, Value> {
-        let mut path = Map::new();
-        let Some(node) = node else { return path };
-        let mut fields = Fields::of(node);
-        let (key, name) = match fields.text("type").unwrap_or_default() {
-            "ReplaceFullPath" => ("replaceFullPath", "path"),
-            "ReplacePrefixMatch" => ("replacePrefixMatch", "prefix"),
-            other => {
-                self.lost(node, format!("changes of paths of type `{other}` have no counterpart"));
-                return path;
-            }
-        };
-        let value = fields.text(key).filter(|value| !value.is_empty()).unwrap_or("/");
-        path.insert(name.into(), json!(value));
-        fields.finish(self);
-        path
-    }
-
-    fn cors(&mut self, mut fields: Fields<'_>) -> Map<String, Value> {
-        let mut cors = Map::new();
-        for key in ["allowOrigins", "allowMethods", "allowHeaders", "exposeHeaders"] {
-            let list: Vec<&str> = fields.items(key).iter().filter_map(text).collect();
-            if !list.is_empty() {
-                cors.insert(key.into(), json!(list));
-            }
-        }
-        if fields.text("allowCredentials") == Some("true") {
-            cors.insert("allowCredentials".into(), json!(true));
-        }
-        cors.extend(fields.text("maxAge").map(|seconds| ("maxAge".to_owned(), json!(format!("{seconds}s")))));
-        fields.finish(self);
-        cors
     }
 }

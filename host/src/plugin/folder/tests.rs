@@ -529,3 +529,17 @@ async fn dropping_the_folder_ends_the_reports() {
     drop(folder);
     assert_eq!(timeout(BOUND, changes.recv()).await.unwrap(), None);
 }
+
+#[test]
+fn services_are_known_by_the_names_of_files_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["orders.wasm", "orders@2.wasm", "users@1.0.wasm", "Bad.wasm", ".hidden.wasm", "notes.txt"] {
+        std::fs::write(dir.path().join(file), "no component").unwrap();
+    }
+    let found = services_in(dir.path());
+    let labels = |service: &str| found[service].iter().map(Option::as_deref).collect::<Vec<_>>();
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(labels("orders"), [None, Some("2")]);
+    assert_eq!(labels("users"), [Some("1.0")]);
+    assert!(services_in(&dir.path().join("missing")).is_empty());
+}

@@ -108,6 +108,8 @@ fn a_json_line_has_every_field() {
 #[test]
 fn a_request_that_reached_no_service_has_nulls_and_a_reason() {
     let refused = Record {
+        trace_id: None,
+        subject: None,
         client_ip: None,
         host: String::new(),
         status: 404,
