@@ -7,18 +7,20 @@
 //! `listen` is the short form of one plain listener. Several listeners may share an address when all of them have TLS
 //! and differ in `hostname`: the name that the client asks for (SNI) then chooses, as in the Gateway API.
 
+mod check;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::check::{At, Check, valid_hostname, valid_service_name};
 use super::model::Gateway;
 use super::schema::text;
 use super::units::{self, Duration};
+
+pub(super) use check::check_all;
 
 /// Name of the listener that `listen` stands for.
 const DEFAULT_NAME: &str = "default";
@@ -209,98 +211,6 @@ pub fn hostname_fits(hostname: Option<&str>, host: &str) -> Option<usize> {
     match hostname.strip_prefix('*') {
         Some(suffix) => (host.len() > suffix.len() && host.ends_with(suffix)).then_some(suffix.len()),
         None => (hostname == host).then_some(usize::MAX),
-    }
-}
-
-impl Listener {
-    fn check(&self, check: &mut Check<'_>, at: At<'_>) {
-        if valid_service_name(&self.name).is_err() {
-            let message = "a listener's name has lowercase letters, digits and `-`, begins with a letter, at most 63";
-            check.wrong(at.get("name"), message);
-        }
-        if let Some(hostname) = &self.hostname
-            && let Err(message) = valid_hostname(hostname)
-        {
-            check.wrong(at.get("hostname"), message);
-        }
-        let redirect_at = at.get("redirectToHttps");
-        match (self.redirect_to_https, &self.tls) {
-            (RedirectToHttps::Port(_), Some(_)) => {
-                check.wrong(redirect_at, "this listener has TLS already: redirect on a listener without it");
-            }
-            (RedirectToHttps::Port(0), None) => check.wrong(redirect_at, "`0` is no port: name the one with TLS"),
-            _ => {}
-        }
-        if let Some(tls) = &self.tls {
-            tls.check(check, at.get("tls"));
-        }
-    }
-}
-
-impl Tls {
-    fn check(&self, check: &mut Check<'_>, at: At<'_>) {
-        if at.get("certificates").written() == 0 {
-            check.wrong(at.key("certificates"), "TLS needs a certificate: give at least one");
-        }
-        for (files, at) in self.certificates.iter().zip(at.get("certificates").items()) {
-            for (at, path) in [(at.get("cert"), &files.cert), (at.get("key"), &files.key)] {
-                if path.as_os_str().is_empty() {
-                    check.wrong(at, "an empty path: name a file");
-                }
-            }
-        }
-        if let Some(auth) = &self.client_auth
-            && auth.ca.as_os_str().is_empty()
-        {
-            check.wrong(at.get("clientAuth").get("ca"), "an empty path: name a file");
-        }
-        if let Some(hsts) = &self.hsts
-            && hsts.preload
-            && !(hsts.include_sub_domains && hsts.max_age >= PRELOAD_MAX_AGE)
-        {
-            let message = "browsers preload only what has `includeSubDomains: true` and a `maxAge` of at least 8760h";
-            check.wrong(at.get("hsts").get("preload"), message);
-        }
-    }
-}
-
-/// What must hold for all public listeners together.
-pub(super) fn check_all(gateway: &Gateway, check: &mut Check<'_>, at: At<'_>) {
-    let Gateway { listen, listeners, admin, .. } = gateway;
-    let admin_at = at.get("admin").get("listen");
-    if listeners.is_empty() {
-        if *listen == admin.listen && listen.port() != 0 {
-            check.wrong(admin_at, format!("{listen} is the public listener's address: the admin API needs its own"));
-        }
-        return;
-    }
-    // The default may stand there: `wharf config` writes out every field.
-    if *listen != Gateway::default().listen {
-        check.wrong(at.key("listen"), "`listen` is not used when there are `listeners`: remove one of them");
-    }
-    let mut names = HashMap::new();
-    let mut addresses: HashMap<SocketAddr, Vec<&Listener>> = HashMap::new();
-    for (listener, at) in listeners.iter().zip(at.get("listeners").items()) {
-        listener.check(check, at);
-        if names.insert(listener.name.as_str(), ()).is_some() {
-            check.wrong(at.get("name"), format!("another listener is named `{}` too", listener.name));
-        }
-        let address = listener.address;
-        if address.port() == 0 {
-            continue;
-        }
-        if address == admin.listen {
-            check.wrong(at.get("address"), format!("{address} is the admin API's address: use another one"));
-        }
-        let others = addresses.entry(address).or_default();
-        if let Some(other) = others.iter().find(|other| other.tls.is_none() || listener.tls.is_none()) {
-            let message = format!("listener `{}` has this address: only listeners with TLS can share one", other.name);
-            check.wrong(at.get("address"), message);
-        } else if let Some(other) = others.iter().find(|other| other.hostname == listener.hostname) {
-            let message = format!("listener `{}` has this address and the same `hostname`", other.name);
-            check.wrong(at.get("address"), message);
-        }
-        others.push(listener);
     }
 }
 

@@ -67,6 +67,7 @@ fn complete() -> Value {
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
     service["config"] = json!({ "currency": "EUR" });
+    service["public"] = json!(true);
     json!({
         "listen": "127.0.0.1:8080",
         "admin": { "listen": "127.0.0.1:9090" },
@@ -74,6 +75,10 @@ fn complete() -> Value {
         "state": { "path": "state" },
         "engine": { "maxSlots": 5, "compileConcurrency": 1, "compileTimeout": "1m", "compileCache": false },
         "trustedProxies": ["10.0.0.0/8"],
+        "auth": serde_json::from_str::<Value>(super::super::auth::EXAMPLE).unwrap(),
+        "connections": serde_json::from_str::<Value>(super::super::connections::EXAMPLE).unwrap(),
+        "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
+        "filters": super::super::filter::examples(),
         "accessLog": { "enabled": false, "format": "json" },
         "drain": { "preStopDelay": "1s", "timeout": "1s" },
         "defaults": policies,
@@ -85,6 +90,7 @@ fn complete() -> Value {
                 {
                     "name": "first",
                     "priority": -1,
+                    "public": true,
                     "matches": [{
                         "path": { "prefix": "/a" }, "method": "GET",
                         "headers": { "a": "b", "b": { "regex": "c" } }, "queryParams": { "c": { "present": true } },
@@ -93,7 +99,7 @@ fn complete() -> Value {
                     "filters": super::super::filter::examples(),
                     "timeouts": { "request": "1s", "backendRequest": "1s" },
                     "backendRefs": [{
-                        "service": "orders", "version": "1", "weight": 5, "filters": [{ "rewrite": { "prefix": "/" } }],
+                        "service": "orders", "version": "1", "weight": 5, "filters": [],
                     }],
                 },
                 { "matches": [{ "path": { "exact": "/b" } }], "backendRefs": [{ "service": "orders" }] },
