@@ -43,6 +43,9 @@ pub enum GatewayError {
     /// The target is longer than `requests.maxUri`.
     #[error("the address is too long")]
     UriTooLong,
+    /// Too many headers.
+    #[error("the request has too many headers")]
+    HeadersTooLarge,
     /// A method that is never passed on.
     #[error("method {0} is not allowed")]
     MethodNotAllowed(String),
@@ -128,6 +131,7 @@ impl GatewayError {
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotSupported(_) => StatusCode::NOT_IMPLEMENTED,
             Self::ExpectationFailed => StatusCode::EXPECTATION_FAILED,
@@ -161,6 +165,7 @@ impl GatewayError {
             Self::PayloadTooLarge => "payload_too_large",
             Self::BadRequest(_)
             | Self::UriTooLong
+            | Self::HeadersTooLarge
             | Self::MethodNotAllowed(_)
             | Self::NotSupported(_)
             | Self::ExpectationFailed => "bad_request",

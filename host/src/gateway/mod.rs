@@ -17,10 +17,12 @@ mod explain;
 pub(crate) mod filter;
 mod headers;
 mod identity;
+mod path;
 mod pipeline;
 mod request_body;
 mod rewrite;
 mod route;
+mod sanitize;
 mod services;
 
 use std::net::SocketAddr;

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, HOST, LOCATION};
+use http::header::{CONTENT_LENGTH, LOCATION};
 use http::request::Parts;
-use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
@@ -21,7 +20,7 @@ use super::headers::{self, ClientIp, RequestId, X_REQUEST_ID};
 use super::request_body::RequestBody;
 use super::route::{self, Listener};
 use super::services::Snapshot;
-use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite};
+use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
 
@@ -53,10 +52,11 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let mut exit = self.access_log().map(|log| Box::new(Exit::new(log, &parts, arrived)));
 
+        let snapshot = self.services.snapshot_owned();
+        // Before headers are stripped: what it decides about stands in them.
+        let host = sanitize::sanitize(&mut parts, &snapshot.requests);
         headers::strip_request(&mut parts.headers);
         headers::client_cert(&mut parts.headers, connection.secure.as_deref());
-        let host = host(&parts);
-        let snapshot = self.services.snapshot_owned();
         let client = headers::forward(
             &mut parts.headers,
             connection.peer,
@@ -93,9 +93,6 @@ impl Way {
     ) -> Result<Response<ResponseBody>, GatewayError> {
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(&parts, body);
-        if parts.method == Method::CONNECT {
-            return Err(GatewayError::NotSupported("CONNECT: this is no proxy"));
-        }
         let snapshot = Arc::clone(&self.snapshot);
         match snapshot.edge.decide(&self.connection, host, &parts.uri) {
             Verdict::Answer => {}
@@ -248,26 +245,6 @@ fn to_https(location: HeaderValue) -> Response<ResponseBody> {
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
     response.headers_mut().insert(LOCATION, location);
     response
-}
-
-/// The authority that the client means. There is one, and it is nothing but a host, maybe with a port: whoever reads it
-/// after us must not see another one in it.
-fn host(parts: &Parts) -> Result<String, GatewayError> {
-    let mut sent = parts.headers.get_all(HOST).iter();
-    let host = match (parts.uri.authority(), sent.next(), sent.next()) {
-        (_, _, Some(_second)) => return Err(GatewayError::BadRequest("the request names more than one host")),
-        (Some(authority), ..) => authority.clone(),
-        (None, Some(host), None) => {
-            Authority::try_from(host.as_bytes()).map_err(|_| GatewayError::BadRequest("the host is not valid"))?
-        }
-        (None, None, None) => return Err(GatewayError::BadRequest("the request names no host")),
-    };
-    let port = host.as_str().strip_prefix(host.host());
-    let port_is_number = port.is_some_and(|port| port.is_empty() || port == ":" || host.port_u16().is_some());
-    if host.host().is_empty() || !port_is_number {
-        return Err(GatewayError::BadRequest("the host is not valid"));
-    }
-    Ok(host.as_str().to_owned())
 }
 
 /// Responses that may not have a body; hyper leaves it out for us over HTTP/1.1 only. A guest that still writes is

@@ -16,7 +16,7 @@ use super::edge::Edge;
 use super::filter::{Chain, Stores};
 use super::route::Table;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Bulkhead as BulkheadConfig, Config, Service};
+use crate::config::{Bulkhead as BulkheadConfig, Config, Requests, Service};
 use crate::plugin::{Directory, FileId, Stage, Version};
 use crate::policy::{Bulkhead, BulkheadLimits};
 use crate::registry::{Registry, VersionRecord, VersionState};
@@ -28,6 +28,7 @@ pub(crate) struct Snapshot {
     pub(crate) table: Table<Arc<Chain>>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) edge: Edge,
+    pub(crate) requests: Requests,
     services: HashMap<Arc<str>, Backend>,
 }
 
@@ -323,6 +324,7 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
         table: Table::build(&config.gateway.routes, automatic, |scope| chains.get(scope)),
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         edge: Edge::new(&config.gateway),
+        requests: config.gateway.requests.clone(),
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
     }
 }

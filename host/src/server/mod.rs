@@ -5,10 +5,12 @@
 
 mod connection;
 mod drain;
+mod head;
 mod listen;
 mod listeners;
 mod tls;
 
 pub(crate) use connection::Handler;
+pub(crate) use head::HeadFlaw;
 pub use listen::ListenError;
 pub(crate) use listeners::{Listeners, ListenersError, Prepared};

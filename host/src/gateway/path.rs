@@ -1,0 +1,127 @@
+//! One spelling for each path, so that what rules decide about is what the service gets.
+//!
+//! Unreserved characters are decoded (`%61` is `a`), hex digits are upper case, dot segments are resolved as in RFC 3986
+//! §5.2.4 (also when the dots are encoded), slashes in a row are one. What different programs read differently is
+//! refused rather than guessed: encoded slashes and backslashes, `;` (Java servers cut a segment there, so `/admin;x` is
+//! `/admin` to them), control characters, percent signs that encode nothing, bytes that are no UTF-8 (overlong forms of
+//! `.` and `/` hide there). Two of these can be let through by configuration; `..;` and an empty name before `;` cannot.
+//!
+//! Nothing is decoded twice: `%252e` stays what it is, an encoded percent sign. The query is not looked at. A path in
+//! which there is nothing to do is not copied.
+
+use std::borrow::Cow;
+
+use crate::config::{EncodedSlashes, PathParameters, Requests};
+
+/// The one spelling of `path`.
+///
+/// # Errors
+/// Says what cannot stand in a path.
+pub(crate) fn normalize<'p>(path: &'p str, rules: &Requests) -> Result<Cow<'p, str>, &'static str> {
+    if !path.starts_with('/') {
+        return Err("the path does not begin with a slash");
+    }
+    if is_normal(path.as_bytes(), rules.merge_slashes) {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = decode(path, rules)?;
+    resolve(&decoded, rules.merge_slashes).map(Cow::Owned)
+}
+
+/// Whether there is nothing to do and nothing to refuse. Says no when in doubt.
+fn is_normal(path: &[u8], merge_slashes: bool) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b';' | b'#' | b'?');
+    path.iter().all(plain)
+        && path.windows(2).all(|pair| match pair {
+            [b'/', b'.'] => false,
+            [b'/', b'/'] => !merge_slashes,
+            _ => true,
+        })
+}
+
+/// Every character in its one encoding.
+fn decode(path: &str, rules: &Requests) -> Result<String, &'static str> {
+    let mut out = String::with_capacity(path.len());
+    // What percent signs encode, to see whether it is text.
+    let mut encoded = Vec::new();
+    let mut bytes = path.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte != b'%' {
+            is_text(&mut encoded)?;
+            match byte {
+                b'\\' => return Err("a backslash cannot stand in a path"),
+                b';' if rules.path_parameters == PathParameters::Reject => {
+                    return Err("`;` in a path is not allowed here");
+                }
+                b'#' | b'?' => return Err("the path is not valid"),
+                byte if byte.is_ascii_graphic() => out.push(char::from(byte)),
+                _ => return Err("a path has only visible ASCII characters: others are written with percent signs"),
+            }
+            continue;
+        }
+        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
+        let (Some(high), Some(low)) = (digit(bytes.next()), digit(bytes.next())) else {
+            return Err("a percent sign in the path encodes nothing");
+        };
+        let value = u8::try_from(high * 16 + low).unwrap_or_default();
+        match value {
+            b'-' | b'.' | b'_' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+                is_text(&mut encoded)?;
+                out.push(char::from(value));
+                continue;
+            }
+            b'/' | b'\\' if rules.encoded_slashes == EncodedSlashes::Reject => {
+                return Err("an encoded slash in a path is not allowed here");
+            }
+            byte if byte.is_ascii_control() => return Err("a control character cannot stand in a path"),
+            _ => {}
+        }
+        encoded.push(value);
+        out.push('%');
+        for digit in [high, low] {
+            out.push(char::from_digit(digit, 16).unwrap_or('0').to_ascii_uppercase());
+        }
+    }
+    is_text(&mut encoded)?;
+    Ok(out)
+}
+
+fn is_text(encoded: &mut Vec<u8>) -> Result<(), &'static str> {
+    let valid = std::str::from_utf8(encoded).is_ok();
+    encoded.clear();
+    if valid { Ok(()) } else { Err("the path is not UTF-8") }
+}
+
+/// Without dot segments and, if they are merged, without empty ones.
+fn resolve(path: &str, merge_slashes: bool) -> Result<String, &'static str> {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut ends_in_slash = false;
+    for segment in path.split('/').skip(1) {
+        if let Some((name, _)) = segment.split_once(';')
+            && matches!(name, "" | "." | "..")
+        {
+            return Err("`;` cannot stand after nothing or dots in a path");
+        }
+        ends_in_slash = matches!(segment, "" | "." | "..");
+        match segment {
+            "" if merge_slashes => {}
+            "." => {}
+            ".." => drop(kept.pop()),
+            other => kept.push(other),
+        }
+    }
+    // An empty segment that is kept at the end is the slash already.
+    let ends_in_slash = ends_in_slash && kept.last().is_none_or(|last| !last.is_empty());
+    let mut out = String::with_capacity(path.len());
+    for segment in &kept {
+        out.push('/');
+        out.push_str(segment);
+    }
+    if ends_in_slash || out.is_empty() {
+        out.push('/');
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests;
