@@ -224,7 +224,7 @@ pub(super) const EXAMPLE: &str = r#"{
         "certificates": [{ "cert": "tls/cert.pem", "key": "tls/key.pem" }],
         "minVersion": "1.3",
         "clientAuth": { "ca": "tls/ca.pem", "mode": "request" },
-        "hsts": { "maxAge": "8760h", "includeSubDomains": true, "preload": true }
+        "hsts": { "maxAge": "8760h", "includeSubDomains": true, "preload": false }
     },
     "redirectToHttps": false
 }"#;
