@@ -14,6 +14,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
+use super::auth::Auth;
 use super::model::Gateway;
 use super::notation::valid_path;
 use super::problem::{Problem, Span};
@@ -163,13 +164,13 @@ impl Check<'_> {
         let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
             defaults;
         self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
-        self.filters(filters, at.get("filters"));
-        self.routes(routes, at.get("routes"));
+        self.shared_filters(filters, auth, at.get("filters"));
+        self.routes(routes, gateway, at.get("routes"));
     }
 
-    pub(super) fn service(&mut self, service: &Service, at: At<'_>) {
+    pub(super) fn service(&mut self, service: &Service, auth: &Auth, at: At<'_>) {
         let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
-        self.filters(filters, at.get("filters"));
+        self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
         for (key, value) in &service.config {
             if key.is_empty() {

@@ -228,7 +228,11 @@ impl Import {
 
 /// What is wrong with routes, if anything is.
 fn complaint(before: &[Value], route: &Value) -> Option<String> {
-    let routes: Vec<&Value> = before.iter().chain([route]).collect();
+    let mut routes: Vec<Value> = before.iter().chain([route]).cloned().collect();
+    // Which listeners there are stands elsewhere.
+    for route in routes.iter_mut().filter_map(Value::as_object_mut) {
+        route.remove("listeners");
+    }
     // JSON is YAML.
     let text = json!({ "routes": routes }).to_string();
     let mut problems = Vec::new();

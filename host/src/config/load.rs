@@ -133,7 +133,7 @@ impl Loader {
                 *tree = merge(defaults.clone(), tree.clone());
             }
             let service: Service = read(tree, Expect::default(), &mut self.problems);
-            Check { problems: &mut self.problems }.service(&service, At::root(tree));
+            Check { problems: &mut self.problems }.service(&service, &gateway.auth, At::root(tree));
             services.insert(name.clone(), service);
         }
         Check { problems: &mut self.problems }.exposed(&services, &trees);

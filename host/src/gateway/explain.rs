@@ -13,7 +13,7 @@ use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use super::filter::{Rewrite, layers};
-use super::route::{self, Backend, Listener, Outcome, Request, Scope, Table, Target, Verdict, listener_for};
+use super::route::{Backend, Listener, Outcome, Request, Scope, Table, Target, Verdict, listener_for};
 use crate::config::{self, Config, Duration, Filter};
 
 /// A request that nobody sent.

@@ -102,7 +102,8 @@ fn resolve(path: &str, merge_slashes: bool) -> Result<String, &'static str> {
         {
             return Err("`;` cannot stand after nothing or dots in a path");
         }
-        ends_in_slash = matches!(segment, "" | "." | "..");
+        // An empty segment that is kept at the end is the slash already.
+        ends_in_slash = matches!(segment, "." | "..") || (segment.is_empty() && merge_slashes);
         match segment {
             "" if merge_slashes => {}
             "." => {}
@@ -110,8 +111,6 @@ fn resolve(path: &str, merge_slashes: bool) -> Result<String, &'static str> {
             other => kept.push(other),
         }
     }
-    // An empty segment that is kept at the end is the slash already.
-    let ends_in_slash = ends_in_slash && kept.last().is_none_or(|last| !last.is_empty());
     let mut out = String::with_capacity(path.len());
     for segment in &kept {
         out.push('/');

@@ -2,11 +2,27 @@
 
 use std::collections::HashSet;
 
-use super::super::filter::Filter;
+use super::super::auth::Auth;
+use super::super::filter::{Filter, Jwt};
 use super::super::route::{PathMatch, Rule};
 use super::{At, Check};
 
 impl Check<'_> {
+    /// Filters that hold for many routes: what changes the address, or answers, makes sense for one only.
+    pub(super) fn shared_filters(&mut self, filters: &[Filter], auth: &Auth, at: At<'_>) {
+        self.filters(filters, at);
+        Jwt::check_providers(filters, auth, self, at);
+        for (filter, at) in filters.iter().zip(at.items()) {
+            if matches!(filter, Filter::Rewrite(_) | Filter::Redirect(_) | Filter::StaticResponse(_)) {
+                let name = filter.name();
+                self.wrong(
+                    at.key(name),
+                    format!("`{name}` belongs to a rule in `routes`: it would hold for everything here"),
+                );
+            }
+        }
+    }
+
     /// A list of filters, wherever it stands.
     pub(super) fn filters(&mut self, filters: &[Filter], at: At<'_>) {
         let mut names = HashSet::new();

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use super::super::filter::Filter;
+use super::super::filter::{Filter, Jwt};
+use super::super::model::Gateway;
 use super::super::notation::valid_path;
 use super::super::problem::Span;
 use super::super::route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch, compile_pattern};
@@ -25,7 +26,8 @@ struct Seen<'a> {
 type Key = (Option<String>, String);
 
 impl Check<'_> {
-    pub(super) fn routes<'a>(&mut self, routes: &'a [Route], at: At<'a>) {
+    pub(super) fn routes<'a>(&mut self, routes: &'a [Route], gateway: &Gateway, at: At<'a>) {
+        let listeners = gateway.public_listeners();
         let mut names = HashMap::new();
         let mut rules = Vec::new();
         for (route, at) in routes.iter().zip(at.items()) {
@@ -43,8 +45,10 @@ impl Check<'_> {
                 }
             }
             for (listener, at) in route.listeners.iter().zip(at.get("listeners").items()) {
-                if listener.is_empty() {
-                    self.wrong(at, "an empty name: name a listener, or leave out `listeners` for all");
+                if !listeners.iter().any(|known| known.name == *listener) {
+                    let known: Vec<&str> = listeners.iter().map(|known| known.name.as_str()).collect();
+                    let shown = listener.escape_debug();
+                    self.wrong(at, format!("no listener `{shown}`: there is {}", known.join(", ")));
                 }
             }
             let rules_at = at.get("rules");
@@ -54,6 +58,7 @@ impl Check<'_> {
             }
             for (rule, rule_at) in route.rules.iter().zip(rules_at.items()) {
                 self.rule(rule, rule_at);
+                Jwt::check_providers(&rule.filters, &gateway.auth, self, rule_at.get("filters"));
                 if let Some(name) = rule.name.as_deref() {
                     let name_at = rule_at.get("name");
                     if name.is_empty() {

@@ -78,7 +78,8 @@ fn a_rule_whose_filter_answers_needs_no_backend() {
 fn a_rule_is_never_reached_when_an_equal_match_comes_first_or_has_a_higher_priority() {
     let rule = |more: &str| format!("{{ {more} backendRefs: [{{ service: a }}] }}");
     let found = |first: &str, second: &str| {
-        let text = format!("routes:\n  - {{ name: a, {first} }}\n  - {{ name: b, {second} }}\n");
+        let listeners = "listeners: [{ name: web, address: '127.0.0.1:1' }, { name: other, address: '127.0.0.1:2' }]";
+        let text = format!("routes:\n  - {{ name: a, {first} }}\n  - {{ name: b, {second} }}\n{listeners}\n");
         complaints(&[("gateway.yaml", &text)], None)
     };
     let with = |hosts: &str, more: &str| format!("hostnames: [{hosts}], rules: [{}]", rule(more));

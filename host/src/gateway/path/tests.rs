@@ -12,7 +12,7 @@ fn normal(path: &str) -> Result<String, &'static str> {
 
 #[test]
 fn ordinary_paths_are_not_copied() {
-    for path in ["/", "/a", "/a/b/", "/a.b/c..d/...e", "/a-b_c~d", "/a:b@c!d$e&f'g(h)i*j+k,l=m", "/a/.b".trim_end_matches("/.b")] {
+    for path in ["/", "/a", "/a/b/", "/a.b/c..d/e...", "/a-b_c~d", "/a:b@c!d$e&f'g(h)i*j+k,l=m"] {
         assert!(matches!(normalize(path, &Requests::default()), Ok(Cow::Borrowed(same)) if same == path), "{path}");
     }
 }
@@ -48,17 +48,58 @@ fn every_path_has_one_spelling() {
 #[test]
 fn no_spelling_of_admin_slips_past_a_rule_for_it() {
     let spellings = [
-        "/admin/secret", "//admin/secret", "///admin//secret", "/./admin/secret", "/%2e/admin/secret",
-        "/x/../admin/secret", "/x/%2e%2e/admin/secret", "/x/.%2e/admin/secret", "/x/%2E./admin/secret",
-        "/%61dmin/secret", "/%61%64%6d%69%6e/secret", "/%61%64%6D%69%6E/secret", "/adm%69n/secret",
-        "/admin%2fsecret", "/admin%2Fsecret", "/admin%5csecret", "/admin%5Csecret", "/admin\\secret", "\\admin/secret",
-        "/admin;/secret", "/admin;x=y/secret", "/;/admin/secret", "/;x/admin/secret", "/x/..;/admin/secret",
-        "/x/.;/../admin/secret", "/x/..;a=b/admin/secret", "/%2f/admin/secret", "/x%2f..%2fadmin/secret",
-        "/x/..%2fadmin/secret", "/x%2f../admin/secret", "/..%5cadmin/secret", "/%00/admin/secret", "/admin%00/secret",
-        "/admin/secret%00", "/%c0%ae%c0%ae/admin/secret", "/%c0%afadmin/secret", "/%e0%80%af/admin/secret",
-        "/x/%c0%ae%c0%ae/admin/secret", "/admin/./secret", "/admin/x/../secret", "/admin/%0a/secret", "/admin%0d%0a/secret",
-        "/admin%/secret", "/admin%2/secret", "/admin%zz/secret", "/%u0061dmin/secret", "/admin\u{ff0f}secret",
-        "/admin/\u{e9}", "/admin#/../secret", "/../../../admin/secret", "/a/b/../../admin/secret", "/a//..//admin//secret",
+        "/admin/secret",
+        "//admin/secret",
+        "///admin//secret",
+        "/./admin/secret",
+        "/%2e/admin/secret",
+        "/x/../admin/secret",
+        "/x/%2e%2e/admin/secret",
+        "/x/.%2e/admin/secret",
+        "/x/%2E./admin/secret",
+        "/%61dmin/secret",
+        "/%61%64%6d%69%6e/secret",
+        "/%61%64%6D%69%6E/secret",
+        "/adm%69n/secret",
+        "/admin%2fsecret",
+        "/admin%2Fsecret",
+        "/admin%5csecret",
+        "/admin%5Csecret",
+        "/admin\\secret",
+        "\\admin/secret",
+        "/admin;/secret",
+        "/admin;x=y/secret",
+        "/;/admin/secret",
+        "/;x/admin/secret",
+        "/x/..;/admin/secret",
+        "/x/.;/../admin/secret",
+        "/x/..;a=b/admin/secret",
+        "/%2f/admin/secret",
+        "/x%2f..%2fadmin/secret",
+        "/x/..%2fadmin/secret",
+        "/x%2f../admin/secret",
+        "/..%5cadmin/secret",
+        "/%00/admin/secret",
+        "/admin%00/secret",
+        "/admin/secret%00",
+        "/%c0%ae%c0%ae/admin/secret",
+        "/%c0%afadmin/secret",
+        "/%e0%80%af/admin/secret",
+        "/x/%c0%ae%c0%ae/admin/secret",
+        "/admin/./secret",
+        "/admin/x/../secret",
+        "/admin/%0a/secret",
+        "/admin%0d%0a/secret",
+        "/admin%/secret",
+        "/admin%2/secret",
+        "/admin%zz/secret",
+        "/%u0061dmin/secret",
+        "/admin\u{ff0f}secret",
+        "/admin/\u{e9}",
+        "/admin#/../secret",
+        "/../../../admin/secret",
+        "/a/b/../../admin/secret",
+        "/a//..//admin//secret",
     ];
     assert!(spellings.len() >= 40);
     for path in spellings {

@@ -169,9 +169,10 @@ fn a_listener_with_a_host_name_answers_for_no_other() {
 #[test]
 fn filters_are_asked_for_once_for_each_rule_backend_with_filters_and_automatic_route() {
     let mut first = rule([], "a");
-    first
-        .backend_refs
-        .push(BackendRef { filters: vec![Filter::Rewrite(Rewrite { prefix: Some("/".into()), ..Rewrite::default() })], ..backend("b") });
+    first.backend_refs.push(BackendRef {
+        filters: vec![Filter::Rewrite(Rewrite { prefix: Some("/".into()), ..Rewrite::default() })],
+        ..backend("b")
+    });
     let routes = [route(&[], [first, rule([prefix("/x")], "c")])];
     let table = Table::build(&routes, [("d", "/d")].into_iter(), |scope| match scope {
         Scope::Rule { route, index, rule } => format!("{} {index} {}", route.name, rule.backend_refs.len()),
