@@ -119,7 +119,7 @@ async fn redirects_and_static_responses_need_no_service() {
          { matches: [{ path: { prefix: /old } }], filters: [{ redirect: { prefix: /new, status: 308 } }] },\
          { matches: [{ path: { prefix: /away } }], filters: [{ redirect: { scheme: https, host: b.example, port: 8443 } }] },\
          { matches: [{ path: { exact: /robots.txt } }], filters: [{ staticResponse: { status: 203, body: \"User-agent: *\\n\", \
-           contentType: text/plain, headers: { x-a: b } } }, { cacheControl: { value: 'public, max-age=60', statuses: [203] } }] }] }]",
+           contentType: text/plain, headers: { x-a: b } } }, { cacheControl: { scope: public, maxAge: 1m, statuses: [203] } }] }] }]",
     )
     .await;
     let answer = ask(&wharf, "GET", "/old/page?q=1", &[]).await;

@@ -21,31 +21,72 @@ fn request(target: &str, headers: &str) -> String {
 }
 
 #[tokio::test]
-async fn paths_reach_the_service_byte_for_byte_and_never_leave_it() {
+async fn what_a_rule_matched_is_what_the_service_gets() {
     let wharf = Wharf::builder().plugin("hostile").plugin_as("hostile", "other").start().await;
-    // What comes after the prefix is the service's: nothing is decoded, merged or resolved on the way.
-    for rest in ["/request", "/request?x=%2e%2e/&y=a+b", "/request?", "/request?a=1?b=2"] {
+    // What comes after the prefix is the service's, in the one spelling of each path; queries are not touched.
+    for (rest, seen) in [
+        ("/request", "/request"),
+        ("/request?x=%2e%2e/&y=a+b", "/request?x=%2e%2e/&y=a+b"),
+        ("/request?", "/request?"),
+        ("/request?a=1?b=2", "/request?a=1?b=2"),
+        ("/x/../re%71uest", "/request"),
+        ("//./request", "/request"),
+    ] {
         let answer = wharf.raw(&request(&format!("/hostile{rest}"), "host: a.test\r\n")).await;
-        assert!(answer.contains(&format!("target Some({rest:?})")), "{rest}: {answer}");
+        assert!(answer.contains(&format!("target Some({seen:?})")), "{rest}: {answer}");
     }
-    let odd = ["/%2e%2e/other/", "/../other/", "//other/", "/./count", "/..;/other/", "/%2fother/count", "/x%00y"];
-    for rest in odd {
-        let answer = wharf.raw(&request(&format!("/hostile{rest}"), "host: a.test\r\n")).await;
-        assert_eq!(status(&answer), 404, "{rest}: {answer}");
-        assert!(answer.contains("no such misdeed"), "{rest} was answered by the service itself: {answer}");
+    // The prefix itself has spellings, too.
+    for path in ["/%68ostile/count", "//hostile/count", "/x/../hostile/count", "/other/%2e%2e/hostile/count"] {
+        let answer = wharf.raw(&request(path, "host: a.test\r\n")).await;
+        assert_eq!(status(&answer), 200, "{path}: {answer}");
     }
     let lines = eventually("all are logged", async || {
         let lines = wharf.access_log();
-        (lines.len() == 4 + odd.len()).then_some(lines)
+        (lines.len() == 10).then_some(lines)
     })
     .await;
     assert!(lines.iter().all(|line| line.contains(r#""service":"hostile""#)), "{lines:#?}");
-    // The prefix itself is compared as it is written.
-    for path in ["/%68ostile/", "/Hostile/", "//hostile/", "/x/../hostile/"] {
+    for path in ["/hostile%2fcount", "/hostile/..;/other/", "/hostile/x%00y", "/hostile;/count", "/hostile/%c0%ae"] {
         let answer = wharf.raw(&request(path, "host: a.test\r\n")).await;
-        assert_eq!(status(&answer), 404, "{path}: {answer}");
-        assert!(answer.contains("no_route"), "{path}: {answer}");
+        assert_eq!(status(&answer), 400, "{path}: {answer}");
+        assert!(answer.contains("bad_request"), "{path}: {answer}");
     }
+    let answer = wharf.raw(&request("/Hostile/", "host: a.test\r\n")).await;
+    assert!(status(&answer) == 404 && answer.contains("no_route"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_requests_may_look_like_can_be_changed_while_they_come() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let get = async |path: &str, headers: &str| wharf.raw(&request(path, &format!("host: a.test\r\n{headers}"))).await;
+    let long = format!("/hostile/request?{}", "a".repeat(9000));
+    let odd = ["/hostile/request%2fx", "/hostile//request", "/hostile/request;x=1", &long];
+    let statuses = async || {
+        let mut all = Vec::new();
+        for path in odd {
+            let answer = get(path, "").await;
+            all.push((
+                status(&answer),
+                answer.contains(&format!("target Some({:?})", path.trim_start_matches("/hostile"))),
+            ));
+        }
+        let answer = get("/hostile/request", "x_a: 1\r\n").await;
+        all.push((status(&answer), answer.contains("x_a: 1")));
+        all
+    };
+    assert_eq!(statuses().await, [(400, false), (200, false), (400, false), (414, false), (400, false)]);
+    let lax = "requests: { maxUri: 16KiB, encodedSlashes: forward, mergeSlashes: false, pathParameters: forward, underscoreHeaders: keep }";
+    wharf.configure("gateway.yaml", lax);
+    eventually("the new rules hold", async || (status(&get(&long, "").await) == 200).then_some(())).await;
+    // Paths that the service does not know are its own 404.
+    let found: Vec<_> = statuses().await.into_iter().map(|(status, _)| status).collect();
+    assert_eq!(found, [404, 404, 404, 200, 200]);
+    wharf.configure("gateway.yaml", "requests: { underscoreHeaders: drop }");
+    eventually("underscores are dropped", async || {
+        let answer = get("/hostile/request", "x_a: 1\r\n").await;
+        (status(&answer) == 200 && !answer.contains("x_a")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -184,10 +225,40 @@ async fn only_a_trusted_peer_can_name_the_client_and_the_request() {
 
 #[tokio::test]
 async fn nobody_else_says_which_prefix_was_taken_off() {
-    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let wharf = Wharf::builder().plugin("hostile").gateway("requests: { underscoreHeaders: keep }").start().await;
     let forged = [("x-forwarded-prefix", "/evil"), ("x_forwarded_prefix", "/evil"), ("x-forwarded-server", "evil")];
     let text = wharf.client().send("GET", &wharf.url("/hostile/request"), &forged, "").await.text();
     assert!(text.contains("x-forwarded-prefix: /hostile\n") && !text.contains("evil"), "{text}");
+}
+
+#[tokio::test]
+async fn priority_cookies_addresses_and_expressions_choose_a_rule() {
+    let routes = "
+trustedProxies: [127.0.0.1/32]
+routes:
+  - name: r
+    rules:
+      - { matches: [{ path: { exact: /a } }], filters: [{ staticResponse: { status: 200, body: exact } }] }
+      - { name: old, matches: [{ path: { regex: '/[a-z]' } }], filters: [{ staticResponse: { body: regex } }] }
+      - { matches: [{ path: { prefix: /a }, cookies: { group: { regex: 'b.*' } } }], priority: 1, filters: [{ staticResponse: { body: cookie } }] }
+      - { matches: [{ clientIps: [192.0.2.0/24] }], priority: 2, filters: [{ staticResponse: { body: address } }] }
+      - { matches: [{ headers: { x-a: { present: true } }, queryParams: { q: { regex: '[0-9]+' } } }], priority: 3, filters: [{ staticResponse: { body: values } }] }
+      - filters: [{ staticResponse: { body: rest } }]
+";
+    let wharf = Wharf::builder().plugin("hostile").gateway(routes).start().await;
+    for (path, headers, expected) in [
+        ("/a", vec![], "exact"),
+        ("/b", vec![], "regex"),
+        ("/bb", vec![], "rest"),
+        ("/a", vec![("cookie", "x=y; group=beta")], "cookie"),
+        ("/a", vec![("cookie", "group=alpha")], "exact"),
+        ("/a", vec![("cookie", "group=beta"), ("x-forwarded-for", "192.0.2.7")], "address"),
+        ("/a?q=12", vec![("x-a", ""), ("x-forwarded-for", "192.0.2.7")], "values"),
+        ("/a?q=1x", vec![("x-a", "")], "exact"),
+    ] {
+        let answer = wharf.client().send("GET", &wharf.url(path), &headers, "").await;
+        assert_eq!(answer.text(), expected, "{path} {headers:?}");
+    }
 }
 
 #[tokio::test]
@@ -279,13 +350,15 @@ async fn a_rule_cannot_lengthen_the_timeout_of_a_service() {
 #[tokio::test]
 async fn the_log_tells_of_refused_requests_and_lets_nobody_write_their_own_lines() {
     let wharf = Wharf::builder().plugin("hostile").start().await;
-    let target = "/nowhere/%0a%22%7d?api_key=hunter2&%74oken=hunter3&note='},{x:1";
+    let target = "/nowhere/%22%7d?api_key=hunter2&%74oken=hunter3&note='},{x:1";
     let answer = wharf.raw(&request(target, "host: a.test\r\nuser-agent: \"}\u{e4}\t'; --\r\n")).await;
     assert_eq!(status(&answer), 404, "{answer}");
     let find = async |wharf: &Wharf, text: &str| {
         let line = async || wharf.access_log().into_iter().find(|line| line.contains(text));
         eventually(&format!("`{text}` is in the log"), line).await
     };
+    let answer = wharf.raw(&request("/%0a%22%7d", "host: a.test\r\n")).await;
+    assert_eq!(status(&answer), 400, "{answer}");
     let line = find(&wharf, "no_route").await;
     let record: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(record["status"], 404, "{line}");
