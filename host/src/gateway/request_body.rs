@@ -3,8 +3,12 @@
 //! What nobody has read when it is dropped is read for nothing, within bounds. Most clients look for an answer only when
 //! they have sent all, and hyper closes a connection whose request was not read to its end without having announced it:
 //! the answer, or the next request on that connection, would be lost.
+//!
+//! A body that does not come is an error after some time, and the answer to that is 408.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,14 +19,40 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 
+use crate::server::{BodyGap, BodyPace};
+
 /// So much is read for nothing, and for so long. Whoever sends more, or slower, is cut off.
 const DISCARDED_BYTES: u64 = 64 << 20;
 const DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// Why a body broke off.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BodyError {
+    /// The connection or the framing failed.
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+    /// It came too slowly.
+    #[error("the request body did not come in time")]
+    TooSlow,
+}
+
+/// Tells, also when the body is long gone, whether it came too slowly. The answer is then 408, whatever came of it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Slowness(Arc<AtomicBool>);
+
+impl Slowness {
+    pub(super) fn was_noticed(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// See the module header.
 pub(super) struct RequestBody {
-    /// There until it is dropped.
+    /// There until it is dropped, or too slow.
     body: Option<Incoming>,
+    /// None when there is nothing to wait for.
+    gap: Option<BodyGap>,
+    slowness: Slowness,
     /// The client sends it only when it is told to, and it was not told yet: nothing is on its way.
     awaited: bool,
 }
@@ -30,17 +60,41 @@ pub(super) struct RequestBody {
 impl RequestBody {
     /// The body that came with this head.
     pub(super) fn new(parts: &Parts, body: Incoming) -> Self {
-        Self { body: Some(body), awaited: parts.headers.contains_key(EXPECT) }
+        let gap = parts.extensions.get::<BodyPace>().copied().map(BodyGap::new);
+        let awaited = parts.headers.contains_key(EXPECT);
+        Self { body: Some(body), gap, slowness: Slowness::default(), awaited }
+    }
+
+    /// Ask this when the call is over.
+    pub(super) fn slowness(&self) -> Slowness {
+        self.slowness.clone()
     }
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        self.awaited = false;
-        self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx))
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Self { body: place, gap, slowness, awaited } = &mut *self;
+        *awaited = false;
+        let Some(body) = place else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        let Some(gap) = gap else { return frame.map_err(BodyError::Client) };
+        match frame {
+            Poll::Ready(frame) => {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+                gap.received(data.map_or(0, Bytes::len));
+                Poll::Ready(frame.map(|frame| frame.map_err(BodyError::Client)))
+            }
+            Poll::Pending if gap.poll_too_slow(cx).is_ready() => {
+                slowness.0.store(true, Ordering::Relaxed);
+                // Without it the connection cannot go on: it ends after the answer.
+                *place = None;
+                Poll::Ready(Some(Err(BodyError::TooSlow)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn is_end_stream(&self) -> bool {

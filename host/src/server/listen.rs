@@ -11,8 +11,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::connection::{Handler, serve};
+use super::connection::{Handler, Protocol, serve};
 use super::drain::Drain;
+use super::limits::Limits;
 use crate::gateway::Connection;
 
 const BACKLOG: u32 = 4096;
@@ -81,6 +82,7 @@ impl Listener {
             return;
         }
         let connection = Connection { peer, local: self.address };
-        drain.spawn(serve(stream, connection, Arc::clone(handler), drain.clone()));
+        let limits = Limits::default();
+        drain.spawn(serve(stream, Protocol::Detect, connection, Arc::clone(handler), drain.clone(), limits));
     }
 }
