@@ -182,9 +182,12 @@ impl Host {
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
         let public = settings.public_listeners();
-        listeners.commit(listeners.prepare(&public)?, timeout);
+        listeners.commit(listeners.prepare(&public, &settings.connections)?, timeout);
         let admin_listeners = Listeners::new(Arc::new(admin));
-        admin_listeners.commit(admin_listeners.prepare(&[admin_listener(settings.admin.listen)])?, timeout);
+        admin_listeners.commit(
+            admin_listeners.prepare(&[admin_listener(settings.admin.listen)], &config::Connections::default())?,
+            timeout,
+        );
         let named = |addresses: HashMap<String, SocketAddr>, name: &str| addresses.get(name).copied();
         let first = public.first().map_or("", |listener| &listener.name);
         let address = named(listeners.addresses(), first).unwrap_or(settings.listen);

@@ -145,10 +145,12 @@ impl Reloader {
 
     /// Certificates are read every time: their files change while the configuration stays.
     fn prepare(&self, config: &Config) -> Result<Prepared, Problems> {
-        self.listeners.prepare(&config.gateway.public_listeners()).map_err(|error| match error {
-            ListenersError::Files(problems) => problems,
-            ListenersError::Bind(error) => {
-                Problems::of_file(&self.options.source.dir.join("gateway.yaml"), error.to_string())
+        self.listeners.prepare(&config.gateway.public_listeners(), &config.gateway.connections).map_err(|error| {
+            match error {
+                ListenersError::Files(problems) => problems,
+                ListenersError::Bind(error) => {
+                    Problems::of_file(&self.options.source.dir.join("gateway.yaml"), error.to_string())
+                }
             }
         })
     }

@@ -38,20 +38,6 @@ pub(crate) enum Method {
     ApiKey,
     /// A user name and a password.
     Basic,
-    /// The certificate of the TLS connection.
-    Certificate,
-}
-
-impl Method {
-    /// The word in logs.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Jwt => "jwt",
-            Self::ApiKey => "apiKey",
-            Self::Basic => "basic",
-            Self::Certificate => "certificate",
-        }
-    }
 }
 
 /// Who a request comes from, once that is proven.

@@ -52,7 +52,7 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let mut exit = self.access_log().map(|log| Box::new(Exit::new(log, &parts, arrived)));
 
-        let snapshot = self.services.snapshot_owned();
+        let snapshot = self.services.snapshot();
         // Before headers are stripped: what it decides about stands in them.
         let host = sanitize::sanitize(&mut parts, &snapshot.requests);
         headers::strip_request(&mut parts.headers);

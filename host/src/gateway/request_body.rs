@@ -3,6 +3,8 @@
 //! What nobody has read when it is dropped is read for nothing, within bounds. Most clients look for an answer only when
 //! they have sent all, and hyper closes a connection whose request was not read to its end without having announced it:
 //! the answer, or the next request on that connection, would be lost.
+//!
+//! A body that does not come is an error after some time, and the answer to that is 408.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,6 +18,7 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 
 use crate::plugin::CallError;
+use crate::server::{BodyGap, BodyPace};
 
 /// So much is read for nothing, and for so long. Whoever sends more, or slower, is cut off.
 const DISCARDED_BYTES: u64 = 64 << 20;
@@ -23,8 +26,10 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// See the module header.
 pub(super) struct RequestBody {
-    /// There until it is dropped.
+    /// There until it is dropped, or too slow.
     body: Option<Incoming>,
+    /// None when there is nothing to wait for.
+    gap: Option<BodyGap>,
     /// The client sends it only when it is told to, and it was not told yet: nothing is on its way.
     awaited: bool,
 }
@@ -32,7 +37,9 @@ pub(super) struct RequestBody {
 impl RequestBody {
     /// The body that came with this head.
     pub(super) fn new(parts: &Parts, body: Incoming) -> Self {
-        Self { body: Some(body), awaited: parts.headers.contains_key(EXPECT) }
+        let gap = parts.extensions.get::<BodyPace>().copied().map(BodyGap::new);
+        let awaited = parts.headers.contains_key(EXPECT);
+        Self { body: Some(body), gap, awaited }
     }
 }
 
@@ -41,9 +48,24 @@ impl Body for RequestBody {
     type Error = CallError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        self.awaited = false;
-        let frame = self.body.as_mut().map_or(Poll::Ready(None), |body| Pin::new(body).poll_frame(cx));
-        frame.map_err(|error| CallError::RequestBroken(error.to_string()))
+        let Self { body: place, gap, awaited } = &mut *self;
+        *awaited = false;
+        let Some(body) = place else { return Poll::Ready(None) };
+        let frame = Pin::new(body).poll_frame(cx);
+        let Some(gap) = gap else { return frame.map_err(broken) };
+        match frame {
+            Poll::Ready(frame) => {
+                let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
+                gap.received(data.map_or(0, Bytes::len));
+                Poll::Ready(frame.map(|frame| frame.map_err(broken)))
+            }
+            Poll::Pending if gap.poll_too_slow(cx).is_ready() => {
+                // Without it the connection cannot go on: it ends after the answer.
+                *place = None;
+                Poll::Ready(Some(Err(CallError::RequestStalled)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -63,6 +85,10 @@ impl Drop for RequestBody {
             runtime.spawn(discard(body));
         }
     }
+}
+
+fn broken(error: hyper::Error) -> CallError {
+    CallError::RequestBroken(error.to_string())
 }
 
 async fn discard(mut body: Incoming) {

@@ -44,7 +44,6 @@ pub(crate) struct Backend {
 /// What a service keeps from version to version.
 #[derive(Debug)]
 pub(crate) struct ServiceRuntime {
-    pub(crate) name: Arc<str>,
     pub(crate) bulkhead: Bulkhead,
     capabilities: Arc<ServiceCapabilities>,
 }
@@ -101,13 +100,8 @@ impl Services {
         })
     }
 
-    /// What a request that comes now sees.
-    pub(crate) fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
-        self.snapshot.load()
-    }
-
-    /// The same, to keep.
-    pub(crate) fn snapshot_owned(&self) -> Arc<Snapshot> {
+    /// What a request that comes now sees, to its end.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
@@ -159,7 +153,6 @@ impl Services {
         }
         let settings = self.config.load().service(name);
         let runtime = Arc::new(ServiceRuntime {
-            name: Arc::clone(name),
             bulkhead: Bulkhead::new(limits(&settings.bulkhead)),
             capabilities: Arc::new(ServiceCapabilities::new(
                 Arc::clone(name),

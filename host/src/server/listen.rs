@@ -17,15 +17,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::admission::{Admission, Guard};
 use super::connection::{Handler, Protocol, serve};
 use super::drain::Drain;
+use super::limits::Limits;
 use super::tls::Tls;
 use crate::gateway::Connection;
 
 const BACKLOG: u32 = 4096;
 const BACK_OFF: Duration = Duration::from_millis(100);
-/// Time for a handshake, from accepting to its end.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// First byte of every TLS connection: a handshake record (RFC 8446, section 5.1).
 const HANDSHAKE_RECORD: u8 = 22;
 /// What a client that speaks HTTP to a port with TLS gets to read.
@@ -56,6 +56,13 @@ pub(super) struct Entrance {
     pub(super) kind: Kind,
     /// Of the connections that come in by it.
     pub(super) drain: Drain,
+}
+
+/// What bounds the connections of an address, whatever they meet.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) limits: ArcSwap<Limits>,
+    pub(super) admission: Arc<Admission>,
 }
 
 #[derive(Debug)]
@@ -90,6 +97,7 @@ impl Socket {
         self,
         handler: Arc<H>,
         entrance: Arc<ArcSwap<Entrance>>,
+        bounds: Arc<Bounds>,
         stop: CancellationToken,
     ) {
         loop {
@@ -99,7 +107,7 @@ impl Socket {
                 accepted = self.socket.accept() => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => self.open(stream, peer, &handler, &entrance.load()),
+                Ok((stream, peer)) => self.admit(stream, peer, &handler, &entrance.load(), &bounds),
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
                     tokio::time::sleep(BACK_OFF).await;
@@ -107,11 +115,33 @@ impl Socket {
             }
         }
         while let Some(Ok((stream, peer))) = self.socket.accept().now_or_never() {
-            self.open(stream, peer, &handler, &entrance.load());
+            self.admit(stream, peer, &handler, &entrance.load(), &bounds);
         }
     }
 
-    fn open<H: Handler>(&self, stream: TcpStream, peer: SocketAddr, handler: &Arc<H>, entrance: &Entrance) {
+    fn admit<H: Handler>(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        handler: &Arc<H>,
+        entrance: &Entrance,
+        bounds: &Bounds,
+    ) {
+        match bounds.admission.admit(peer.ip()) {
+            Some(guard) => self.open((stream, guard), peer, handler, entrance, Limits::clone(&bounds.limits.load())),
+            // An answer would cost what the bound is there to save.
+            None => tracing::debug!(%peer, "too many connections"),
+        }
+    }
+
+    fn open<H: Handler>(
+        &self,
+        (stream, guard): (TcpStream, Guard),
+        peer: SocketAddr,
+        handler: &Arc<H>,
+        entrance: &Entrance,
+        limits: Limits,
+    ) {
         // Small writes (events of a stream) must leave at once.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, %peer, "the connection was gone before it began");
@@ -121,12 +151,16 @@ impl Socket {
         match &entrance.kind {
             Kind::Plain(listener) => {
                 let connection = Connection { peer, local, listener: Arc::clone(listener), secure: None };
-                entrance.drain.spawn(serve(stream, Protocol::Detect, connection, handler, drain));
+                entrance.drain.spawn(async move {
+                    let _guard = guard;
+                    serve(stream, Protocol::Detect, connection, handler, drain, limits).await;
+                });
             }
             Kind::Tls(tls) => {
                 let tls = Arc::clone(tls);
                 entrance.drain.spawn(async move {
-                    let accepted = match tokio::time::timeout(HANDSHAKE_TIMEOUT, greet(stream, &tls)).await {
+                    let _guard = guard;
+                    let accepted = match tokio::time::timeout(limits.tls_handshake_timeout, greet(stream, &tls)).await {
                         Ok(Ok(accepted)) => accepted,
                         Ok(Err(error)) => {
                             tracing::debug!(%peer, %error, "no TLS connection came about");
@@ -139,7 +173,7 @@ impl Socket {
                     };
                     let super::tls::Accepted { stream, protocol, listener, secure } = accepted;
                     let connection = Connection { peer, local, listener, secure: Some(secure) };
-                    serve(stream, protocol, connection, handler, drain).await;
+                    serve(stream, protocol, connection, handler, drain, limits).await;
                 });
             }
         }

@@ -17,11 +17,13 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
+use super::admission::Admission;
 use super::connection::Handler;
 use super::drain::Drain;
-use super::listen::{Entrance, Kind, ListenError, Socket};
+use super::limits::Limits;
+use super::listen::{Bounds, Entrance, Kind, ListenError, Socket};
 use super::tls::Tls;
-use crate::config::{self, Problems};
+use crate::config::{self, Connections, Problems};
 
 /// Why listeners stay as they are.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,7 @@ struct Port {
     address: SocketAddr,
     listeners: Vec<config::Listener>,
     entrance: Arc<ArcSwap<Entrance>>,
+    bounds: Arc<Bounds>,
     stop: CancellationToken,
     accepting: AbortOnDropHandle<()>,
 }
@@ -60,6 +63,7 @@ struct Port {
 #[derive(Debug)]
 pub(crate) struct Prepared {
     ports: HashMap<Key, (Vec<config::Listener>, Change)>,
+    connections: Connections,
 }
 
 #[derive(Debug)]
@@ -84,7 +88,11 @@ impl<H: Handler> Listeners<H> {
     ///
     /// # Errors
     /// With what is wrong; then nothing has changed.
-    pub(crate) fn prepare(&self, listeners: &[config::Listener]) -> Result<Prepared, ListenersError> {
+    pub(crate) fn prepare(
+        &self,
+        listeners: &[config::Listener],
+        connections: &Connections,
+    ) -> Result<Prepared, ListenersError> {
         let mut groups: Vec<(Key, Vec<config::Listener>)> = Vec::new();
         for listener in listeners {
             let key = (listener.address, (listener.address.port() == 0).then(|| listener.name.clone()));
@@ -106,7 +114,7 @@ impl<H: Handler> Listeners<H> {
             };
             ports.insert(key, (group, change));
         }
-        Ok(Prepared { ports })
+        Ok(Prepared { ports, connections: connections.clone() })
     }
 
     /// Makes the change. Connections of what is no more have `timeout` to finish what they do.
@@ -116,11 +124,16 @@ impl<H: Handler> Listeners<H> {
             tracing::info!(address = %port.address, listeners = %port.names(), "listening no more");
             self.leaving.spawn(port.close(timeout));
         }
+        // Connections that are there keep the clocks they came in with.
+        for port in ports.values() {
+            port.bounds.limits.store(Arc::new(Limits::new(&prepared.connections)));
+            port.bounds.admission.set(&prepared.connections);
+        }
         for (key, (listeners, change)) in prepared.ports {
             match change {
                 Change::Nothing => {}
                 Change::New(socket, kind) => {
-                    let port = Port::open(socket, listeners, kind, Arc::clone(&self.handler));
+                    let port = Port::open(socket, listeners, kind, Arc::clone(&self.handler), &prepared.connections);
                     ports.insert(key, port);
                 }
                 Change::Entrance(kind, leave) => {
@@ -161,12 +174,20 @@ impl<H: Handler> Listeners<H> {
 }
 
 impl Port {
-    fn open<H: Handler>(socket: Socket, listeners: Vec<config::Listener>, kind: Kind, handler: Arc<H>) -> Self {
+    fn open<H: Handler>(
+        socket: Socket,
+        listeners: Vec<config::Listener>,
+        kind: Kind,
+        handler: Arc<H>,
+        connections: &Connections,
+    ) -> Self {
         let (address, stop) = (socket.address(), CancellationToken::new());
         warn(&[], &kind);
         let entrance = Arc::new(ArcSwap::from_pointee(Entrance { kind, drain: Drain::default() }));
-        let accepting = tokio::spawn(socket.run(handler, Arc::clone(&entrance), stop.clone()));
-        let port = Self { address, listeners, entrance, stop, accepting: AbortOnDropHandle::new(accepting) };
+        let limits = ArcSwap::from_pointee(Limits::new(connections));
+        let bounds = Arc::new(Bounds { limits, admission: Admission::new(connections) });
+        let accepting = tokio::spawn(socket.run(handler, Arc::clone(&entrance), Arc::clone(&bounds), stop.clone()));
+        let port = Self { address, listeners, entrance, bounds, stop, accepting: AbortOnDropHandle::new(accepting) };
         tracing::debug!(%address, listeners = %port.names(), "bound");
         port
     }

@@ -3,14 +3,21 @@
 //! Knows HTTP as far as hyper does it for us (HTTP/1.1 and HTTP/2, by ALPN or, without TLS, with prior knowledge), and
 //! nothing of routes or guests: a connection's requests go to a [`Handler`], which cannot fail.
 
+mod admission;
+mod body_gap;
 mod connection;
 mod drain;
-mod head;
+mod io;
+mod limits;
 mod listen;
 mod listeners;
+mod streams;
 mod tls;
+mod tracked;
 
+pub(crate) use body_gap::BodyGap;
 pub(crate) use connection::Handler;
-pub(crate) use head::HeadFlaw;
+pub(crate) use io::HeadFlaw;
+pub(crate) use limits::BodyPace;
 pub use listen::ListenError;
 pub(crate) use listeners::{Listeners, ListenersError, Prepared};

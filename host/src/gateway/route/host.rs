@@ -13,11 +13,6 @@ pub(crate) struct Listener<'a> {
     pub(crate) hostname: Option<&'a str>,
 }
 
-impl Listener<'static> {
-    /// The one that `listen` makes.
-    pub(crate) const PLAIN: Self = Self { name: "default", hostname: None };
-}
-
 /// Which of the listeners that share an address a request belongs to: the one whose host name is the most specific of
 /// those that match, as in the Gateway API. `host` is as sent, with or without port. `None`: none of them answers.
 pub(crate) fn listener_for<'a>(

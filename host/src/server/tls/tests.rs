@@ -184,7 +184,7 @@ fn open(wanted: &[config::Listener]) -> (Listeners<Tell>, SocketAddr) {
 }
 
 fn apply(listeners: &Listeners<Tell>, wanted: &[config::Listener]) -> Result<(), String> {
-    let prepared = listeners.prepare(wanted).map_err(|error| error.to_string())?;
+    let prepared = listeners.prepare(wanted, &config::Connections::default()).map_err(|error| error.to_string())?;
     listeners.commit(prepared, LIMIT);
     Ok(())
 }
