@@ -1,7 +1,8 @@
 //! `wharf validate`: is the configuration right, and if not, what is wrong with it.
 //!
 //! Reads what `wharf serve` would read, touches nothing else and needs no running host, so it fits into CI. Whether
-//! the services that routes name exist is not its business: that depends on the plugins folder of the moment.
+//! the services that routes name exist is not its business: that depends on the plugins folder of the moment. Warnings
+//! are shown, but a configuration with nothing worse is right.
 
 use std::io::{self, Write};
 
@@ -28,7 +29,7 @@ struct Report<'a> {
     problems: &'a [&'a config::Problem],
 }
 
-/// Prints what is wrong, or a summary. Returns whether all is right.
+/// Prints what is wrong, or warnings and a summary. Returns whether nothing is wrong.
 ///
 /// # Errors
 /// When `out` cannot be written to.
@@ -37,14 +38,18 @@ pub fn run(source: &Source, format: OutputFormat, colour: bool, out: &mut dyn Wr
     match format {
         OutputFormat::Text => match &loaded {
             Ok(config) => {
+                if let Some(warnings) = &config.warnings {
+                    writeln!(out, "{}\n", warnings.render(colour))?;
+                }
                 let (files, services) = (count(config.files.len(), "file"), count(config.services.len(), "service"));
                 writeln!(out, "ok: {files}, {services}, {}", count(config.gateway.routes.len(), "route"))?;
             }
             Err(problems) => writeln!(out, "{}", problems.render(colour))?,
         },
         OutputFormat::Json => {
-            let problems: Vec<_> = loaded.as_ref().err().into_iter().flat_map(Problems::iter).collect();
             let config = loaded.as_ref().ok();
+            let problems = loaded.as_ref().map_or_else(Some, |config| config.warnings.as_ref());
+            let problems: Vec<_> = problems.into_iter().flat_map(Problems::iter).collect();
             let report = Report {
                 ok: config.is_some(),
                 files: config.map_or(0, |config| config.files.len()),
@@ -95,8 +100,23 @@ mod tests {
         assert!(!ok);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["ok"], false);
+        assert_eq!(json["problems"][0]["severity"], "error");
         assert_eq!(json["problems"][0]["line"], 1);
         assert_eq!(json["problems"][0]["column"], 1);
         assert_eq!(json["problems"][0]["message"], "unknown field `listn`");
+    }
+
+    #[test]
+    fn warnings_are_shown_and_all_is_right_all_the_same() {
+        let gateway = "trustedProxies: [10.0.0.0/8, 0.0.0.0/0]\n";
+        let (ok, text) = run_on(gateway, OutputFormat::Text);
+        assert!(ok);
+        assert!(text.starts_with("warning: `0.0.0.0/0` believes everybody"), "{text}");
+        assert!(text.ends_with("\n1 warning in the configuration\n\nok: 1 file, 0 services, 0 routes\n"), "{text}");
+        let (ok, json) = run_on(gateway, OutputFormat::Json);
+        assert!(ok);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!((&json["ok"], &json["problems"][0]["severity"]), (&true.into(), &"warning".into()));
+        assert_eq!(json["problems"][0]["column"], 30);
     }
 }

@@ -122,6 +122,11 @@ impl Check<'_> {
         self.problems.push(Problem::at(at.span, message));
     }
 
+    /// Something that is allowed and hardly meant.
+    pub(in crate::config) fn warn(&mut self, at: At<'_>, message: impl Into<String>) {
+        self.problems.push(Problem::at(at.span, message).warning());
+    }
+
     pub(in crate::config) fn within<T: PartialOrd + Display>(
         &mut self,
         at: At<'_>,

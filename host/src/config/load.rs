@@ -14,6 +14,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::check::{At, Check, valid_service_name};
+use super::lint::lint;
 use super::merge::merge;
 use super::model::Gateway;
 use super::problem::{File, Problem, Problems};
@@ -42,6 +43,8 @@ pub struct Config {
     pub services: BTreeMap<String, Service>,
     /// The files that were read, in the order in which they lie over each other.
     pub files: Vec<PathBuf>,
+    /// What is allowed and hardly meant, if anything is.
+    pub warnings: Option<Problems>,
 }
 
 impl Config {
@@ -52,7 +55,7 @@ impl Config {
 
     /// 16 hex digits that are equal for equal configurations, wherever and in however many files they stand.
     pub fn fingerprint(&self) -> String {
-        let Self { gateway, services, files: _ } = self;
+        let Self { gateway, services, files: _, warnings: _ } = self;
         // The debug form has every field, a fixed order, and, unlike JSON, cannot fail on a path that is not UTF-8.
         let digest = Sha256::digest(format!("{gateway:?}{services:?}"));
         digest.iter().take(8).fold(String::new(), |mut text, byte| {
@@ -137,7 +140,12 @@ impl Loader {
             services.insert(name.clone(), service);
         }
         Check { problems: &mut self.problems }.exposed(&services, &trees);
-        Config { gateway, services, files: std::mem::take(&mut self.files) }
+        let mut config = Config { gateway, services, files: std::mem::take(&mut self.files), warnings: None };
+        // A value that is wrong stands here with its default, about which there would be nothing true to say.
+        if self.problems.is_empty() {
+            config.warnings = Problems::from_list(lint(&config, &root));
+        }
+        config
     }
 
     /// The trees of `services/*.yaml`, by name.

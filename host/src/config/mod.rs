@@ -1,8 +1,9 @@
 //! Configuration: `gateway-config/` becomes one checked [`Config`], or a list of everything that is wrong with it.
 //!
 //! Decided here: which files are read and how they lie over each other (`load`, `merge`), what each field is called,
-//! means and defaults to (`model`, `service`, `route`), which values make sense (`check`), and how a mistake is shown
-//! (`problem`). Never decided here: what a field does. No other module of the host reads a configuration file.
+//! means and defaults to (`model`, `service`, `route`), which values make sense (`check`), which are allowed but hardly
+//! meant (`lint`), and how a mistake is shown (`problem`). Never decided here: what a field does. No other module of the
+//! host reads a configuration file.
 //!
 //! ```text
 //! built-in defaults  <  gateway.yaml `defaults:`  <  services/<name>.yaml  <  env/<env>.yaml
@@ -22,6 +23,7 @@ mod check;
 mod connections;
 mod filter;
 mod import;
+mod lint;
 mod listener;
 mod load;
 mod merge;
@@ -50,7 +52,7 @@ pub use listener::*;
 pub(crate) use load::fuzz;
 pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
-pub use problem::{Problem, Problems};
+pub use problem::{Problem, Problems, Severity};
 pub use requests::*;
 pub(crate) use route::compile_pattern;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};

@@ -1,5 +1,8 @@
 //! What is wrong with a configuration, where, and what to do about it.
 //!
+//! An error keeps the configuration from being put in force. A warning does not: it is about what is allowed and hardly
+//! meant.
+//!
 //! A [`Problem`] carries the place it is about, so it can be shown the way a compiler shows an error: file, line,
 //! the line itself and a caret under the exact key or value. Rendering for a terminal is left to `annotate-snippets`;
 //! the same problem as JSON is for editors and CI. Nothing is printed here.
@@ -21,7 +24,7 @@ pub(super) struct File {
 }
 
 /// A piece of a file, in bytes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) file: Arc<File>,
     pub(super) range: Range<usize>,
@@ -42,16 +45,27 @@ impl Span {
     }
 }
 
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Severity {
+    /// The configuration cannot be put in force.
+    Error,
+    /// It can be, but is hardly what was meant.
+    Warning,
+}
+
 /// One mistake.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    severity: Severity,
     place: Place,
     message: String,
     hint: Option<String>,
     note: Option<String>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     /// Somewhere in a file.
     At(Span),
@@ -61,11 +75,20 @@ enum Place {
 
 impl Problem {
     pub(super) fn at(span: &Span, message: impl Into<String>) -> Self {
-        Self { place: Place::At(span.clone()), message: message.into(), hint: None, note: None }
+        Self::new(Place::At(span.clone()), message.into())
     }
 
     pub(super) fn of_file(path: &Path, message: impl Into<String>) -> Self {
-        Self { place: Place::File(path.to_owned()), message: message.into(), hint: None, note: None }
+        Self::new(Place::File(path.to_owned()), message.into())
+    }
+
+    fn new(place: Place, message: String) -> Self {
+        Self { severity: Severity::Error, place, message, hint: None, note: None }
+    }
+
+    /// The same as a warning.
+    pub(super) fn warning(self) -> Self {
+        Self { severity: Severity::Warning, ..self }
     }
 
     /// Says at the caret what to write instead.
@@ -76,6 +99,11 @@ impl Problem {
     /// Adds what else is worth knowing, below the line.
     pub(super) fn note(self, note: impl Into<String>) -> Self {
         Self { note: Some(note.into()), ..self }
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.severity
     }
 
     /// The file it is in, or that is missing.
@@ -107,7 +135,11 @@ impl Problem {
 
     fn render(&self, renderer: &Renderer) -> String {
         let path = self.file().to_string_lossy();
-        let group = Level::ERROR.primary_title(self.message.as_str());
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let group = level.primary_title(self.message.as_str());
         let group = match &self.place {
             Place::At(span) => {
                 let caret = AnnotationKind::Primary.span(span.range.clone()).label(self.hint.as_deref());
@@ -134,7 +166,8 @@ impl Problem {
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let position = self.position();
-        let mut fields = serializer.serialize_struct("Problem", 5)?;
+        let mut fields = serializer.serialize_struct("Problem", 6)?;
+        fields.serialize_field("severity", &self.severity)?;
         fields.serialize_field("file", &self.file().to_string_lossy())?;
         fields.serialize_field("line", &position.map(|(line, _)| line))?;
         fields.serialize_field("column", &position.map(|(_, column)| column))?;
@@ -144,8 +177,8 @@ impl Serialize for Problem {
     }
 }
 
-/// Everything that is wrong, at least one [`Problem`], ordered by file and place.
-#[derive(Debug, Clone)]
+/// Everything that is wrong, at least one [`Problem`], ordered by file and place. All are errors, or all warnings.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
@@ -185,8 +218,10 @@ impl Problems {
             text.push_str(&problem.render(&renderer));
             text.push_str("\n\n");
         }
-        let plural = if self.0.len() == 1 { "" } else { "s" };
-        text.push_str(&format!("{} problem{plural} in the configuration", self.0.len()));
+        let warnings = self.0.iter().all(|problem| problem.severity == Severity::Warning);
+        let (number, what) = (self.0.len(), if warnings { "warning" } else { "problem" });
+        let plural = if number == 1 { "" } else { "s" };
+        text.push_str(&format!("{number} {what}{plural} in the configuration"));
         text
     }
 }

@@ -501,6 +501,7 @@ fn a_problem_is_shown_with_its_line_and_a_caret_or_as_json() {
     assert!(!text.contains('\x1b') && problems.render(true).contains('\x1b'), "colour only when asked for");
     let json = serde_json::to_value(&problems).unwrap();
     let want = serde_json::json!([{
+        "severity": "error",
         "file": path, "line": 3, "column": 7, "message": "unknown field `nme`",
         "help": "did you mean `name`?; allowed here: name, hostnames, listeners, rules",
     }]);

@@ -1,0 +1,31 @@
+//! Traps: settings that are allowed, and hardly what was meant.
+//!
+//! Decided here: what is worth a warning. A warning must be about something that does not do what whoever wrote it
+//! believes (a limit that never applies, a protection with a way around it), must be right whatever the plugins folder
+//! holds, and must have a way to write the same thing without it. Matters of taste are not warned about: a warning that
+//! is usually ignored teaches to ignore the others.
+//!
+//! What can never be meant is an error and belongs to `check`. Warnings are looked for only in a configuration that is
+//! right, because about a value that is wrong there is nothing true to say. A warning changes nothing: such a
+//! configuration is put in force.
+
+mod bounds;
+mod network;
+
+use super::check::{At, Check};
+use super::load::Config;
+use super::problem::Problem;
+use super::tree::Node;
+
+/// Everything that is worth a warning. `root` is what the gateway's part was read from.
+pub(super) fn lint(config: &Config, root: &Node) -> Vec<Problem> {
+    let mut warnings = Vec::new();
+    let mut check = Check { problems: &mut warnings };
+    let at = At::root(root);
+    network::lint(config, &mut check, at);
+    bounds::lint(config, &mut check, at);
+    warnings
+}
+
+#[cfg(test)]
+mod tests;
