@@ -15,6 +15,8 @@ mod error;
 mod exit;
 mod explain;
 pub(crate) mod filter;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod headers;
 mod identity;
 mod path;
