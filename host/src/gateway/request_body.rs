@@ -103,3 +103,6 @@ async fn discard(mut body: Incoming) {
     };
     let _ = tokio::time::timeout(DISCARD_TIME, all).await;
 }
+
+#[cfg(test)]
+mod tests;

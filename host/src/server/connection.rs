@@ -38,6 +38,9 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Bytes of a response that wait in h2 for room.
 const SEND_BUFFER: usize = 64 << 10;
 
+/// hyper's own bound of header lines, which costs it no allocation.
+const HTTP1_HEADERS: usize = 100;
+
 /// Answers the requests of connections.
 pub(crate) trait Handler: Send + Sync + 'static {
     /// Body of its responses.
@@ -130,7 +133,7 @@ impl<H: Handler> Session<H> {
         let requests = Arc::new(Requests::default());
         let mut builder = http1::Builder::new();
         builder.header_read_timeout(None).max_buf_size(limits.head_bytes);
-        if limits.max_headers != http1_default_headers() {
+        if limits.max_headers != HTTP1_HEADERS {
             builder.max_headers(limits.max_headers);
         }
         let io = Http1Io::new(stream, early, Arc::clone(&requests), limits.clone());
@@ -202,18 +205,17 @@ impl<H: Handler> Session<H> {
             () = streams.idle(idle_timeout) => false,
         };
         serving.as_mut().graceful_shutdown();
+        let unanswered = async {
+            tokio::time::sleep(FAREWELL).await;
+            streams.idle(FAREWELL).await;
+        };
         tokio::select! {
             ended = serving => Ok(ended?),
             () = held_up => Err(Ended::HeldUp),
             // Who does not even answer a farewell is not waited for; a drain waits as long as it likes.
-            () = streams.idle(FAREWELL), if !is_drained => Ok(()),
+            () = unanswered, if !is_drained => Ok(()),
         }
     }
-}
-
-/// The bound that costs hyper no allocation.
-const fn http1_default_headers() -> usize {
-    100
 }
 
 /// Tells whoever reads the body how fast it must come.

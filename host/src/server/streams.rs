@@ -9,20 +9,21 @@
 //! stream does not keep a hundred others.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
 use pin_project_lite::pin_project;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::io::{OpenStreams, Timer};
 
 /// How many times longer a stream may stand still while others move: they may share a slow line.
 const PATIENCE: u32 = 10;
-const TICK: Duration = Duration::from_secs(1);
+/// Looks no more often than this.
+const TICK: Duration = Duration::from_millis(250);
 
 tokio::task_local! {
     static HANDED: Arc<Handed>;
@@ -51,8 +52,10 @@ impl Handed {
 /// See the module header.
 #[derive(Debug)]
 pub(super) struct Streams {
-    /// Tasks that run. A receiver also learns of one that came and went between.
-    running: watch::Sender<usize>,
+    /// Tasks that run.
+    running: AtomicUsize,
+    /// When the last of them ended, or the connection began.
+    ended: Mutex<Instant>,
     pub(super) open: Arc<OpenStreams>,
     stall: Duration,
 }
@@ -60,43 +63,48 @@ pub(super) struct Streams {
 impl Streams {
     /// Streams that may stand still so long for want of room.
     pub(super) fn new(stall: Duration) -> Arc<Self> {
-        Arc::new(Self { running: watch::Sender::new(0), open: Arc::default(), stall })
+        let ended = Mutex::new(Instant::now());
+        Arc::new(Self { running: AtomicUsize::new(0), ended, open: Arc::default(), stall })
     }
 
     /// Resolves when there was no stream for so long.
     pub(super) async fn idle(&self, time: Duration) {
-        let mut running = self.running.subscribe();
-        while running.wait_for(|count| *count == 0).await.is_ok() {
-            if timeout(time, running.changed()).await.is_err() {
-                return;
+        // Nobody need tell when a stream ends: from then on it takes as long again.
+        loop {
+            let idle = if self.running() == 0 { self.ended().elapsed() } else { Duration::ZERO };
+            match time.checked_sub(idle) {
+                None | Some(Duration::ZERO) => return,
+                Some(left) => sleep(left).await,
             }
         }
     }
 
     /// Resolves when a response that its task has let go of does not leave.
     pub(super) async fn held_up(&self) {
-        let mut running = self.running.subscribe();
+        let mut was_suspect = false;
         loop {
-            if self.left_behind().is_none() {
-                // Never an error: the sender is in `self`.
-                let _ = running.changed().await;
-                continue;
-            }
-            let since = Instant::now();
-            while let Some(still) = self.left_behind() {
-                let still_at_all = since.max(self.open.moved()).elapsed() >= self.stall;
-                if still_at_all || (still && since.elapsed() >= self.stall) {
+            let running = self.running();
+            let (mut left, mut is_suspect) = (self.stall, false);
+            if self.open.count() > running {
+                let still = self.open.moved().max(self.ended()).elapsed();
+                left = self.stall.saturating_sub(still);
+                // What has just ended may have been quiet for long, but not twice.
+                is_suspect = self.open.still_for(self.stall * PATIENCE) > running;
+                if left.is_zero() || (is_suspect && was_suspect) {
                     return;
                 }
-                sleep(TICK).await;
             }
+            was_suspect = is_suspect;
+            sleep(left.max(TICK)).await;
         }
     }
 
-    /// Whether there are responses without a task; and if there are, whether one has not moved for very long.
-    fn left_behind(&self) -> Option<bool> {
-        let running = *self.running.borrow();
-        (self.open.count() > running).then(|| self.open.still_for(self.stall * PATIENCE) > running)
+    fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    fn ended(&self) -> Instant {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -118,14 +126,15 @@ struct Running(Arc<Streams>);
 
 impl Running {
     fn new(streams: Arc<Streams>) -> Self {
-        streams.running.send_modify(|count| *count += 1);
+        streams.running.fetch_add(1, Ordering::Relaxed);
         Self(streams)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.running.send_modify(|count| *count = count.saturating_sub(1));
+        *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

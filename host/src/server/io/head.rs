@@ -210,7 +210,10 @@ fn judge(request: &Request<'_, '_>, head: &[u8]) -> Result<State, HeadFlaw> {
                 }
             }
             17 if header.name.eq_ignore_ascii_case("transfer-encoding") => codings.add(header.value),
-            7 if header.name.eq_ignore_ascii_case("upgrade") => is_upgrade = true,
+            // The offer of HTTP/2, which Java's client makes with every request, is for us to ignore.
+            7 if header.name.eq_ignore_ascii_case("upgrade") => {
+                is_upgrade |= !header.value.trim_ascii().eq_ignore_ascii_case(b"h2c");
+            }
             _ => {}
         }
     }

@@ -3,6 +3,9 @@
 //! Which clock runs is decided when there is nothing to read: none while a request is being answered or its body is
 //! coming (that has clocks of its own), else the head's if a part of one is there, else the idle one. An idle
 //! connection ends as if the client had closed it, any other with an error.
+//!
+//! hyper does not look again for something to read when a response is complete, if there was nothing before. So the
+//! timer also runs while no clock does, to see every now and then whether one should.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -60,7 +63,12 @@ pub(in crate::server) struct Http1Io<S> {
     inspector: Inspector,
     requests: Arc<Requests>,
     limits: Limits,
+    /// When something was read or written last.
+    active: Instant,
+    /// What is waited for, and since when.
     waiting: Option<(Wait, Instant)>,
+    /// When to see again whether something is waited for.
+    look: Option<Instant>,
     timer: Timer,
     stall: WriteStall,
 }
@@ -84,7 +92,9 @@ impl<S> Http1Io<S> {
             early,
             inspector: Inspector::new(limits.max_headers, limits.head_bytes),
             requests,
+            active: Instant::now(),
             waiting: Some(waiting),
+            look: None,
             timer: Timer::default(),
             stall: WriteStall::new(limits.write_timeout),
             limits,
@@ -92,6 +102,7 @@ impl<S> Http1Io<S> {
     }
 
     fn saw(&mut self, bytes: &[u8]) {
+        self.active = Instant::now();
         let flaw = self.inspector.feed(bytes);
         let heads = self.inspector.heads();
         if let Some(flaw) = flaw {
@@ -114,14 +125,21 @@ impl<S> Http1Io<S> {
             }
         };
         if wait != self.waiting.map(|(wait, _)| wait) {
-            self.waiting = wait.map(|wait| (wait, Instant::now()));
+            self.waiting = wait.map(|wait| (wait, self.active));
         }
     }
 
     /// Whether the client let us wait too long, and for what.
     fn overdue(&mut self, cx: &mut Context<'_>) -> Option<Wait> {
         self.wait();
-        let (wait, since) = self.waiting?;
+        let Some((wait, since)) = self.waiting else {
+            let now = Instant::now();
+            let soon = now + self.limits.head_timeout.min(self.limits.idle_timeout);
+            let look = self.look.filter(|look| *look > now).unwrap_or(soon);
+            self.look = Some(look);
+            self.timer.is_over(look, cx);
+            return None;
+        };
         let limit = match wait {
             Wait::FirstByte => self.limits.first_byte_timeout,
             Wait::Head => self.limits.head_timeout,
@@ -132,8 +150,11 @@ impl<S> Http1Io<S> {
 
     /// A client that still takes a response is not idle.
     fn wrote<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() && matches!(self.waiting, Some((Wait::Request, _))) {
-            self.waiting = None;
+        if written.is_ready() {
+            self.active = Instant::now();
+            if let Some((Wait::Request, since)) = &mut self.waiting {
+                *since = self.active;
+            }
         }
         self.stall.check(cx, written)
     }
