@@ -12,7 +12,7 @@ use http::request::Parts;
 use tokio::time::Instant;
 
 use super::GatewayError;
-use super::headers::RequestId;
+use super::headers::{RequestId, Trace};
 use crate::plugin::CallError;
 use crate::telemetry::{AccessLog, Record};
 
@@ -46,7 +46,8 @@ impl Exit {
         Self { log, arrived, record, expected: None }
     }
 
-    pub(super) fn client(&mut self, address: IpAddr, request_id: &RequestId) {
+    pub(super) fn client(&mut self, address: IpAddr, request_id: &RequestId, trace: &Trace) {
+        self.record.trace_id = Some(trace.id().into());
         self.record.client_ip = Some(address);
         self.record.request_id = request_id.as_str().to_owned();
     }

@@ -15,6 +15,7 @@
 mod client_cert;
 mod forwarded;
 mod hop;
+mod trace;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -23,6 +24,7 @@ pub use client_cert::ClientCertificate;
 pub(crate) use client_cert::client_cert;
 pub(crate) use forwarded::{ClientIp, forward};
 pub(crate) use hop::{strip_request, strip_response};
+pub(crate) use trace::{Trace, trace};
 
 /// The header a request's id is sent in, to the service and back to the client.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -66,8 +66,9 @@ impl Gateway {
             &snapshot.trusted_proxies,
         );
         let request_id = headers::request_id(&mut parts.headers, client.peer_trusted);
+        let trace = headers::trace(&mut parts.headers);
         if let Some(exit) = &mut exit {
-            exit.client(client.address, &request_id);
+            exit.client(client.address, &request_id, &trace);
         }
 
         let mut way = Way { arrived, connection, client, request_id, snapshot, chain: None, exit };

@@ -73,7 +73,7 @@ fn connections() -> Connections {
 
 fn ends() -> Connection {
     let address = "192.0.2.1:1".parse().unwrap();
-    Connection { peer: address, local: address }
+    Connection { peer: address, local: address, listener: "default".into(), secure: None }
 }
 
 fn connect(protocol: Protocol, connections: &Connections) -> Client {
