@@ -206,58 +206,6 @@ fn policies_touch_neither_files_nor_sockets() {
     }
 }
 
-/// All end-to-end tests, without this one.
-fn tests() -> String {
-    let files = files(&root().join("tests/tests"), "rs");
-    let others = files.iter().filter(|path| !path.ends_with("architecture.rs"));
-    others.map(|path| fs::read_to_string(path).unwrap()).collect()
-}
-
-#[test]
-fn every_fixture_and_every_path_of_it_is_named_by_a_test() {
-    let tests = tests();
-    let mut unnamed = Vec::new();
-    for entry in fs::read_dir(root().join("tests/guests")).unwrap() {
-        let guest = entry.unwrap().path();
-        let Ok(code) = fs::read_to_string(guest.join("src/lib.rs")) else { continue };
-        let name = guest.file_name().unwrap().to_str().unwrap().to_owned();
-        if !tests.contains(&format!("\"{name}\"")) {
-            unnamed.push(format!("the fixture {name}"));
-        }
-        // `"/path" =>`, also one of several; and `get("/path/{parameter}", …)`.
-        let arms = code.lines().filter_map(|line| line.split_once("=>").map(|(arm, _)| arm.to_owned()));
-        let routes = code.lines().filter(|line| ["get(\"", "put(\"", "post(\""].iter().any(|how| line.contains(how)));
-        for text in arms.chain(routes.map(str::to_owned)) {
-            for path in text.split('"').filter(|text| text.len() > 1 && text.starts_with('/')) {
-                let path = path.split("/{").next().unwrap();
-                let used = tests.match_indices(path).any(|(at, _)| {
-                    let after = tests[at + path.len()..].chars().next().unwrap();
-                    !(after.is_alphanumeric() || after == '-')
-                });
-                if !used {
-                    unnamed.push(format!("{name} {path}"));
-                }
-            }
-        }
-    }
-    assert!(unnamed.is_empty(), "no test names {unnamed:#?}");
-}
-
-#[test]
-fn every_documented_field_is_set_by_a_test() {
-    let tests = tests();
-    let documentation = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
-    let fields: Vec<_> = documentation
-        .lines()
-        .skip_while(|line| *line != "## gateway.yaml")
-        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(field, _)| field))
-        .collect();
-    assert!(fields.len() > 50, "the tables look different: {fields:?}");
-    let key = |field: &&str| format!("{}:", field.rsplit('.').next().unwrap().trim_start_matches("routes[]"));
-    let unset: Vec<_> = fields.iter().filter(|field| !tests.contains(&key(field))).collect();
-    assert!(unset.is_empty(), "no test sets {unset:#?}");
-}
-
 /// Tests that a page names as `file::test`: end-to-end ones by the file's name, others by the module's path.
 fn named_tests(page: &str) -> Vec<(&str, &str)> {
     let plain = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_/".contains(c));
@@ -308,4 +256,56 @@ fn every_gateway_yaml_in_the_documentation_is_valid() {
         }
     }
     assert!(blocks > 10, "the examples look different: {blocks}");
+}
+
+/// All end-to-end tests, without this one.
+fn tests() -> String {
+    let files = files(&root().join("tests/tests"), "rs");
+    let others = files.iter().filter(|path| !path.ends_with("architecture.rs"));
+    others.map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+#[test]
+fn every_fixture_and_every_path_of_it_is_named_by_a_test() {
+    let tests = tests();
+    let mut unnamed = Vec::new();
+    for entry in fs::read_dir(root().join("tests/guests")).unwrap() {
+        let guest = entry.unwrap().path();
+        let Ok(code) = fs::read_to_string(guest.join("src/lib.rs")) else { continue };
+        let name = guest.file_name().unwrap().to_str().unwrap().to_owned();
+        if !tests.contains(&format!("\"{name}\"")) {
+            unnamed.push(format!("the fixture {name}"));
+        }
+        // `"/path" =>`, also one of several; and `get("/path/{parameter}", …)`.
+        let arms = code.lines().filter_map(|line| line.split_once("=>").map(|(arm, _)| arm.to_owned()));
+        let routes = code.lines().filter(|line| ["get(\"", "put(\"", "post(\""].iter().any(|how| line.contains(how)));
+        for text in arms.chain(routes.map(str::to_owned)) {
+            for path in text.split('"').filter(|text| text.len() > 1 && text.starts_with('/')) {
+                let path = path.split("/{").next().unwrap();
+                let used = tests.match_indices(path).any(|(at, _)| {
+                    let after = tests[at + path.len()..].chars().next().unwrap();
+                    !(after.is_alphanumeric() || after == '-')
+                });
+                if !used {
+                    unnamed.push(format!("{name} {path}"));
+                }
+            }
+        }
+    }
+    assert!(unnamed.is_empty(), "no test names {unnamed:#?}");
+}
+
+#[test]
+fn every_documented_field_is_set_by_a_test() {
+    let tests = tests();
+    let documentation = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let fields: Vec<_> = documentation
+        .lines()
+        .skip_while(|line| *line != "## gateway.yaml")
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(field, _)| field))
+        .collect();
+    assert!(fields.len() > 50, "the tables look different: {fields:?}");
+    let key = |field: &&str| format!("{}:", field.rsplit('.').next().unwrap().trim_start_matches("routes[]"));
+    let unset: Vec<_> = fields.iter().filter(|field| !tests.contains(&key(field))).collect();
+    assert!(unset.is_empty(), "no test sets {unset:#?}");
 }

@@ -121,6 +121,30 @@ async fn what_a_service_leaves_unread_is_never_the_next_request() {
     assert!(!wharf.access_log().iter().any(|line| line.contains("/count")), "{:#?}", wharf.access_log());
 }
 
+#[tokio::test]
+async fn clients_that_keep_the_gateway_waiting_are_left() {
+    let bounds = "connections: { firstByteTimeout: 500ms, headTimeout: 500ms, idleTimeout: 500ms, bodyTimeout: 500ms }";
+    let wharf = Wharf::builder().plugin("hostile").gateway(bounds).start().await;
+    let half_a_body = "POST /hostile/read?ms=1 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 10\r\n\r\n123";
+    let cases = [
+        ("nothing", "", ""),
+        ("a byte", "P", ""),
+        ("half a head", "GET /hostile/ HTTP/1.1\r\nhost: a", ""),
+        ("half a preface", "PRI * HTTP/2.0\r\n", ""),
+        ("a request and then nothing", "GET /hostile/ HTTP/1.1\r\nhost: a.test\r\n\r\n", "HTTP/1.1 200 "),
+        ("half a body", half_a_body, "HTTP/1.1 408 "),
+    ];
+    for (what, sent, expected) in cases {
+        let mut socket = TcpStream::connect(wharf.address()).await.unwrap();
+        socket.write_all(sent.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{what}: the connection is still there");
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.starts_with(expected), "{what}: {answer}");
+    }
+}
+
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const GOAWAY: u8 = 7;
