@@ -11,10 +11,10 @@
 //! | [`plugin`] | how a file becomes something that can be called, and what a call may use |
 //! | [`capability`] | what a guest can reach: key-value, configuration, logging |
 //! | [`state`] | the engines behind capabilities |
-//! | [`policy`] | when a request is admitted |
+//! | [`policy`] | when a request is admitted: places at a service, rate limits |
 //! | [`registry`] | what there is, for people and tools |
-//! | [`gateway`] | one request from head to response |
-//! | `server`, `admin` | sockets and connections; the operators' listener |
+//! | [`gateway`] | one request from head to response: what it may look like, where it goes, who may send it |
+//! | `server`, `admin` | sockets, TLS, connections and their clocks; the operators' listener |
 //! | [`telemetry`] | the access log and the log |
 //!
 //! Who may know whom: `host → server, admin → gateway → registry, policy; gateway → plugin → capability → state`, all of
@@ -23,8 +23,9 @@
 //!
 //! # Ways through the house
 //!
-//! *A request*: connection → `Gateway::handle` → route → bulkhead → [`plugin::Version::call`] → response. The guest is
-//! polled on the connection's own task as long as it is quick, and moves to a slower executor when it burns CPU.
+//! *A request*: connection → `Gateway::handle` → one reading of it → listener → route → filters → bulkhead →
+//! [`plugin::Version::call`] → response. The guest is polled on the connection's own task as long as it is quick, and
+//! moves to a slower executor when it burns CPU.
 //!
 //! *A file*: folder → inspect → compile in a child process → link → probe → a new snapshot is published, and the old
 //! version drains. Whatever fails on the way leaves the running version alone.

@@ -225,6 +225,58 @@ fn policies_touch_neither_files_nor_sockets() {
     }
 }
 
+/// Tests that a page names as `file::test`: end-to-end ones by the file's name, others by the module's path.
+fn named_tests(page: &str) -> Vec<(&str, &str)> {
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_/".contains(c));
+    let quoted = page.split('`').skip(1).step_by(2);
+    quoted.filter_map(|text| text.split_once("::")).filter(|(file, test)| plain(file) && plain(test)).collect()
+}
+
+#[test]
+fn every_failure_in_the_list_is_proved_by_a_test_that_exists() {
+    let page = fs::read_to_string(root().join("docs/failures.md")).unwrap();
+    let exists = |(file, test): (&str, &str)| {
+        let places = [format!("tests/tests/{file}.rs"), format!("host/src/{file}.rs")].into_iter();
+        let places = places.chain(["mod", "tests"].map(|inner| format!("host/src/{file}/{inner}.rs")));
+        let texts = places.filter_map(|place| fs::read_to_string(root().join(place)).ok());
+        texts.into_iter().any(|text| {
+            let Some((head, _)) = text.split_once(&format!("fn {test}(")) else { return false };
+            let above = head.trim_end().lines().rev().skip_while(|line| line.trim() == "async");
+            let mut above = above.take_while(|line| line.trim_start().starts_with(['#', '/']));
+            above.any(|line| line.contains("test]") || line.contains("test("))
+        })
+    };
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() > 10, "the tables look different: {rows:?}");
+    let unproved: Vec<_> = rows.iter().filter(|row| named_tests(row).is_empty()).collect();
+    assert!(unproved.is_empty(), "no test is named in {unproved:#?}");
+    let missing: Vec<_> = rows.iter().flat_map(|row| named_tests(row)).filter(|named| !exists(*named)).collect();
+    assert!(missing.is_empty(), "there is no {missing:#?}");
+    assert!(!exists(("routing", "no_such_test")) && !exists(("nowhere", "a_request_is_for_one_host")));
+    assert!(!exists(("routing", "status")), "a helper proves nothing");
+}
+
+#[test]
+fn every_gateway_yaml_in_the_documentation_is_valid() {
+    let mut blocks = 0;
+    for page in files(&root().join("docs"), "md") {
+        let text = fs::read_to_string(&page).unwrap();
+        for block in text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            if !block.starts_with("# gateway.yaml") {
+                continue;
+            }
+            blocks += 1;
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join("gateway.yaml"), block).unwrap();
+            let arguments = ["validate", "--config", dir.path().to_str().unwrap()];
+            let output = std::process::Command::new(wharf_tests::binary()).args(arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{}: {said}\n{block}", page.display());
+        }
+    }
+    assert!(blocks > 10, "the examples look different: {blocks}");
+}
+
 /// All end-to-end tests, without this one.
 fn tests() -> String {
     let files = files(&root().join("tests/tests"), "rs");

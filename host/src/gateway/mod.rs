@@ -1,12 +1,18 @@
 //! The gateway: `handle(request) -> response`, and nothing that can fail.
 //!
 //! ```text
-//! request ─ check ─ id, client ip ─ route ─ size ─ rewrite ─ bulkhead ─ guest ─ response headers ─ body ─ log line
-//!              └──────────┴───────────┴───────┴─────────────────┴─────────┴──→ problem document ─────────┘
+//! request ─ sanitize ─ client, id ─ edge ─ route ─ filters ─ size ─ bulkhead ─ guest ─ filters back ─ body ─ log line
+//!               └──────────┴─────────┴───────┴────────┴────────┴───────┴─────────┴──→ problem document ─────┘
 //! ```
 //!
-//! `pipeline` is that line; `services` is what there is to route to, `route` finds it, `headers` knows what may pass,
-//! `error` is the only place that knows status codes of failures, `exit` writes the access log when a response is gone.
+//! `pipeline` is that line. `sanitize` and `path` see to it that a request can be read in one way only; `headers` knows
+//! what may pass and who the client is; `edge` is what a listener alone decides; `route` finds a rule; `filter` holds
+//! what a rule does on the way, `identity` who vouches for clients. `services` is what there is to route to, `chains`
+//! their filters. `explain` asks the same table without a request. `error` is the only place that knows status codes
+//! of failures, `exit` writes the access log when a response is gone.
+//!
+//! A request finishes under the configuration that it began with. What must outlast a change (keys of issuers, used
+//! quotas) is found again by its name and is not part of a configuration.
 
 mod body;
 mod chains;
