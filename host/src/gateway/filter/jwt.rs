@@ -253,8 +253,10 @@ fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
 }
 
+/// The value, if it has this name; space around the `=` counts no more than for a service that takes it away.
 fn cookie(pair: &[u8], name: &str) -> Option<Vec<u8>> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
+    let (sent, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+    (sent.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii().to_vec())
 }
 
 /// The header without the cookie; nothing when no other is in it.
