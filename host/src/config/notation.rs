@@ -61,6 +61,29 @@ pub(super) fn valid_path(path: &str) -> Result<(), String> {
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(format!("`{path}` is no path: `.` and `..` are resolved before routes are matched"));
     }
+    one_spelling(path)
+}
+
+/// Requests are normalised before rules look at them, so a path in another spelling would hold for none of them.
+fn one_spelling(path: &str) -> Result<(), String> {
+    let shown = path.escape_debug();
+    if !path.is_ascii() {
+        return Err(format!("`{shown}` is no path: only visible ASCII characters, others with percent signs"));
+    }
+    for (at, _) in path.match_indices('%') {
+        let digits = path.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let Some((digits, byte)) = digits.and_then(|digits| Some((digits, u8::from_str_radix(digits, 16).ok()?)))
+        else {
+            return Err(format!("`{shown}` is no path: a percent sign in it encodes nothing, write `%25` for it"));
+        };
+        let right = match byte {
+            b'-' | b'.' | b'_' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        };
+        if right.strip_prefix('%') != Some(digits) {
+            return Err(format!("`{shown}` never comes like this: write `{right}` for `%{digits}`"));
+        }
+    }
     Ok(())
 }
 

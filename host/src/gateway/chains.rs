@@ -31,7 +31,11 @@ impl Chains {
         let mut places = HashMap::new();
         for route in &config.gateway.routes {
             for (index, rule) in route.rules.iter().enumerate() {
-                let id = format!("rule {}/{}", route.name, rule.name.clone().unwrap_or_else(|| index.to_string()));
+                // A name in quotes is never taken for a place, whatever it is.
+                let id = match &rule.name {
+                    Some(name) => format!("rule {:?}/{name:?}", route.name),
+                    None => format!("rule {:?}/{index}", route.name),
+                };
                 let layers = Layers { id: &id, gateway, own: &rule.filters, public: rule.public };
                 places.insert((route.name.clone(), index, None), Arc::new(Chain::new(layers, stores)?));
                 for (nth, backend) in rule.backend_refs.iter().enumerate() {
@@ -63,6 +67,41 @@ impl Chains {
                 place(&(route.name.clone(), index.unwrap_or_default(), nth))
             }
             Scope::Automatic { service } => Arc::clone(self.services.get(service).unwrap_or(&self.other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::gateway::filter::{Asking, Passage};
+
+    #[tokio::test]
+    async fn a_rule_without_a_name_shares_no_limit_with_one_named_like_its_place() {
+        let limit = json!([{ "rateLimit": { "requests": 1, "per": "1h" } }]);
+        let rules = json!([
+            { "name": "1", "matches": [{ "path": { "prefix": "/a" } }], "filters": limit,
+              "backendRefs": [{ "service": "a" }] },
+            { "matches": [{ "path": { "prefix": "/b" } }], "filters": limit, "backendRefs": [{ "service": "a" }] },
+        ]);
+        let mut config = Config::default();
+        config.gateway.routes = serde_json::from_value(json!([{ "name": "r", "rules": rules }])).unwrap();
+        let chains = Chains::compile(&config, &Stores::default()).unwrap();
+        for index in 0..2 {
+            let chain = &chains.places[&("r".to_owned(), index, None)];
+            let (mut parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
+            let mut passage = Passage::new(&parts);
+            let asking = Asking {
+                client: std::net::IpAddr::from([192, 0, 2, 1]),
+                scheme: crate::config::Scheme::Http,
+                host: "a.test",
+                port: 80,
+                matched_prefix: None,
+                service: "a",
+            };
+            assert!(chain.request(asking, &mut parts, &mut passage).await.is_ok(), "rule {index}");
         }
     }
 }

@@ -9,12 +9,13 @@ use std::sync::Arc;
 use http::Response;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
 use http::request::Parts;
+use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
 use super::GatewayError;
 use super::headers::{RequestId, Trace};
 use crate::plugin::CallError;
-use crate::telemetry::{AccessLog, Record};
+use crate::telemetry::{AccessLog, REDACTED, Record};
 
 /// A request on its way out.
 pub(super) struct Exit {
@@ -55,6 +56,22 @@ impl Exit {
     pub(super) fn routed(&mut self, route: &Arc<str>, service: Option<&Arc<str>>) {
         self.record.route = Some(Arc::clone(route));
         self.record.service = service.map(Arc::clone);
+    }
+
+    /// Credentials in these parameters of the query are not for the log. Names that speak of a secret are not shown there
+    /// in any case; these are called whatever the configuration calls them.
+    pub(super) fn conceal<'n>(&mut self, parameters: impl Iterator<Item = &'n str>) {
+        for parameter in parameters {
+            let Some((path, query)) = self.record.path.split_once('?') else { return };
+            let shown = |pair: &'_ str| match pair.split_once('=') {
+                Some((name, _)) if percent_decode_str(&name.replace('+', " ")).eq(parameter.bytes()) => {
+                    format!("{name}={REDACTED}")
+                }
+                _ => pair.to_owned(),
+            };
+            let query: Vec<String> = query.split('&').map(shown).collect();
+            self.record.path = format!("{path}?{}", query.join("&"));
+        }
     }
 
     /// Who the client proved to be.
@@ -118,5 +135,28 @@ impl Drop for Exit {
 impl std::fmt::Debug for Exit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Exit").field("record", &self.record).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogFormat;
+
+    #[test]
+    fn credentials_in_the_query_are_not_logged_whatever_they_are_called() {
+        for (sent, logged) in [
+            ("/a?x=1&ticket=s3cret&y", "/a?x=1&ticket=REDACTED&y"),
+            ("/a?t%69cket=s3cret&ticket=s3cret", "/a?t%69cket=REDACTED&ticket=REDACTED"),
+            ("/a?my+pass=s3cret", "/a?my+pass=REDACTED"),
+            ("/a?tickets=2&ticket", "/a?tickets=2&ticket"),
+            ("/ticket=2", "/ticket=2"),
+        ] {
+            let log = Arc::new(AccessLog::start(LogFormat::Json, Box::new(std::io::sink())));
+            let (parts, ()) = http::Request::get(sent).body(()).unwrap().into_parts();
+            let mut exit = Exit::new(log, &parts, Instant::now());
+            exit.conceal(["ticket", "my pass"].into_iter());
+            assert_eq!(exit.record.path, logged);
+        }
     }
 }

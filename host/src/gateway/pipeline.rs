@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, LOCATION};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
@@ -120,6 +120,7 @@ impl Way {
         });
         if let Some(exit) = &mut self.exit {
             exit.routed(&target.route, destination.as_ref().map(|destination| &destination.service));
+            exit.conceal(target.chain.secret_parameters());
         }
 
         let asking = Asking {
@@ -245,6 +246,8 @@ fn to_https(location: HeaderValue) -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::gateway(Bytes::new()));
     *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
     response.headers_mut().insert(LOCATION, location);
+    // Browsers keep a 308 for good if nothing is said.
+    response.headers_mut().insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     response
 }
 
@@ -263,4 +266,16 @@ fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
 
 fn content_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_way_to_tls_is_not_stored() {
+        let response = to_https(HeaderValue::from_static("https://a.test/"));
+        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
+    }
 }

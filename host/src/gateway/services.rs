@@ -115,11 +115,11 @@ impl Services {
     /// # Errors
     /// When a file that a filter needs cannot be used: then nothing has changed.
     pub(crate) fn apply(&self, config: Arc<Config>) -> Result<(), String> {
-        self.stores.providers.apply(&config.gateway.auth);
+        let before = self.stores.providers.apply(&config.gateway.auth);
         let chains = match Chains::compile(&config, &self.stores) {
             Ok(chains) => Arc::new(chains),
             Err(message) => {
-                self.stores.providers.apply(&self.config.load().gateway.auth);
+                self.stores.providers.restore(before);
                 return Err(message);
             }
         };

@@ -133,7 +133,7 @@ impl Shard {
             admitted,
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
             reset_after: Duration::from_nanos(ahead),
-            retry_after: Duration::from_nanos((ahead + interval).saturating_sub(tolerance)),
+            retry_after: Duration::from_nanos(ahead.saturating_add(interval).saturating_sub(tolerance)),
         }
     }
 

@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 use http::Version;
 use jiff::Timestamp;
 
+pub(crate) use redact::REDACTED;
+
 use crate::config::LogFormat;
 
 /// Records that may wait for the writer.

@@ -3,4 +3,5 @@
 mod access_log;
 pub mod log;
 
+pub(crate) use access_log::REDACTED;
 pub use access_log::{AccessLog, Record};

@@ -26,9 +26,15 @@ impl Check<'_> {
     /// A list of filters, wherever it stands.
     pub(super) fn filters(&mut self, filters: &[Filter], at: At<'_>) {
         let mut names = HashSet::new();
+        let mut limits = HashSet::new();
         for (filter, at) in filters.iter().zip(at.items()) {
             let name = filter.name();
-            if !names.insert(name) && !matches!(filter, Filter::RateLimit(_)) {
+            if let Filter::RateLimit(limit) = filter {
+                if let Some(limit) = limit.name.as_deref().filter(|limit| !limits.insert(*limit)) {
+                    let message = format!("a second rate limit named `{limit}` in one list: they would count as one");
+                    self.wrong(at.get(name).get("name"), message);
+                }
+            } else if !names.insert(name) {
                 self.wrong(at.key(name), format!("a second `{name}` in one list: give it once"));
             }
             filter.check(self, at);

@@ -91,3 +91,40 @@ fn a_static_body_is_bounded() {
     assert_eq!(complaints_about("prefix", &filter(64 << 10)).1, [""; 0]);
     assert!(complaints_about("prefix", &filter((64 << 10) + 1)).1[0].contains("too long: at most 64KiB"));
 }
+
+#[test]
+fn two_rate_limits_of_a_list_have_two_names() {
+    let limits = |first: &str, second: &str| {
+        let text = format!(
+            "filters:\n  - rateLimit: {{ requests: 1, per: 1s{first} }}\n  - rateLimit: {{ requests: 9, per: 1h{second} }}\n"
+        );
+        complaints(&[("gateway.yaml", &text)], None)
+    };
+    assert_eq!(limits("", ""), [""; 0]);
+    assert_eq!(limits(", name: a", ", name: b"), [""; 0]);
+    let found = limits(", name: a", ", name: a");
+    assert!(found.len() == 1 && found[0].starts_with("gateway.yaml:3:"), "{found:?}");
+    assert!(found[0].contains("a second rate limit named `a`"), "{found:?}");
+}
+
+#[test]
+fn a_path_that_no_request_can_have_decides_nothing() {
+    for (path, message) in [
+        ("/caf%c3%a9", "write `%C3`"),
+        ("/%7Euser", "write `~`"),
+        ("/%61dmin", "write `a`"),
+        ("/100%", "encodes nothing"),
+        ("/%zz", "encodes nothing"),
+        ("/café", "visible ASCII"),
+    ] {
+        let filter =
+            format!("authorization: {{ default: allow, rules: [{{ deny: {{ paths: [{{ prefix: {path} }}] }} }}] }}");
+        let found = complaints_about("prefix", &filter).1;
+        assert!(found.len() == 1 && found[0].contains(message), "{path}: {found:?}");
+    }
+    for path in ["/caf%C3%A9", "/a%20b", "/~user", "/@scope/x", "/a:b"] {
+        let filter =
+            format!("authorization: {{ default: allow, rules: [{{ deny: {{ paths: [{{ prefix: '{path}' }}] }} }}] }}");
+        assert_eq!(complaints_about("prefix", &filter).1, [""; 0], "{path}");
+    }
+}

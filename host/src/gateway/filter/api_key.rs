@@ -11,7 +11,7 @@
 //! that was sent is hashed and the hash looked up; how long that takes tells something about the hash of what was sent,
 //! which nobody can steer towards the hash of a key that they don't know.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::header::HeaderName;
@@ -124,9 +124,7 @@ impl ApiKey {
     /// Takes away what the service may not see: the client's copies of the subject header, and the key unless it is
     /// forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any `tell`.
     pub(crate) fn strip(&self, parts: &mut Parts) {
-        if let Some(header) = &self.subject_header {
-            header.strip(&mut parts.headers);
-        }
+        self.strip_told(parts);
         if self.forward {
             return;
         }
@@ -142,10 +140,25 @@ impl ApiKey {
         }
     }
 
+    /// Takes away the client's copies of the subject header.
+    pub(crate) fn strip_told(&self, parts: &mut Parts) {
+        if let Some(header) = &self.subject_header {
+            header.strip(&mut parts.headers);
+        }
+    }
+
     /// Tells the service who the client is; for an identity that this filter found.
     pub(crate) fn tell(&self, parts: &mut Parts, identity: &Identity) {
         if let Some(header) = &self.subject_header {
             header.set(&mut parts.headers, &identity.subject);
+        }
+    }
+
+    /// The parameter of the query in which the key stands, if it stands there.
+    pub(crate) fn parameter(&self) -> Option<&str> {
+        match &self.place {
+            Place::Query(name) => Some(name),
+            Place::Header(_) => None,
         }
     }
 
@@ -194,7 +207,7 @@ fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
 
 /// Reads the list; never repeats what could be a key put there by mistake.
 fn parse(text: &str) -> Result<Keys, String> {
-    let mut keys = Keys::new();
+    let (mut keys, mut names) = (Keys::new(), HashSet::new());
     for (number, line) in lines(text) {
         let wrong = |what: &str| format!("line {number}: {what}");
         let mut words = line.split_whitespace();
@@ -217,7 +230,7 @@ fn parse(text: &str) -> Result<Keys, String> {
                 _ => return Err(wrong("after the hash there may be `scopes=a,b` and `expires=…`, once each")),
             }
         }
-        if keys.values().any(|other| other.name == known.name) {
+        if !names.insert(name) {
             return Err(wrong(&format!("`{name}` is a name that another key has")));
         }
         if keys.insert(hash, known).is_some() {

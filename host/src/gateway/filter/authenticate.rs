@@ -5,6 +5,7 @@
 //! are optional. Whatever happened, what clients say about identities in headers that are the gateway's to set is taken
 //! away first, also on routes that ask for none.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::HeaderValue;
@@ -21,8 +22,8 @@ use crate::gateway::identity::Identity;
 #[derive(Debug)]
 pub(super) enum Authenticator {
     Jwt(Jwt),
-    ApiKey(ApiKey),
-    Basic(BasicAuth),
+    ApiKey(Arc<ApiKey>),
+    Basic(Arc<BasicAuth>),
 }
 
 impl Authenticator {
@@ -46,11 +47,29 @@ impl Authenticator {
         }
     }
 
+    /// Only what is said of identities: credentials for a way that does not hold are none of the gateway's business.
+    fn strip_told(&self, parts: &mut Parts) {
+        match self {
+            Self::Jwt(jwt) => jwt.strip_told(parts),
+            Self::ApiKey(keys) => keys.strip_told(parts),
+            Self::Basic(users) => users.strip_told(parts),
+        }
+    }
+
     fn tell(&self, parts: &mut Parts, identity: &Identity) {
         match self {
             Self::Jwt(jwt) => jwt.tell(parts, identity),
             Self::ApiKey(keys) => keys.tell(parts, identity),
             Self::Basic(users) => users.tell(parts, identity),
+        }
+    }
+
+    /// The parameter of the query in which credentials stand.
+    fn parameter(&self) -> Option<&str> {
+        match self {
+            Self::Jwt(jwt) => jwt.parameter(),
+            Self::ApiKey(keys) => keys.parameter(),
+            Self::Basic(_) => None,
         }
     }
 
@@ -117,13 +136,21 @@ impl Authentication {
         if found.is_none() && !self.ways.iter().all(Authenticator::optional) {
             return Err(self.unauthorized(None));
         }
-        for way in self.ways.iter().chain(&self.elsewhere) {
+        for way in &self.ways {
             way.strip(parts);
+        }
+        for way in &self.elsewhere {
+            way.strip_told(parts);
         }
         Ok(found.map(|(way, identity)| {
             way.tell(parts, &identity);
             identity
         }))
+    }
+
+    /// Parameters of the query that are not to be shown.
+    pub(super) fn secret_parameters(&self) -> impl Iterator<Item = &str> {
+        self.ways.iter().chain(&self.elsewhere).filter_map(Authenticator::parameter)
     }
 
     /// With the challenges of all ways; the one that refused may have more to say. Where there is no way, nobody can

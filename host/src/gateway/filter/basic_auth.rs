@@ -48,7 +48,6 @@ const MAX_CREDENTIALS: usize = 1024;
 static WORKERS: LazyLock<Arc<Workers>> = LazyLock::new(|| Arc::new(Workers::new(AT_ONCE, WAITING, PATIENCE)));
 
 /// `basicAuth`, ready to authenticate.
-#[derive(Debug)]
 pub(crate) struct BasicAuth {
     users: Arc<Watched<Users>>,
     forward: bool,
@@ -137,11 +136,16 @@ impl BasicAuth {
     /// they are forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any
     /// `tell`.
     pub(crate) fn strip(&self, parts: &mut Parts) {
-        if let Some(header) = &self.subject_header {
-            header.strip(&mut parts.headers);
-        }
+        self.strip_told(parts);
         if !self.forward && parts.headers.get_all(AUTHORIZATION).iter().any(|value| basic(value).is_some()) {
             parts.headers.remove(AUTHORIZATION);
+        }
+    }
+
+    /// Takes away the client's copies of the subject header.
+    pub(crate) fn strip_told(&self, parts: &mut Parts) {
+        if let Some(header) = &self.subject_header {
+            header.strip(&mut parts.headers);
         }
     }
 
@@ -163,10 +167,19 @@ impl BasicAuth {
     }
 }
 
-/// What follows the word `Basic`.
+// Neither the key nor what is remembered under it.
+impl std::fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BasicAuth").field("users", &self.users).finish_non_exhaustive()
+    }
+}
+
+/// What follows the word `Basic`; a tab counts as a space, as services might have it.
 fn basic(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, rest) = value.as_bytes().split_at_checked(5)?;
-    let rest = if rest.is_empty() { rest } else { rest.strip_prefix(b" ")? };
+    if rest.first().is_some_and(|byte| !matches!(byte, b' ' | b'\t')) {
+        return None;
+    }
     scheme.eq_ignore_ascii_case(b"basic").then_some(rest.trim_ascii())
 }
 

@@ -215,6 +215,11 @@ impl Chain {
         }
     }
 
+    /// Parameters of the query in which credentials stand, whatever they are called.
+    pub(crate) fn secret_parameters(&self) -> impl Iterator<Item = &str> {
+        self.authentication.secret_parameters()
+    }
+
     /// Changes headers that the service sees.
     pub(crate) fn request_headers(&self, headers: &mut HeaderMap) {
         for changes in &self.request_headers {
@@ -271,8 +276,10 @@ fn authenticator(filter: &Filter, stores: &Stores) -> Result<Option<Authenticato
             let jwt = jwt::Jwt::new(filter, &stores.providers).map_err(|error| error.to_string())?;
             Some(Authenticator::Jwt(jwt))
         }
-        Filter::ApiKey(filter) => Some(Authenticator::ApiKey(api_key::ApiKey::new(filter)?)),
-        Filter::BasicAuth(filter) => Some(Authenticator::Basic(basic_auth::BasicAuth::new(filter)?)),
+        Filter::ApiKey(filter) => Some(Authenticator::ApiKey(stores.api_keys.get(filter, api_key::ApiKey::new)?)),
+        Filter::BasicAuth(filter) => {
+            Some(Authenticator::Basic(stores.basic_auths.get(filter, basic_auth::BasicAuth::new)?))
+        }
         _ => None,
     })
 }
@@ -290,3 +297,6 @@ fn limit(limits: &[RateLimit], asking: Asking<'_>, parts: &Parts, passage: &mut 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

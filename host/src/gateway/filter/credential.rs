@@ -58,7 +58,6 @@ impl SubjectHeader {
 }
 
 /// A list behind a [`SecretRef`].
-#[derive(Debug)]
 pub(crate) struct Watched<T> {
     source: SecretRef,
     parse: fn(&str) -> Result<T, String>,
@@ -74,7 +73,8 @@ impl<T: Send + Sync + 'static> Watched<T> {
     /// # Errors
     /// Names the place and, with its number, the line that is wrong.
     pub(crate) fn load(source: SecretRef, parse: fn(&str) -> Result<T, String>) -> Result<Arc<Self>, String> {
-        let (digest, list) = read(&source, parse)?;
+        let (digest, text) = read(&source)?;
+        let list = self::parse(&source, &text, parse)?;
         let watched =
             Arc::new(Self { source, parse, current: ArcSwap::from_pointee(list), seen: Mutex::new(Ok(digest)) });
         if let (SecretRef::File(_), Ok(runtime)) = (&watched.source, tokio::runtime::Handle::try_current()) {
@@ -101,15 +101,19 @@ impl<T: Send + Sync + 'static> Watched<T> {
 
     /// Reads the list again and puts it in force if it changed and is right.
     fn refresh(&self) {
-        let read = read(&self.source, self.parse);
+        let read = read(&self.source);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match read {
+        if let Ok((digest, _)) = &read
+            && *seen == Ok(*digest)
+        {
+            return;
+        }
+        let parsed = read.and_then(|(digest, text)| Ok((digest, parse(&self.source, &text, self.parse)?)));
+        match parsed {
             Ok((digest, list)) => {
-                if *seen != Ok(digest) {
-                    self.current.store(Arc::new(list));
-                    *seen = Ok(digest);
-                    tracing::info!(source = %self.source, "a list of credentials was read again");
-                }
+                self.current.store(Arc::new(list));
+                *seen = Ok(digest);
+                tracing::info!(source = %self.source, "a list of credentials was read again");
             }
             Err(error) => {
                 if seen.as_ref().err() != Some(&error) {
@@ -121,11 +125,22 @@ impl<T: Send + Sync + 'static> Watched<T> {
     }
 }
 
-fn read<T>(source: &SecretRef, parse: fn(&str) -> Result<T, String>) -> Result<([u8; 32], T), String> {
+// Where the list is, and nothing of it.
+impl<T> std::fmt::Debug for Watched<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watched").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// The text and its digest.
+fn read(source: &SecretRef) -> Result<([u8; 32], String), String> {
     let secret = source.read()?;
     let text = std::str::from_utf8(secret.expose()).map_err(|_| format!("{source} is not valid UTF-8"))?;
-    let list = parse(text).map_err(|error| format!("{source}: {error}"))?;
-    Ok((Sha256::digest(text).into(), list))
+    Ok((Sha256::digest(text).into(), text.to_owned()))
+}
+
+fn parse<T>(source: &SecretRef, text: &str, parse: fn(&str) -> Result<T, String>) -> Result<T, String> {
+    parse(text).map_err(|error| format!("{source}: {error}"))
 }
 
 /// The lines that say something, with their numbers from 1.
@@ -156,6 +171,35 @@ mod tests {
             watched.refresh();
             assert_eq!(**watched.current(), expected, "{written:?}");
         }
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_taken_apart_again() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static PARSED: AtomicUsize = AtomicUsize::new(0);
+        fn counted(text: &str) -> Result<String, String> {
+            PARSED.fetch_add(1, Ordering::Relaxed);
+            word(text)
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(&path, "one").unwrap();
+        let watched = Watched::load(SecretRef::File(path.clone()), counted).unwrap();
+        watched.refresh();
+        watched.refresh();
+        assert_eq!(PARSED.load(Ordering::Relaxed), 1);
+        std::fs::write(&path, "two").unwrap();
+        watched.refresh();
+        assert_eq!(PARSED.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn debug_shows_where_a_list_is_and_nothing_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("list");
+        std::fs::write(&path, "hunter2").unwrap();
+        let shown = format!("{:?}", Watched::load(SecretRef::File(path), word).unwrap());
+        assert!(shown.contains("list") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[tokio::test(start_paused = true)]

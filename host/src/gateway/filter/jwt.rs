@@ -118,7 +118,7 @@ impl Jwt {
     /// Takes away what the service may not see: the client's copies of claim headers, and the token unless it is
     /// forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any `tell`.
     pub(crate) fn strip(&self, parts: &mut Parts) {
-        self.strip_claim_headers(parts);
+        self.strip_told(parts);
         if !self.forward {
             self.place.strip(parts);
         }
@@ -133,12 +133,21 @@ impl Jwt {
         }
     }
 
+    /// The parameter of the query in which the token stands, if it stands there.
+    pub(crate) fn parameter(&self) -> Option<&str> {
+        match &self.place {
+            Place::Query(name) => Some(name),
+            Place::Bearer | Place::Header(_) | Place::Cookie(_) => None,
+        }
+    }
+
     /// Whether a request without a token may pass.
     pub(crate) fn optional(&self) -> bool {
         self.optional
     }
 
-    fn strip_claim_headers(&self, parts: &mut Parts) {
+    /// Takes away the client's copies of claim headers.
+    pub(crate) fn strip_told(&self, parts: &mut Parts) {
         let is_claim = |name: &HeaderName| self.claims.iter().any(|(_, claim)| same_to_backends(name, claim));
         let found: Vec<HeaderName> = parts.headers.keys().filter(|name| is_claim(name)).cloned().collect();
         for name in found {
@@ -208,13 +217,15 @@ impl Place {
     }
 }
 
-/// What follows the word `Bearer`, in any case (RFC 9110 §11.1).
+/// What follows the word `Bearer`, in any case (RFC 9110 §11.1). A tab counts as a space: a service might take it for
+/// one, and would get a token that nobody looked at.
 fn bearer(value: &[u8]) -> Option<Vec<u8>> {
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t');
     let (scheme, rest) = value.split_at_checked("Bearer".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Bearer") || rest.first().is_some_and(|byte| *byte != b' ') {
+    if !scheme.eq_ignore_ascii_case(b"Bearer") || rest.first().is_some_and(|byte| !blank(byte)) {
         return None;
     }
-    let spaces = rest.iter().take_while(|byte| **byte == b' ').count();
+    let spaces = rest.iter().take_while(|byte| blank(byte)).count();
     rest.get(spaces..).map(<[u8]>::to_vec)
 }
 
@@ -242,8 +253,10 @@ fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
 }
 
+/// The value, if it has this name; space around the `=` counts no more than for a service that takes it away.
 fn cookie(pair: &[u8], name: &str) -> Option<Vec<u8>> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec)
+    let (sent, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
+    (sent.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii().to_vec())
 }
 
 /// The header without the cookie; nothing when no other is in it.

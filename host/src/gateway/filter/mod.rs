@@ -21,6 +21,7 @@ pub(crate) mod layers;
 mod rate_limit;
 mod redirect;
 mod rewrite;
+mod shared;
 mod static_response;
 mod vary;
 
@@ -28,17 +29,29 @@ pub(crate) use chain::{Asking, Chain, Layers, Passage};
 pub(crate) use compression::{CompressError, Compressed, Encoder};
 pub(crate) use rewrite::Rewrite;
 
+use api_key::ApiKey;
+use basic_auth::BasicAuth;
+use shared::Shared;
+
 use super::identity::Providers;
+use crate::config;
 use crate::policy::Limiters;
 
 /// What filters share and what outlasts a change of the configuration.
 pub(crate) struct Stores {
     pub(crate) providers: Providers,
     pub(crate) limiters: Limiters,
+    api_keys: Shared<config::ApiKey, ApiKey>,
+    basic_auths: Shared<config::BasicAuth, BasicAuth>,
 }
 
 impl Default for Stores {
     fn default() -> Self {
-        Self { providers: Providers::new(), limiters: Limiters::default() }
+        Self {
+            providers: Providers::new(),
+            limiters: Limiters::default(),
+            api_keys: Shared::default(),
+            basic_auths: Shared::default(),
+        }
     }
 }

@@ -70,7 +70,8 @@ impl RateLimit {
     pub(super) fn new(config: &config::RateLimit, place: &str, ordinal: usize, limiters: &Limiters) -> Self {
         let id = match &config.name {
             Some(name) => format!("{place} {name}"),
-            None => format!("{place} #{ordinal}"),
+            // No name has brackets.
+            None => format!("{place} ({ordinal})"),
         };
         let burst = config.burst.unwrap_or(config.requests);
         let max_keys = usize::try_from(config.max_keys).unwrap_or(usize::MAX);

@@ -33,6 +33,9 @@ const VERIFIED_OVERHEAD: u64 = 512;
 
 type TokenDigest = [u8; 32];
 
+/// Those of one configuration, by name.
+pub(crate) type Known = Arc<HashMap<String, Arc<Provider>>>;
+
 /// Why a token brought no identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -66,9 +69,10 @@ impl Providers {
     }
 
     /// Takes the providers of a configuration and starts to fetch keys that are missing. Filters that were built
-    /// before keep the providers that they had. Needs the tokio runtime; one caller at a time.
-    pub(crate) fn apply(&self, auth: &Auth) {
-        let before = self.known.load();
+    /// before keep the providers that they had. Needs the tokio runtime; one caller at a time. Gives what was there
+    /// before, for [`Self::restore`].
+    pub(crate) fn apply(&self, auth: &Auth) -> Known {
+        let before = self.known.load_full();
         let mut known = HashMap::new();
         for settings in &auth.providers {
             let old = before.get(&settings.name);
@@ -80,6 +84,12 @@ impl Providers {
             known.insert(settings.name.clone(), provider);
         }
         self.known.store(Arc::new(known));
+        before
+    }
+
+    /// Takes back the last [`Self::apply`]: with its keys and with what was verified, each provider is there again.
+    pub(crate) fn restore(&self, before: Known) {
+        self.known.store(before);
     }
 
     /// A provider of the last configuration applied.

@@ -137,3 +137,13 @@ fn a_limiter_is_found_again_and_keeps_each_keys_share_of_a_new_quota() {
     limiters.forget_unused();
     assert!(limiters.get("rule shop #1", small, begun).check("all", small, begun).admitted);
 }
+
+#[test]
+fn a_burst_beyond_all_measure_overflows_nothing() {
+    let check = limiter(quota(1, 86_400, u32::MAX));
+    // Each request is a day ahead of the one before; 584 years are all that 64 bits of nanoseconds have.
+    for _ in 0..214_000 {
+        let decision = check("key", Duration::from_secs(1));
+        assert!(decision.admitted && decision.retry_after == Duration::ZERO);
+    }
+}

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What stands in place of a secret.
-const REDACTED: &str = "REDACTED";
+pub(crate) const REDACTED: &str = "REDACTED";
 
 /// Endings of parameter names that speak of a secret, whatever stands before: `token` is also `access_token`,
 /// `X-Amz-Security-Token` and `idToken`. Too many is harmless, too few is not.

@@ -68,7 +68,9 @@ fn get(target: &str) -> http::request::Builder {
 async fn the_header_authorization_needs_the_word_bearer_and_one_token() {
     let fixture = Fixture::new(|_| {});
     let token = token(&json!({}));
-    for value in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER   {token}")] {
+    for value in
+        [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER   {token}"), format!("Bearer\t{token}")]
+    {
         let (result, parts) = fixture.run(get("/").header("authorization", &value)).await;
         assert_eq!(result.unwrap().unwrap().subject, "ada", "{value}");
         assert!(parts.headers.is_empty(), "the service does not see it");
@@ -139,6 +141,9 @@ async fn a_token_in_a_cookie_leaves_the_other_cookies() {
     }
     let twice = get("/").header("cookie", "session=x").header("cookie", format!("session={token}"));
     assert_eq!(fixture.run(twice).await.0, Err(Unauthorized::Invalid(Invalid::Several)));
+    // Services take the space away and see two.
+    let hidden = get("/").header("cookie", format!("session={token}; session =x"));
+    assert_eq!(fixture.run(hidden).await.0, Err(Unauthorized::Invalid(Invalid::Several)));
     assert_eq!(fixture.run(get("/").header("cookie", "sessions=x")).await.0, Ok(None));
 }
 

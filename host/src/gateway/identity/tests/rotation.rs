@@ -300,6 +300,19 @@ async fn a_new_configuration_keeps_keys_unless_they_come_from_elsewhere() {
 }
 
 #[tokio::test]
+async fn a_configuration_that_is_taken_back_costs_nobody_their_keys() {
+    let signer = Signer::es256("a");
+    let (idp, other) = (Idp::start(&jwks(&[&signer])).await, Idp::start("").await);
+    let registry = Clock::new().providers();
+    let first = applied(&registry, &[idp.settings()]);
+    assert_eq!(says(&first, &signer.token()).await, Ok(()));
+    let before = registry.apply(&Auth { providers: vec![other.settings()] });
+    registry.restore(before);
+    assert!(Arc::ptr_eq(&registry.get("idp").unwrap(), &first[0]));
+    assert_eq!(idp.asked(), 1);
+}
+
+#[tokio::test]
 async fn keys_come_by_https_from_servers_with_a_trusted_certificate_only() {
     let signer = Signer::es256("a");
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
