@@ -214,3 +214,19 @@ async fn keys_and_passwords_are_hashed_at_rest_and_one_of_them_is_enough() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_one_rule_says_about_clients_cannot_be_said_by_clients_on_another() {
+    let issuer = Issuer::new("k1");
+    let routes = "routes: [{ name: r, rules: [\
+        { matches: [{ path: { prefix: /in } }], filters: [{ jwt: { provider: local, claimsToHeaders: { sub: x-client } } }, \
+          { rewrite: { prefix: / } }], backendRefs: [{ service: hostile }] },\
+        { matches: [{ path: { prefix: /out } }], filters: [{ rewrite: { prefix: / } }], backendRefs: [{ service: hostile }] }] }]";
+    let wharf = gateway(&issuer, "", routes).await;
+    let seen = ask(&wharf, "GET", "/in/request", &with_token(&issuer.sign(&claims()))).await.text();
+    assert!(seen.contains("x-client: ann\n"), "{seen}");
+    for path in ["/out/request", "/hostile/request", "/open/request"] {
+        let seen = ask(&wharf, "GET", path, &[("x-client".into(), "root".into())]).await.text();
+        assert!(seen.contains("method") && !seen.contains("root"), "{path}: {seen}");
+    }
+}

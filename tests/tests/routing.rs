@@ -348,6 +348,32 @@ async fn a_rule_cannot_lengthen_the_timeout_of_a_service() {
 }
 
 #[tokio::test]
+async fn a_try_of_a_service_may_take_so_long_for_its_head_and_its_body_longer() {
+    let routes = "routes: [{ name: try, rules: [{ matches: [{ path: { prefix: /try } }], \
+                  filters: [{ rewrite: { prefix: / } }], timeouts: { request: 10s, backendRequest: 400ms }, \
+                  backendRefs: [{ service: hostile }] }] }]";
+    let wharf = Wharf::builder().plugin("hostile").gateway(routes).start().await;
+    let began = Instant::now();
+    wharf.get("/try/hang").await.assert_problem(504, "request_timeout");
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    wharf.get("/try/slow-body?count=3&ms=300").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn traces_go_on_through_the_gateway() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let sent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let seen = wharf.client().send("GET", &wharf.url("/hostile/request"), &[("traceparent", sent)], "").await.text();
+    assert!(seen.contains("traceparent: 00-0af7651916cd43dd8448eb211c80319c-") && !seen.contains(sent), "{seen}");
+    let found = async || wharf.access_log().into_iter().find(|line| line.contains("0af7651916cd43dd8448eb211c80319c"));
+    let line = eventually("the trace is in the log", found).await;
+    assert!(line.contains(r#""traceId":"0af7651916cd43dd8448eb211c80319c""#), "{line}");
+    let seen =
+        wharf.client().send("GET", &wharf.url("/hostile/request"), &[("traceparent", "00-bad")], "").await.text();
+    assert!(seen.contains("traceparent: 00-") && !seen.contains("00-bad"), "{seen}");
+}
+
+#[tokio::test]
 async fn the_log_tells_of_refused_requests_and_lets_nobody_write_their_own_lines() {
     let wharf = Wharf::builder().plugin("hostile").start().await;
     let target = "/nowhere/%22%7d?api_key=hunter2&%74oken=hunter3&note='},{x:1";

@@ -28,7 +28,7 @@ async fn send(wharf: &Wharf, bytes: &[u8]) -> (Vec<u16>, bool) {
 }
 
 fn post(headers: &str, body: &str) -> String {
-    format!("POST /hostile/echo HTTP/1.1\r\nhost: a.test\r\n{headers}\r\n{body}")
+    format!("POST /hostile/read?ms=0 HTTP/1.1\r\nhost: a.test\r\n{headers}\r\n{body}")
 }
 
 fn get(target: &str, headers: &str) -> String {

@@ -56,8 +56,8 @@ pub struct Gateway {
     pub drain: Drain,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
     pub defaults: ServiceDefaults,
-    /// What happens to every request on its way, of automatic routes too. A filter of the same kind in a rule or a
-    /// service takes its place there.
+    /// What happens to every request on its way, of automatic routes too. What a rule or a service says comes on
+    /// top: filters that refuse add up, others take their place.
     pub filters: Vec<Filter>,
     /// Routes beside the automatic `/<service>/` ones. A configured route wins over an automatic one of equal precedence.
     pub routes: Vec<Route>,

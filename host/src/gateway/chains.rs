@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::filter::{Chain, Layers, Stores};
+use super::filter::{Chain, Layers, Stores, Told};
 use super::route::Scope;
 use crate::config::Config;
 
@@ -28,6 +28,7 @@ impl Chains {
     /// When a file that a filter needs cannot be used.
     pub(super) fn compile(config: &Config, stores: &Stores) -> Result<Self, String> {
         let gateway = config.gateway.filters.as_slice();
+        let told = &Arc::new(Told::of(config));
         let mut places = HashMap::new();
         for route in &config.gateway.routes {
             for (index, rule) in route.rules.iter().enumerate() {
@@ -36,10 +37,10 @@ impl Chains {
                     Some(name) => format!("rule {:?}/{name:?}", route.name),
                     None => format!("rule {:?}/{index}", route.name),
                 };
-                let layers = Layers { id: &id, gateway, own: &rule.filters, public: rule.public };
+                let layers = Layers { id: &id, gateway, own: &rule.filters, public: rule.public, told };
                 places.insert((route.name.clone(), index, None), Arc::new(Chain::new(layers, stores)?));
                 for (nth, backend) in rule.backend_refs.iter().enumerate() {
-                    let layers = Layers { id: &id, gateway: &[], own: &backend.filters, public: false };
+                    let layers = Layers { id: &id, gateway: &[], own: &backend.filters, public: false, told };
                     let chain = Arc::new(Chain::new(layers, stores)?);
                     places.insert((route.name.clone(), index, Some(nth)), chain);
                 }
@@ -48,10 +49,10 @@ impl Chains {
         let mut services = HashMap::new();
         for (name, service) in &config.services {
             let id = format!("service {name}");
-            let layers = Layers { id: &id, gateway, own: &service.filters, public: service.public };
+            let layers = Layers { id: &id, gateway, own: &service.filters, public: service.public, told };
             services.insert(name.clone(), Arc::new(Chain::automatic(layers, stores)?));
         }
-        let layers = Layers { id: "service", gateway, own: &[], public: false };
+        let layers = Layers { id: "service", gateway, own: &[], public: false, told };
         let other = Arc::new(Chain::automatic(layers, stores)?);
         Ok(Self { places, services, other })
     }

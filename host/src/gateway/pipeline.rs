@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
@@ -73,7 +73,10 @@ impl Gateway {
 
         let mut way = Way { arrived, connection, client, request_id, snapshot, chain: None, exit };
         let result = match host {
-            Ok(host) => way.forward(&host, Request::from_parts(parts, body)).await,
+            Ok(host) => {
+                say_scheme(&mut parts, scheme(&way.connection), &host);
+                way.forward(&host, Request::from_parts(parts, body)).await
+            }
             Err(error) => Err(error),
         };
         let response = result.unwrap_or_else(|error| {
@@ -239,6 +242,20 @@ impl Way {
 
 fn scheme(connection: &Connection) -> Scheme {
     if connection.secure.is_some() { Scheme::Https } else { Scheme::Http }
+}
+
+/// The service learns from the address whether its client came by TLS, whatever the client calls it. A plain request
+/// with nothing but a path stays as it is: that is what plain means.
+fn say_scheme(parts: &mut Parts, scheme: Scheme, host: &str) {
+    if scheme == Scheme::Http && parts.uri.scheme().is_none() {
+        return;
+    }
+    let mut uri = std::mem::take(&mut parts.uri).into_parts();
+    let said = if scheme == Scheme::Https { http::uri::Scheme::HTTPS } else { http::uri::Scheme::HTTP };
+    uri.scheme = Some(said);
+    uri.authority = uri.authority.or_else(|| host.parse().ok());
+    // Scheme, authority and a path that was there before: always an address.
+    parts.uri = Uri::from_parts(uri).unwrap_or_default();
 }
 
 /// The same address over TLS. Nothing is stored: who is sent there today may not be tomorrow.

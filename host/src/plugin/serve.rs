@@ -110,7 +110,9 @@ async fn run(slot: &mut Slot, request: Request<WasiBody>, ends: Ends) -> wasmtim
     match handler {
         Handler::V02(proxy) => {
             let mut view = store.data_mut().http();
-            let request = view.new_incoming_request(Scheme::Http, request)?;
+            let is_https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
+            let scheme = if is_https { Scheme::Https } else { Scheme::Http };
+            let request = view.new_incoming_request(scheme, request)?;
             let outparam = view.new_response_outparam_from_callback(move |response| {
                 // Nobody listens any more: the request is over for the client.
                 let _ = head.send(response.map_err(|code: ErrorCode| format!("{code:?}")));

@@ -141,7 +141,7 @@ impl ApiKey {
     }
 
     /// Takes away the client's copies of the subject header.
-    pub(crate) fn strip_told(&self, parts: &mut Parts) {
+    fn strip_told(&self, parts: &mut Parts) {
         if let Some(header) = &self.subject_header {
             header.strip(&mut parts.headers);
         }
@@ -151,14 +151,6 @@ impl ApiKey {
     pub(crate) fn tell(&self, parts: &mut Parts, identity: &Identity) {
         if let Some(header) = &self.subject_header {
             header.set(&mut parts.headers, &identity.subject);
-        }
-    }
-
-    /// The parameter of the query in which the key stands, if it stands there.
-    pub(crate) fn parameter(&self) -> Option<&str> {
-        match &self.place {
-            Place::Query(name) => Some(name),
-            Place::Header(_) => None,
         }
     }
 

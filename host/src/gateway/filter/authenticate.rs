@@ -15,6 +15,7 @@ use super::api_key::ApiKey;
 use super::basic_auth::BasicAuth;
 use super::credential::Refused;
 use super::jwt::{Jwt, Unauthorized};
+use super::told::Told;
 use crate::gateway::GatewayError;
 use crate::gateway::identity::Identity;
 
@@ -47,29 +48,11 @@ impl Authenticator {
         }
     }
 
-    /// Only what is said of identities: credentials for a way that does not hold are none of the gateway's business.
-    fn strip_told(&self, parts: &mut Parts) {
-        match self {
-            Self::Jwt(jwt) => jwt.strip_told(parts),
-            Self::ApiKey(keys) => keys.strip_told(parts),
-            Self::Basic(users) => users.strip_told(parts),
-        }
-    }
-
     fn tell(&self, parts: &mut Parts, identity: &Identity) {
         match self {
             Self::Jwt(jwt) => jwt.tell(parts, identity),
             Self::ApiKey(keys) => keys.tell(parts, identity),
             Self::Basic(users) => users.tell(parts, identity),
-        }
-    }
-
-    /// The parameter of the query in which credentials stand.
-    fn parameter(&self) -> Option<&str> {
-        match self {
-            Self::Jwt(jwt) => jwt.parameter(),
-            Self::ApiKey(keys) => keys.parameter(),
-            Self::Basic(_) => None,
         }
     }
 
@@ -114,8 +97,8 @@ impl From<Refused> for Refusal {
 #[derive(Debug, Default)]
 pub(super) struct Authentication {
     pub(super) ways: Vec<Authenticator>,
-    /// Ways of the gateway that do not hold here, whose headers are nobody else's all the same.
-    pub(super) elsewhere: Vec<Authenticator>,
+    /// Headers that tell of identities here or on other routes.
+    pub(super) told: Arc<Told>,
 }
 
 impl Authentication {
@@ -139,9 +122,7 @@ impl Authentication {
         for way in &self.ways {
             way.strip(parts);
         }
-        for way in &self.elsewhere {
-            way.strip_told(parts);
-        }
+        self.told.strip(&mut parts.headers);
         Ok(found.map(|(way, identity)| {
             way.tell(parts, &identity);
             identity
@@ -150,7 +131,7 @@ impl Authentication {
 
     /// Parameters of the query that are not to be shown.
     pub(super) fn secret_parameters(&self) -> impl Iterator<Item = &str> {
-        self.ways.iter().chain(&self.elsewhere).filter_map(Authenticator::parameter)
+        self.told.secret_parameters()
     }
 
     /// With the challenges of all ways; the one that refused may have more to say. Where there is no way, nobody can

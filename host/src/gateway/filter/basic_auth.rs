@@ -143,7 +143,7 @@ impl BasicAuth {
     }
 
     /// Takes away the client's copies of the subject header.
-    pub(crate) fn strip_told(&self, parts: &mut Parts) {
+    fn strip_told(&self, parts: &mut Parts) {
         if let Some(header) = &self.subject_header {
             header.strip(&mut parts.headers);
         }

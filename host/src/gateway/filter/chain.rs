@@ -5,6 +5,7 @@
 //! [`Chain::request`] and [`Chain::response`], and nowhere else.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -23,6 +24,7 @@ use super::rate_limit::{Limited, RateLimit};
 use super::redirect::{Asked, Redirect};
 use super::rewrite::Rewrite;
 use super::static_response::StaticResponse;
+use super::told::Told;
 use super::{Stores, api_key, basic_auth, jwt, layers};
 use crate::config::{Filter, Scheme};
 use crate::gateway::GatewayError;
@@ -66,6 +68,8 @@ pub(crate) struct Layers<'a> {
     pub(crate) own: &'a [Filter],
     /// Whether anybody may come.
     pub(crate) public: bool,
+    /// What services are told about clients, anywhere.
+    pub(crate) told: &'a Arc<Told>,
 }
 
 /// What filters know of a request besides its head.
@@ -126,10 +130,7 @@ impl Chain {
             *ordinal += usize::from(matches!(filter, Filter::RateLimit(_)));
             chain.add(filter, place, *ordinal, stores)?;
         }
-        // Headers that tell of identities elsewhere are not the client's to send here.
-        for filter in layers::without_effect(layers.gateway, layers.own, layers.public) {
-            chain.authentication.elsewhere.extend(authenticator(filter, stores)?);
-        }
+        chain.authentication.told = Arc::clone(layers.told);
         Ok(chain)
     }
 
@@ -284,7 +285,7 @@ fn authenticator(filter: &Filter, stores: &Stores) -> Result<Option<Authenticato
     })
 }
 
-/// Counts the request; all limits count it, also those after the one that refuses would have.
+/// Counts the request; limits after the one that refuses do not.
 fn limit(limits: &[RateLimit], asking: Asking<'_>, parts: &Parts, passage: &mut Passage) -> Result<(), GatewayError> {
     for limit in limits {
         let limited = limit.check(asking, &parts.headers, passage.identity.as_ref(), Instant::now());

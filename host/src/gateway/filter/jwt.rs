@@ -133,21 +133,13 @@ impl Jwt {
         }
     }
 
-    /// The parameter of the query in which the token stands, if it stands there.
-    pub(crate) fn parameter(&self) -> Option<&str> {
-        match &self.place {
-            Place::Query(name) => Some(name),
-            Place::Bearer | Place::Header(_) | Place::Cookie(_) => None,
-        }
-    }
-
     /// Whether a request without a token may pass.
     pub(crate) fn optional(&self) -> bool {
         self.optional
     }
 
     /// Takes away the client's copies of claim headers.
-    pub(crate) fn strip_told(&self, parts: &mut Parts) {
+    fn strip_told(&self, parts: &mut Parts) {
         let is_claim = |name: &HeaderName| self.claims.iter().any(|(_, claim)| same_to_backends(name, claim));
         let found: Vec<HeaderName> = parts.headers.keys().filter(|name| is_claim(name)).cloned().collect();
         for name in found {

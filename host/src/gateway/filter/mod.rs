@@ -23,11 +23,13 @@ mod redirect;
 mod rewrite;
 mod shared;
 mod static_response;
+mod told;
 mod vary;
 
 pub(crate) use chain::{Asking, Chain, Layers, Passage};
 pub(crate) use compression::{CompressError, Compressed, Encoder};
 pub(crate) use rewrite::Rewrite;
+pub(crate) use told::Told;
 
 use api_key::ApiKey;
 use basic_auth::BasicAuth;

@@ -38,15 +38,16 @@ async fn ways_that_do_not_hold_take_away_what_is_said_of_identities_and_no_crede
     let path = keys(dir.path());
     let stores = Stores::default();
     let gateway = filters(json!([{ "apiKey": { "keys": { "file": path }, "subjectHeader": "x-client" } }]));
+    let told = &Arc::new(Told::of_filters(&gateway));
     let sent = [("x-api-key", "k"), ("x-client", "root"), ("authorization", "Bearer own")];
 
-    let layers = Layers { id: "rule a", gateway: &gateway, own: &[], public: true };
+    let layers = Layers { id: "rule a", gateway: &gateway, own: &[], public: true, told };
     let seen = passed(&Chain::new(layers, &stores).unwrap(), &sent).await;
     assert!(!seen.contains_key("x-client"));
     assert_eq!(seen.get("x-api-key").unwrap(), "k", "a public service may ask for keys itself");
 
     let own = filters(json!([{ "apiKey": { "keys": { "file": path }, "forward": true } }]));
-    let layers = Layers { id: "rule a", gateway: &gateway, own: &own, public: false };
+    let layers = Layers { id: "rule a", gateway: &gateway, own: &own, public: false, told };
     let seen = passed(&Chain::new(layers, &stores).unwrap(), &sent).await;
     assert!(!seen.contains_key("x-client"));
     assert_eq!(seen.get("x-api-key").unwrap(), "k", "the rule forwards it");
@@ -59,7 +60,8 @@ async fn places_with_the_same_list_share_one() {
     let path = keys(dir.path());
     let stores = Stores::default();
     let gateway = filters(json!([{ "apiKey": { "keys": { "file": path } } }]));
-    let chain = |id| Chain::new(Layers { id, gateway: &gateway, own: &[], public: false }, &stores).unwrap();
+    let told = &Arc::new(Told::of_filters(&gateway));
+    let chain = |id| Chain::new(Layers { id, gateway: &gateway, own: &[], public: false, told }, &stores).unwrap();
     let (one, other) = (chain("rule a"), chain("rule b"));
     let [Authenticator::ApiKey(one), Authenticator::ApiKey(other)] =
         [&one, &other].map(|chain| &chain.authentication.ways[0])
@@ -75,8 +77,9 @@ async fn parameters_with_credentials_are_known_by_name() {
     let path = keys(dir.path());
     let stores = Stores::default();
     let gateway = filters(json!([{ "apiKey": { "keys": { "file": path }, "from": { "query": "ticket" } } }]));
+    let told = &Arc::new(Told::of_filters(&gateway));
     for public in [false, true] {
-        let chain = Chain::new(Layers { id: "rule a", gateway: &gateway, own: &[], public }, &stores).unwrap();
+        let chain = Chain::new(Layers { id: "rule a", gateway: &gateway, own: &[], public, told }, &stores).unwrap();
         assert_eq!(chain.secret_parameters().collect::<Vec<_>>(), ["ticket"]);
     }
 }
