@@ -69,7 +69,7 @@ pub fn run(source: &Source, asked: &Asked, format: OutputFormat, out: &mut dyn W
             writeln!(out)?;
         }
     }
-    Ok(explanation.found.is_some())
+    Ok(explanation.found.is_some() || explanation.listener.redirects_to_https.is_some())
 }
 
 fn question(asked: &Asked) -> Result<Question, ExplainError> {
@@ -93,6 +93,7 @@ fn question(asked: &Asked) -> Result<Question, ExplainError> {
     let named = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
     Ok(Question {
         listener: asked.listener.clone(),
+        secure: uri.scheme_str().map(|scheme| scheme == "https"),
         method,
         host: uri.authority().map(|authority| authority.as_str().to_owned()).or(named),
         path: uri.path().to_owned(),
@@ -117,8 +118,15 @@ fn write_text(out: &mut String, question: &Question, explanation: &Explanation) 
     writeln!(out, "{method} {host}{path}{query}")?;
     let listener = &explanation.listener;
     writeln!(out, "from {client} by listener {} ({})\n", listener.name, listener.address)?;
+    if explanation.path != *path {
+        writeln!(out, "its path is read as {}\n", explanation.path)?;
+    }
     match &explanation.found {
-        Some(found) => write_found(out, path, found)?,
+        Some(found) => write_found(out, &explanation.path, found)?,
+        None if listener.redirects_to_https.is_some() => {
+            let port = listener.redirects_to_https.unwrap_or_default();
+            writeln!(out, "the listener sends it to https, port {port}: 308")?;
+        }
         None => writeln!(out, "no route: it is answered 404 no_route")?,
     }
     if !explanation.others.is_empty() {

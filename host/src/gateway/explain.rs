@@ -9,18 +9,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::uri::Authority;
 use http::{HeaderMap, Method};
 use serde::Serialize;
 
 use super::filter::{Rewrite, layers};
+use super::path;
 use super::route::{Backend, Listener, Outcome, Request, Scope, Table, Target, Verdict, listener_for};
-use crate::config::{self, Config, Duration, Filter};
+use crate::config::{self, Config, Duration, Filter, RedirectToHttps};
 
 /// A request that nobody sent.
 #[derive(Debug, Clone)]
 pub struct Question {
     /// By which listener it would come; if not given, the one that answers for the host.
     pub listener: Option<String>,
+    /// Whether it would come by TLS; if not given, it may come either way.
+    pub secure: Option<bool>,
     /// Its method.
     pub method: Method,
     /// The host it names, maybe with a port.
@@ -47,8 +51,11 @@ pub enum ExplainError {
         known: Vec<String>,
     },
     /// All listeners have host names, and none of them fits.
-    #[error("no listener answers for this host: there is {}", .0.join(", "))]
+    #[error("no listener answers for this address: there is {}", .0.join(", "))]
     NoListener(Vec<String>),
+    /// The path is refused before any route is looked for.
+    #[error("the gateway answers 400 bad_request: {0}")]
+    Refused(&'static str),
 }
 
 /// Where a request would go, and why.
@@ -57,7 +64,9 @@ pub enum ExplainError {
 pub struct Explanation {
     /// By which listener it comes.
     pub listener: ExplainedListener,
-    /// Where it goes; nowhere is 404 `no_route`.
+    /// Its path in the one spelling that rules and services see.
+    pub path: String,
+    /// Where it goes; nowhere is 404 `no_route`, unless the listener redirects.
     pub found: Option<Destination>,
     /// All other matches there are: those that hold too, then the closest first.
     pub others: Vec<Other>,
@@ -73,6 +82,10 @@ pub struct ExplainedListener {
     pub address: SocketAddr,
     /// The hosts it answers for; all if not given.
     pub hostname: Option<String>,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    /// The port with TLS to which it sends every request.
+    pub redirects_to_https: Option<u16>,
 }
 
 /// Which match of which rule of which route; counted from 1.
@@ -174,8 +187,12 @@ struct Steps {
 /// When it could not come by any listener.
 pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Explanation, ExplainError> {
     let listener = listener(config, question)?;
-    let table = table(config, files);
     let Question { method, host, path, query, headers, client, .. } = question;
+    let path = &*path::normalize(path, &config.gateway.requests).map_err(ExplainError::Refused)?;
+    if listener.redirects_to_https.is_some() {
+        return Ok(Explanation { listener, path: path.to_owned(), found: None, others: Vec::new() });
+    }
+    let table = table(config, files);
     let request = Request {
         listener: Listener { name: &listener.name, hostname: listener.hostname.as_deref() },
         host: host.as_deref(),
@@ -199,7 +216,7 @@ pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Ex
             Outcome::DoesNotHold(reasons) => others.push(Other { origin, holds: false, reasons }),
         }
     }
-    Ok(Explanation { listener, found: destination, others })
+    Ok(Explanation { listener, path: path.to_owned(), found: destination, others })
 }
 
 /// The listener that a request comes by.
@@ -211,13 +228,25 @@ fn listener(config: &Config, question: &Question) -> Result<ExplainedListener, E
             name: listener.name.clone(),
             address: listener.address,
             hostname: listener.hostname.clone(),
+            tls: listener.tls.is_some(),
+            redirects_to_https: match listener.redirect_to_https {
+                RedirectToHttps::Port(port) => Some(port),
+                RedirectToHttps::No => None,
+            },
         })
         .collect();
     let names = || all.iter().map(|listener| listener.name.clone()).collect();
     let name = match &question.listener {
         Some(name) => name.as_str(),
         None => {
-            let known = all.iter().map(|one| Listener { name: &one.name, hostname: one.hostname.as_deref() });
+            let port = question.host.as_deref().and_then(|host| host.parse::<Authority>().ok()?.port_u16());
+            let port = port.filter(|port| all.iter().any(|one| one.address.port() == *port));
+            let fits = |one: &&ExplainedListener| {
+                question.secure.is_none_or(|secure| secure == one.tls)
+                    && port.is_none_or(|port| one.address.port() == port)
+            };
+            let known = all.iter().filter(fits);
+            let known = known.map(|one| Listener { name: &one.name, hostname: one.hostname.as_deref() });
             let answers = listener_for(known, question.host.as_deref());
             answers.ok_or_else(|| ExplainError::NoListener(names()))?.name
         }

@@ -211,3 +211,32 @@ fn what_is_no_request_is_refused_with_an_example() {
     let error = explain(&asked, OutputFormat::Text).unwrap_err().to_string();
     assert_eq!(error, "there is no listener `tls`: there is default");
 }
+
+#[test]
+fn the_listener_the_spelling_of_the_path_and_a_redirect_to_https_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = "
+listeners:
+  - { name: web, address: 127.0.0.1:8080, redirectToHttps: 8443 }
+  - { name: tls, address: 127.0.0.1:8443, tls: { certificates: [{ cert: a, key: b }] } }
+routes:
+  - { name: api, rules: [{ matches: [{ path: { prefix: /api } }], filters: [{ staticResponse: { status: 204 } }] }] }
+";
+    std::fs::write(dir.path().join("gateway.yaml"), yaml).unwrap();
+    let source = Source { dir: dir.path().to_owned(), env: None };
+    let ask = |request: &str| {
+        let asked = Asked {
+            request: request.to_owned(),
+            headers: vec![],
+            client: "192.0.2.1".parse().unwrap(),
+            listener: None,
+        };
+        let mut out = Vec::new();
+        run(&source, &asked, OutputFormat::Text, &mut out).map(|found| (found, String::from_utf8(out).unwrap()))
+    };
+    let (found, text) = ask("https://a.test/%61pi//x/../y").unwrap();
+    assert!(found && text.contains("by listener tls") && text.contains("its path is read as /api/y"), "{text}");
+    let (found, text) = ask("http://a.test/api").unwrap();
+    assert!(found && text.contains("by listener web") && text.contains("port 8443: 308"), "{text}");
+    assert!(ask("https://a.test/api%2fx").unwrap_err().to_string().contains("400 bad_request"));
+}
