@@ -76,8 +76,7 @@ impl Listener {
     }
 
     fn open<H: Handler>(&self, stream: TcpStream, peer: SocketAddr, handler: &Arc<H>, drain: &Drain) {
-        // Small writes (events of a stream) must leave at once.
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = Limits::default().apply(&stream) {
             tracing::debug!(%error, %peer, "the connection was gone before it began");
             return;
         }
