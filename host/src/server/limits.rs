@@ -1,8 +1,11 @@
 //! The bounds on a connection, in the form in which connections use them.
 
+use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::net::TcpStream;
 
 use crate::config::Connections;
 
@@ -71,6 +74,24 @@ impl Limits {
     }
 }
 
+impl Values {
+    /// Prepares the socket of a new connection.
+    ///
+    /// # Errors
+    /// When the connection is gone already.
+    pub(super) fn apply(&self, socket: &TcpStream) -> io::Result<()> {
+        // Small writes (events of a stream) must leave at once.
+        socket.set_nodelay(true)?;
+        // The kernel takes megabytes that nobody reads, and keeps them for long when the process has closed the socket.
+        #[cfg(target_os = "linux")]
+        rustix::net::sockopt::set_tcp_user_timeout(
+            socket,
+            u32::try_from(self.write_timeout.as_millis()).unwrap_or(u32::MAX),
+        )?;
+        Ok(())
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::new(&Connections::default())
@@ -82,5 +103,23 @@ impl Deref for Limits {
 
     fn deref(&self) -> &Values {
         &self.0
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::config;
+
+    #[tokio::test]
+    async fn the_kernel_keeps_what_nobody_reads_no_longer_than_we_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let connections = Connections { write_timeout: config::Duration::millis(1500), ..Connections::default() };
+        Limits::new(&connections).apply(&socket).unwrap();
+        assert_eq!(rustix::net::sockopt::tcp_user_timeout(&socket).unwrap(), 1500);
+        assert!(socket.nodelay().unwrap());
     }
 }

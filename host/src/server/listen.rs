@@ -142,8 +142,7 @@ impl Socket {
         entrance: &Entrance,
         limits: Limits,
     ) {
-        // Small writes (events of a stream) must leave at once.
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = limits.apply(&stream) {
             tracing::debug!(%error, %peer, "the connection was gone before it began");
             return;
         }
