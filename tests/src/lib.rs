@@ -20,12 +20,14 @@
 
 mod client;
 mod process;
+mod program;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client, Connection};
 pub use process::{Builder, Wharf, binary};
+pub use program::{Outcome, Program, Running, have};
 
 /// The repository.
 pub fn root() -> PathBuf {
