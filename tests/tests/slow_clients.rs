@@ -125,6 +125,10 @@ async fn a_connection_has_so_many_requests() {
     assert_eq!(text.to_lowercase().matches("connection: close").count(), 1, "{text}");
 }
 
+fn post(header: &str, body: &str) -> String {
+    format!("POST /hostile/read?ms=0 HTTP/1.1\r\nhost: a.test\r\n{header}\r\n\r\n{body}")
+}
+
 /// A frame of HTTP/2.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
@@ -156,4 +160,25 @@ async fn floods_of_control_frames_end_the_connection() {
         assert!(ended.is_ok(), "{what} frames are taken without end");
     }
     wharf.get("/hostile/").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn a_body_that_stops_is_408_and_one_that_breaks_is_400() {
+    let wharf = Wharf::builder()
+        .plugin("hostile")
+        .gateway("connections: { bodyTimeout: 500ms }")
+        .service("hostile", "timeouts: { request: 20s }")
+        .start()
+        .await;
+    for (what, request, expected) in [
+        ("announced and not sent", post("content-length: 10", "abc"), 408),
+        ("a chunk that stops", post("transfer-encoding: chunked", "5\r\nab"), 408),
+        ("a chunk that is none", post("transfer-encoding: chunked", "5\r\nabcdefgh\r\n"), 400),
+    ] {
+        let mut stream = TcpStream::connect(wharf.address()).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(Duration::from_secs(5), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{what}: {answer}");
+    }
 }

@@ -16,6 +16,7 @@ mod client_cert;
 mod forwarded;
 mod hop;
 mod trace;
+mod trailers;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{NoContext, Timestamp, Uuid};
@@ -25,6 +26,7 @@ pub(crate) use client_cert::client_cert;
 pub(crate) use forwarded::{ClientIp, forward};
 pub(crate) use hop::{strip_request, strip_response};
 pub(crate) use trace::{Trace, trace};
+pub(crate) use trailers::sanitize_trailers;
 
 /// The header a request's id is sent in, to the service and back to the client.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -17,6 +17,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 
+use super::headers::sanitize_trailers;
 use crate::plugin::CallError;
 use crate::server::{BodyGap, BodyPace};
 
@@ -52,6 +53,12 @@ impl Body for RequestBody {
         *awaited = false;
         let Some(body) = place else { return Poll::Ready(None) };
         let frame = Pin::new(body).poll_frame(cx);
+        let frame = frame.map_ok(|mut frame| {
+            if let Some(trailers) = frame.trailers_mut() {
+                sanitize_trailers(trailers);
+            }
+            frame
+        });
         let Some(gap) = gap else { return frame.map_err(broken) };
         match frame {
             Poll::Ready(frame) => {

@@ -84,7 +84,7 @@ fn drop_unbelievable(headers: &mut HeaderMap, peer_trusted: bool) {
 }
 
 /// Whether a name is one of ours, with `_` counting as `-`.
-fn belongs_to_proxies(name: &HeaderName) -> bool {
+pub(super) fn belongs_to_proxies(name: &HeaderName) -> bool {
     let same = |sent: &[u8], ours: &[u8]| {
         sent.len() == ours.len() && sent.iter().zip(ours).all(|(s, o)| s == o || (*s == b'_' && *o == b'-'))
     };

@@ -143,7 +143,6 @@ fn the_state_of_a_trace_is_passed_on_as_one_line() {
         (vec!["foo=1,", ",,bar=2"], "foo=1,bar=2"),
         (vec!["foo=1,foo=2"], "foo=1,foo=2"),
         (vec!["foo= 1 2"], "foo= 1 2"),
-        (vec!["foo!=1".trim_end_matches("!=1"), ""], ""),
         (vec!["a-_*/0=!~<>"], "a-_*/0=!~<>"),
         (vec!["0t@v=1"], "0t@v=1"),
         (vec![&long_key], &long_key),
@@ -151,8 +150,7 @@ fn the_state_of_a_trace_is_passed_on_as_one_line() {
         (vec![&long_value], &long_value),
         (vec![&many], &many),
     ] {
-        let expected = Some(expected.to_owned()).filter(|expected| !expected.is_empty());
-        assert_eq!(state_of(&lines), expected, "{lines:?}");
+        assert_eq!(state_of(&lines).as_deref(), Some(expected), "{lines:?}");
     }
 }
 
