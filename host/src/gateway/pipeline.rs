@@ -153,9 +153,12 @@ impl Way {
         for chain in chains.into_iter().flatten() {
             chain.request_headers(&mut parts.headers);
         }
-        // A backend's own says it last.
-        if let Some(changed) = chains.into_iter().flatten().filter_map(Chain::rewrite).next_back() {
-            rewrite::apply(changed, &mut parts, found.matched_prefix)?;
+        let of_backend = destination.chain.as_deref().and_then(Chain::rewrite);
+        match (chain.rewrite(), of_backend) {
+            (None, None) => {}
+            (Some(one), None) | (None, Some(one)) => rewrite::apply(one, &mut parts, found.matched_prefix)?,
+            // A backend that only names a host keeps the path of its rule.
+            (Some(rule), Some(backend)) => rewrite::apply(&backend.over(rule), &mut parts, found.matched_prefix)?,
         }
         if let Some(exit) = &mut self.exit {
             exit.version(version.label());

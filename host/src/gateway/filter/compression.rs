@@ -5,7 +5,7 @@
 //! are made, media types that are not configured, and bodies known to be small. `Vary: accept-encoding` is set whenever
 //! the answer depended on what the client accepts, also when it accepts nothing that is offered.
 //!
-//! A strong `ETag` becomes a weak one, because it named other bytes. Ranges are not offered for compressed responses.
+//! A strong `ETag` becomes a weak one, because it named other bytes; in a 304 too, which speaks of what is stored. Ranges are not offered for compressed responses.
 
 mod accept;
 mod body;
@@ -59,6 +59,15 @@ impl Compression {
         length: Option<u64>,
     ) -> Option<Encoder> {
         let headers = &mut parts.headers;
+        if parts.status == StatusCode::NOT_MODIFIED {
+            // It says of a stored response what was said with that (RFC 9110 §15.4.5), and a cache that has a weak tag
+            // finds nothing by a strong one.
+            vary(headers, "accept-encoding");
+            if accepted.0.is_some() {
+                weaken(headers);
+            }
+            return None;
+        }
         let said = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         let small = said.or(length).is_some_and(|length| length == 0 || length < self.min_size);
         if small || !self.eligible(parts.status, headers) {
@@ -69,12 +78,7 @@ impl Compression {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(accept::name(algorithm)));
         headers.remove(CONTENT_LENGTH);
         headers.remove(ACCEPT_RANGES);
-        if let Some(tag) = headers.get(ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/")) {
-            match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
-                Ok(weak) => _ = headers.insert(ETAG, weak),
-                Err(_) => _ = headers.remove(ETAG),
-            }
-        }
+        weaken(headers);
         Some(Encoder::new(algorithm, self.level))
     }
 
@@ -104,6 +108,16 @@ impl Compression {
             };
             named && (wanted_kind == "*" || wanted_kind == kind)
         })
+    }
+}
+
+/// A strong tag named other bytes than those that are sent.
+fn weaken(headers: &mut HeaderMap) {
+    if let Some(tag) = headers.get(ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/")) {
+        match HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()) {
+            Ok(weak) => _ = headers.insert(ETAG, weak),
+            Err(_) => _ = headers.remove(ETAG),
+        }
     }
 }
 

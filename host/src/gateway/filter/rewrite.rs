@@ -71,6 +71,12 @@ impl Rewrite {
         Self { path: NewPath::new(config.prefix.as_deref(), config.path.as_deref()), host }
     }
 
+    /// Both together: of what both speak of, this one has the last word.
+    pub(crate) fn over(&self, below: &Self) -> Self {
+        let path = if self.path == NewPath::Same { &below.path } else { &self.path };
+        Self { path: path.clone(), host: self.host.clone().or_else(|| below.host.clone()) }
+    }
+
     /// The path that the service sees; see [`NewPath::apply`].
     pub(crate) fn path<'a>(&'a self, path: &'a str, matched_prefix: Option<&str>) -> Cow<'a, str> {
         self.path.apply(path, matched_prefix)
@@ -116,6 +122,17 @@ mod tests {
         assert_eq!(full.path("/full/one/two", Some("/full/one")), "/one");
         assert_eq!(full.path("/full/one/two", None), "/one");
         assert_eq!(rewrite(r#"{ "prefix": "/x" }"#).path("/a", None), "/a");
+    }
+
+    #[test]
+    fn a_backend_changes_only_what_it_speaks_of() {
+        let rule = rewrite(r#"{ "prefix": "/", "host": "rule" }"#);
+        let host = rewrite(r#"{ "host": "backend" }"#).over(&rule);
+        assert_eq!(host.path("/a/b", Some("/a")), "/b");
+        assert_eq!(host.host().unwrap().0, "backend");
+        let path = rewrite(r#"{ "path": "/x" }"#).over(&rule);
+        assert_eq!(path.path("/a/b", Some("/a")), "/x");
+        assert_eq!(path.host().unwrap().0, "rule");
     }
 
     /// Port of HTTPRouteRewriteHost.

@@ -186,7 +186,8 @@ impl Source {
         if !Arc::ptr_eq(&keys, seen) {
             return Some(keys);
         }
-        if let Some(id) = key_id {
+        // A provider that did not answer knows this key or not.
+        if let Some(id) = key_id.filter(|_| state.failures == 0) {
             state.remember_unknown(id, now, self.pace.unknown);
         }
         None

@@ -84,7 +84,7 @@ fn responses_are_compressed_or_left_alone() {
         ("GET", 200, &[json, ("content-digest", "sha-256=:x:")], false, false),
         ("GET", 206, &[json, ("content-range", "bytes 0-1/2")], false, false),
         ("GET", 204, &[json], false, false),
-        ("GET", 304, &[json], false, false),
+        ("GET", 304, &[json], false, true),
         ("HEAD", 200, &[json], false, true),
         ("GET", 200, &[], false, false),
         ("GET", 200, &[("content-type", "TEXT/HTML")], true, true),
@@ -287,4 +287,15 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn not_modified_says_of_what_is_stored_what_was_said_with_it() {
+    // A cache finds no stored response for a strong tag that it only has as a weak one (RFC 9111 section 4.3.4).
+    let (_, headers) = filtered("GET", "gzip", 304, &[("etag", "\"a\"")]);
+    assert_eq!(headers[ETAG], "W/\"a\"");
+    assert_eq!(headers["vary"], "accept-encoding");
+    let (_, headers) = filtered("GET", "identity", 304, &[("etag", "\"a\"")]);
+    assert_eq!(headers[ETAG], "\"a\"");
+    assert_eq!(headers["vary"], "accept-encoding");
 }

@@ -141,6 +141,22 @@ async fn a_key_id_asked_for_in_vain_loses_its_turns() {
 }
 
 #[tokio::test]
+async fn a_new_key_is_not_to_blame_when_the_provider_does_not_answer() {
+    let (old, new) = (Signer::es256("old"), Signer::es256("new"));
+    let idp = Idp::start(&jwks(&[&old])).await;
+    let clock = Clock::new();
+    let providers = applied(&clock.providers(), &[idp.settings()]);
+    assert_eq!(says(&providers, &old.token()).await, Ok(()));
+    idp.fail_with(503);
+    for _ in 0..4 {
+        assert_eq!(says(&providers, &new.token()).await, UNKNOWN);
+        clock.advance(UNKNOWN_PAUSE);
+    }
+    idp.publish(&jwks(&[&old, &new]));
+    assert_eq!(says(&providers, &new.token()).await, Ok(()));
+}
+
+#[tokio::test]
 async fn keys_work_on_while_the_provider_is_down_and_end_at_last() {
     let signer = Signer::es256("a");
     let idp = Idp::start(&jwks(&[&signer])).await;
