@@ -48,7 +48,7 @@ const PAGE: &str = r#"<!doctype html><meta charset="utf-8"><title>CORS</title><p
 struct Site {
     port: u16,
     cases: Arc<Mutex<Value>>,
-    seen: mpsc::UnboundedReceiver<Value>,
+    seen: mpsc::Receiver<Value>,
 }
 
 /// What a page was able to read, by the name of the case.
@@ -59,7 +59,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let cases = Arc::new(Mutex::new(json!([])));
-        let (sender, seen) = mpsc::unbounded_channel();
+        let (sender, seen) = mpsc::channel(16);
         let shown = Arc::clone(&cases);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -102,7 +102,7 @@ impl Site {
 async fn answer(
     request: Request<Incoming>,
     cases: Arc<Mutex<Value>>,
-    seen: mpsc::UnboundedSender<Value>,
+    seen: mpsc::Sender<Value>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let response = Response::builder();
     let response = match request.uri().path() {
@@ -113,7 +113,7 @@ async fn answer(
         }
         "/seen" => {
             let body = request.into_body().collect().await.unwrap().to_bytes();
-            seen.send(serde_json::from_slice(&body).unwrap()).unwrap();
+            seen.send(serde_json::from_slice(&body).unwrap()).await.unwrap();
             response.status(204).body(Full::default())
         }
         _ => response.status(404).body(Full::default()),

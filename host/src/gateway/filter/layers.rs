@@ -64,7 +64,7 @@ impl Filter {
 pub(crate) fn effective<'f>(gateway: &'f [Filter], own: &'f [Filter], public: bool) -> Vec<(bool, &'f Filter)> {
     let inherited = gateway.iter().filter(|filter| {
         let replaced = own.iter().any(|mine| mine.replaces(filter));
-        !replaced && !(public && filter.needs_identity())
+        !(replaced || (public && filter.needs_identity()))
     });
     let mut all: Vec<_> = inherited.map(|filter| (true, filter)).chain(own.iter().map(|own| (false, own))).collect();
     all.sort_by_key(|(_, filter)| filter.phase());

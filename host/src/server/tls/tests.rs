@@ -232,8 +232,8 @@ async fn the_certificate_is_chosen_by_name() {
 async fn http_is_agreed_on_in_the_handshake() {
     let (_dir, authority, wanted) = simple(serde_json::json!({}));
     let (_listeners, address) = open(&[wanted]);
-    let offers: [(&'static [&'static [u8]], Option<&[u8]>); 3] =
-        [(&[H2, HTTP1], Some(H2)), (&[HTTP1], Some(HTTP1)), (&[], None)];
+    type Offer = (&'static [&'static [u8]], Option<&'static [u8]>);
+    let offers: [Offer; 3] = [(&[H2, HTTP1], Some(H2)), (&[HTTP1], Some(HTTP1)), (&[], None)];
     for (offered, agreed) in offers {
         let client = Client { alpn: offered, ..authority.believer() };
         let stream = client.connect(address, "localhost").await.unwrap();
