@@ -52,6 +52,7 @@ pub use listener::*;
 pub(crate) use load::fuzz;
 pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
+pub(crate) use notation::is_plain_in_paths;
 pub use problem::{Problem, Problems, Severity};
 pub use requests::*;
 pub(crate) use route::compile_pattern;

@@ -64,6 +64,12 @@ pub(super) fn valid_path(path: &str) -> Result<(), String> {
     one_spelling(path)
 }
 
+/// Whether a character of a path is never encoded in the one spelling of paths: the unreserved ones, and those with no
+/// meaning of their own inside a segment. `;` has one for some, and `+` is a space to some.
+pub(crate) fn is_plain_in_paths(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*,=:@".contains(&byte)
+}
+
 /// Requests are normalised before rules look at them, so a path in another spelling would hold for none of them.
 fn one_spelling(path: &str) -> Result<(), String> {
     let shown = path.escape_debug();
@@ -77,7 +83,7 @@ fn one_spelling(path: &str) -> Result<(), String> {
             return Err(format!("`{shown}` is no path: a percent sign in it encodes nothing, write `%25` for it"));
         };
         let right = match byte {
-            b'-' | b'.' | b'_' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+            byte if is_plain_in_paths(byte) => char::from(byte).to_string(),
             _ => format!("%{byte:02X}"),
         };
         if right.strip_prefix('%') != Some(digits) {

@@ -241,9 +241,10 @@ fn listener(config: &Config, question: &Question) -> Result<ExplainedListener, E
         None => {
             let port = question.host.as_deref().and_then(|host| host.parse::<Authority>().ok()?.port_u16());
             let port = port.filter(|port| all.iter().any(|one| one.address.port() == *port));
+            // Where nothing listens with TLS, a proxy in front does.
+            let secure = question.secure.filter(|secure| all.iter().any(|one| one.tls == *secure));
             let fits = |one: &&ExplainedListener| {
-                question.secure.is_none_or(|secure| secure == one.tls)
-                    && port.is_none_or(|port| one.address.port() == port)
+                secure.is_none_or(|secure| secure == one.tls) && port.is_none_or(|port| one.address.port() == port)
             };
             let known = all.iter().filter(fits);
             let known = known.map(|one| Listener { name: &one.name, hostname: one.hostname.as_deref() });

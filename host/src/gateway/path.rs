@@ -1,6 +1,7 @@
 //! One spelling for each path, so that what rules decide about is what the service gets.
 //!
-//! Unreserved characters are decoded (`%61` is `a`), hex digits are upper case, dot segments are resolved as in RFC 3986
+//! Characters that need no encoding are decoded (`%61` is `a`, `%40` is `@`; `%2B` stays, because to some `+` is a
+//! space), hex digits are upper case, dot segments are resolved as in RFC 3986
 //! §5.2.4 (also when the dots are encoded), slashes in a row are one. What different programs read differently is
 //! refused rather than guessed: encoded slashes and backslashes, `;` (Java servers cut a segment there, so `/admin;x` is
 //! `/admin` to them), control characters, percent signs that encode nothing, bytes that are no UTF-8 (overlong forms of
@@ -11,7 +12,7 @@
 
 use std::borrow::Cow;
 
-use crate::config::{EncodedSlashes, PathParameters, Requests};
+use crate::config::{self, EncodedSlashes, PathParameters, Requests};
 
 /// The one spelling of `path`.
 ///
@@ -65,9 +66,9 @@ fn decode(path: &str, rules: &Requests) -> Result<String, &'static str> {
         };
         let value = u8::try_from(high * 16 + low).unwrap_or_default();
         match value {
-            b'-' | b'.' | b'_' | b'~' | b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => {
+            byte if config::is_plain_in_paths(byte) => {
                 is_text(&mut encoded)?;
-                out.push(char::from(value));
+                out.push(char::from(byte));
                 continue;
             }
             b'/' | b'\\' if rules.encoded_slashes == EncodedSlashes::Reject => {
