@@ -160,7 +160,9 @@ fn the_answer_as_json_says_the_same() {
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         json["listener"],
-        serde_json::json!({ "name": "default", "address": "127.0.0.1:8080", "hostname": null })
+        serde_json::json!({
+            "name": "default", "address": "127.0.0.1:8080", "hostname": null, "tls": false, "redirectsToHttps": null
+        })
     );
     assert_eq!(
         json["found"],

@@ -354,6 +354,11 @@ fn the_page_names_every_field_and_its_default() {
         let own = known.remove(path).unwrap();
         assert_eq!(known.get(path.trim_start_matches("defaults.")), Some(&own), "{path}");
     }
+    // What may be refused is what may be allowed.
+    let allowed = |path: &str| path.replace(".rules[].deny.", ".rules[].allow.");
+    let (denied, mut known): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        known.into_iter().partition(|(path, _)| allowed(path) != *path);
+    assert!(denied.iter().all(|(path, default)| known.get(&allowed(path)) == Some(default)) && !denied.is_empty());
     known.insert("defaults".to_owned(), "none".to_owned());
     assert!(known.len() > 50, "{known:#?}");
     assert_eq!(documented, known);
