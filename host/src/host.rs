@@ -26,7 +26,7 @@ use crate::plugin::{
     Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
 };
 use crate::registry::Registry;
-use crate::reload::ConfigWatch;
+use crate::reload::{ConfigWatch, log_warnings};
 use crate::server::{ListenError, Listeners, ListenersError};
 use crate::state::sqlite::SqliteState;
 use crate::telemetry::AccessLog;
@@ -156,6 +156,7 @@ impl Host {
     /// See [`HostError`]. A component that cannot be loaded is no error: it is rejected, and listed.
     pub async fn start(options: Options) -> Result<Running, HostError> {
         let config = Arc::new(options.load()?);
+        log_warnings(config.warnings.as_ref());
         let settings = &config.gateway;
         config::valid_admin_listen(settings.admin.listen).map_err(HostError::Admin)?;
         make_directory(&settings.plugins.dir)?;

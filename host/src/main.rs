@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf::cli;
+use wharf::cli::validate::Verdict;
 use wharf::config::{SchemaKind, Source};
 use wharf::plugin::{CompileIn, HttpVersion, compile_stdin};
 use wharf::{Options, Overrides};
@@ -34,6 +35,9 @@ enum Command {
         /// How problems are shown
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
+        /// Exit with code 2 if there are warnings
+        #[arg(long)]
+        strict: bool,
     },
     /// Print the configuration in force, with every default filled in
     Config {
@@ -227,9 +231,16 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             self::serve(serve)
         }
-        Command::Validate { source, format } => {
+        Command::Validate { source, format, strict } => {
             let colour = out.is_terminal();
-            Ok(cli::validate::run(&source.into(), format.into(), colour, &mut out)?)
+            match cli::validate::run(&source.into(), format.into(), colour, &mut out)? {
+                Verdict::Warned if strict => {
+                    out.flush()?;
+                    std::process::exit(2);
+                }
+                Verdict::Right | Verdict::Warned => Ok(true),
+                Verdict::Wrong => Ok(false),
+            }
         }
         Command::Config { source, service } => {
             cli::config::run(&source.into(), service.as_deref(), &mut out)?;

@@ -112,6 +112,7 @@ impl Reloader {
             Ok((config, listeners)) => {
                 let fingerprint = config.fingerprint();
                 let timeout = config.gateway.drain.timeout.get();
+                let warnings = config.warnings.clone();
                 let news = *seen != Ok(fingerprint.clone());
                 if news {
                     let applied = self.services.config();
@@ -126,6 +127,7 @@ impl Reloader {
                 if news {
                     *seen = Ok(fingerprint.clone());
                     tracing::info!(fingerprint, "configuration in force");
+                    log_warnings(warnings.as_ref());
                 }
                 Ok(())
             }
@@ -164,6 +166,13 @@ impl Reloader {
             self.gateway.set_access_log(access_log(&new));
         }
         Ok(())
+    }
+}
+
+/// Says what is allowed and hardly meant.
+pub(crate) fn log_warnings(warnings: Option<&Problems>) {
+    if let Some(warnings) = warnings {
+        tracing::warn!("the configuration has warnings\n{warnings}");
     }
 }
 

@@ -261,3 +261,16 @@ async fn a_new_service_builds_and_answers() {
     host.get("/my-orders/health").await.assert_status(200);
     host.get("/my-orders/else").await.assert_status(404);
 }
+
+#[test]
+fn warnings_fail_only_when_asked_to() {
+    let dir = folder(&[("gateway-config/gateway.yaml", b"trustedProxies: [0.0.0.0/0]\n")]);
+    for text in [prints(dir.path(), &["validate"]), fails(dir.path(), &["validate", "--strict"], 2)] {
+        assert!(text.starts_with("warning: `0.0.0.0/0` believes everybody"), "{text}");
+        assert!(text.ends_with("\nok: 1 file, 0 services, 0 routes\n"), "{text}");
+    }
+    let report = json(&fails(dir.path(), &["validate", "--strict", "--format", "json"], 2));
+    assert_eq!((&report["ok"], &report["problems"][0]["severity"]), (&true.into(), &"warning".into()));
+    let dir = folder(&[("gateway-config/gateway.yaml", b"trustedProxies: [10.0.0.0/8]\n")]);
+    prints(dir.path(), &["validate", "--strict"]);
+}

@@ -19,6 +19,17 @@ pub enum OutputFormat {
     Json,
 }
 
+/// What came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing to say.
+    Right,
+    /// It can be put in force, but has warnings.
+    Warned,
+    /// It cannot be put in force.
+    Wrong,
+}
+
 /// What [`OutputFormat::Json`] prints.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -29,11 +40,11 @@ struct Report<'a> {
     problems: &'a [&'a config::Problem],
 }
 
-/// Prints what is wrong, or warnings and a summary. Returns whether nothing is wrong.
+/// Prints what is wrong, or warnings and a summary.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn run(source: &Source, format: OutputFormat, colour: bool, out: &mut dyn Write) -> io::Result<bool> {
+pub fn run(source: &Source, format: OutputFormat, colour: bool, out: &mut dyn Write) -> io::Result<Verdict> {
     let loaded = config::load(source);
     match format {
         OutputFormat::Text => match &loaded {
@@ -61,7 +72,11 @@ pub fn run(source: &Source, format: OutputFormat, colour: bool, out: &mut dyn Wr
             writeln!(out)?;
         }
     }
-    Ok(loaded.is_ok())
+    Ok(match loaded {
+        Ok(config) if config.warnings.is_none() => Verdict::Right,
+        Ok(_) => Verdict::Warned,
+        Err(_) => Verdict::Wrong,
+    })
 }
 
 fn count(number: usize, thing: &str) -> String {
@@ -72,32 +87,32 @@ fn count(number: usize, thing: &str) -> String {
 mod tests {
     use super::*;
 
-    fn run_on(gateway: &str, format: OutputFormat) -> (bool, String) {
+    fn run_on(gateway: &str, format: OutputFormat) -> (Verdict, String) {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("gateway.yaml"), gateway).unwrap();
         let mut out = Vec::new();
-        let ok = run(&Source { dir: dir.path().to_owned(), env: None }, format, false, &mut out).unwrap();
-        (ok, String::from_utf8(out).unwrap())
+        let verdict = run(&Source { dir: dir.path().to_owned(), env: None }, format, false, &mut out).unwrap();
+        (verdict, String::from_utf8(out).unwrap())
     }
 
     #[test]
     fn a_good_configuration_is_summed_up() {
-        let (ok, text) = run_on("listen: 127.0.0.1:8080\n", OutputFormat::Text);
-        assert!(ok);
+        let (verdict, text) = run_on("listen: 127.0.0.1:8080\n", OutputFormat::Text);
+        assert_eq!(verdict, Verdict::Right);
         assert_eq!(text, "ok: 1 file, 0 services, 0 routes\n");
-        let (ok, json) = run_on("", OutputFormat::Json);
-        assert!(ok);
+        let (verdict, json) = run_on("", OutputFormat::Json);
+        assert_eq!(verdict, Verdict::Right);
         assert_eq!(json, "{\"ok\":true,\"files\":1,\"services\":0,\"routes\":0,\"problems\":[]}\n");
     }
 
     #[test]
     fn a_bad_one_is_shown_with_its_lines_or_as_json() {
-        let (ok, text) = run_on("listn: 1\n", OutputFormat::Text);
-        assert!(!ok);
+        let (verdict, text) = run_on("listn: 1\n", OutputFormat::Text);
+        assert_eq!(verdict, Verdict::Wrong);
         assert!(text.contains("did you mean `listen`?"), "{text}");
         assert!(text.ends_with("\n1 problem in the configuration\n"), "{text}");
-        let (ok, json) = run_on("listn: 1\n", OutputFormat::Json);
-        assert!(!ok);
+        let (verdict, json) = run_on("listn: 1\n", OutputFormat::Json);
+        assert_eq!(verdict, Verdict::Wrong);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["ok"], false);
         assert_eq!(json["problems"][0]["severity"], "error");
@@ -109,12 +124,12 @@ mod tests {
     #[test]
     fn warnings_are_shown_and_all_is_right_all_the_same() {
         let gateway = "trustedProxies: [10.0.0.0/8, 0.0.0.0/0]\n";
-        let (ok, text) = run_on(gateway, OutputFormat::Text);
-        assert!(ok);
+        let (verdict, text) = run_on(gateway, OutputFormat::Text);
+        assert_eq!(verdict, Verdict::Warned);
         assert!(text.starts_with("warning: `0.0.0.0/0` believes everybody"), "{text}");
         assert!(text.ends_with("\n1 warning in the configuration\n\nok: 1 file, 0 services, 0 routes\n"), "{text}");
-        let (ok, json) = run_on(gateway, OutputFormat::Json);
-        assert!(ok);
+        let (verdict, json) = run_on(gateway, OutputFormat::Json);
+        assert_eq!(verdict, Verdict::Warned);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!((&json["ok"], &json["problems"][0]["severity"]), (&true.into(), &"warning".into()));
         assert_eq!(json["problems"][0]["column"], 30);

@@ -106,6 +106,11 @@ impl<'a> At<'a> {
         self.span.position().0
     }
 
+    /// Names its line to somebody who looks at `here`.
+    pub(in crate::config) fn line_seen_from(self, here: At<'_>) -> String {
+        routes::line_of(self.span, here.span)
+    }
+
     /// Whether anything inside was reported already.
     pub(in crate::config) fn has_refused(self) -> bool {
         self.node.is_some_and(Node::has_refused)

@@ -143,7 +143,7 @@ impl Loader {
         let mut config = Config { gateway, services, files: std::mem::take(&mut self.files), warnings: None };
         // A value that is wrong stands here with its default, about which there would be nothing true to say.
         if self.problems.is_empty() {
-            config.warnings = Problems::from_list(lint(&config, &root));
+            config.warnings = Problems::from_list(lint(&config, &root, &trees));
         }
         config
     }

@@ -243,7 +243,7 @@ impl Check<'_> {
 }
 
 /// Names the line of `other` to somebody who looks at `here`.
-fn line_of(other: &Span, here: &Span) -> String {
+pub(super) fn line_of(other: &Span, here: &Span) -> String {
     let (line, _) = other.position();
     match other.file.path.file_name() {
         Some(name) if other.file != here.file => format!("line {line} of {}", name.to_string_lossy()),

@@ -3,6 +3,7 @@
 mod explained;
 mod extensions;
 mod reference;
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};

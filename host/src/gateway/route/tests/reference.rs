@@ -58,7 +58,7 @@ fn matches() -> impl Strategy<Value = Match> {
     )
 }
 
-fn routes() -> impl Strategy<Value = Vec<Route>> {
+pub(super) fn routes() -> impl Strategy<Value = Vec<Route>> {
     let names = |words: &'static [&'static str], most| vec(select(words).prop_map(str::to_owned), 0..most);
     let rule = (vec(matches(), 0..3), select(&[0, 0, 0, 1, -1][..]));
     let route = (names(HOSTS, 3), names(&["web", "tls"], 2), vec(rule, 1..3));
@@ -78,7 +78,7 @@ fn routes() -> impl Strategy<Value = Vec<Route>> {
     })
 }
 
-fn requests() -> impl Strategy<Value = Sent> {
+pub(super) fn requests() -> impl Strategy<Value = Sent> {
     let hosts = option::of(select(&["x.y.z", "w.y.z:80", "y.z", "Z", "q.z", "other"][..]));
     let paths = select(&["/", "/a", "/a/", "/a/b", "/a/b/c", "/ab", "/b/c", "/a//b", "*"][..]);
     let queries = select(&["", "?p=1", "?q=12&p=2", "?p=%31&p=2", "?p"][..]);
