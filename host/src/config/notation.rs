@@ -76,6 +76,9 @@ fn one_spelling(path: &str) -> Result<(), String> {
     if !path.is_ascii() {
         return Err(format!("`{shown}` is no path: only visible ASCII characters, others with percent signs"));
     }
+    if let Some(odd) = path.bytes().find(|&byte| !is_plain_in_paths(byte) && !b"/;+%".contains(&byte)) {
+        return Err(format!("`{shown}` never comes like this: write `%{odd:02X}` for `{}`", char::from(odd)));
+    }
     for (at, _) in path.match_indices('%') {
         let digits = path.get(at + 1..at + 3).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
         let Some((digits, byte)) = digits.and_then(|digits| Some((digits, u8::from_str_radix(digits, 16).ok()?)))

@@ -1,11 +1,12 @@
 //! One spelling for each path, so that what rules decide about is what the service gets.
 //!
 //! Characters that need no encoding are decoded (`%61` is `a`, `%40` is `@`; `%2B` stays, because to some `+` is a
-//! space), hex digits are upper case, dot segments are resolved as in RFC 3986
-//! §5.2.4 (also when the dots are encoded), slashes in a row are one. What different programs read differently is
-//! refused rather than guessed: encoded slashes and backslashes, `;` (Java servers cut a segment there, so `/admin;x` is
-//! `/admin` to them), control characters, percent signs that encode nothing, bytes that are no UTF-8 (overlong forms of
-//! `.` and `/` hide there). Two of these can be let through by configuration; `..;` and an empty name before `;` cannot.
+//! space), those that cannot stand in a path but often do are encoded (`|` is `%7C`), hex digits are upper case, dot
+//! segments are resolved as in RFC 3986 §5.2.4 (also when the dots are encoded), slashes in a row are one. What
+//! different programs read differently is refused rather than guessed: encoded slashes and backslashes, `;` (Java
+//! servers cut a segment there, so `/admin;x` is `/admin` to them), control characters, percent signs that encode
+//! nothing, bytes that are no UTF-8 (overlong forms of `.` and `/` hide there). Two of these can be let through by
+//! configuration; `..;` and an empty name before `;` cannot.
 //!
 //! Nothing is decoded twice: `%252e` stays what it is, an encoded percent sign. The query is not looked at. A path in
 //! which there is nothing to do is not copied.
@@ -31,7 +32,7 @@ pub(crate) fn normalize<'p>(path: &'p str, rules: &Requests) -> Result<Cow<'p, s
 
 /// Whether there is nothing to do and nothing to refuse. Says no when in doubt.
 fn is_normal(path: &[u8], merge_slashes: bool) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'%' | b'\\' | b';' | b'#' | b'?');
+    let plain = |byte: &u8| config::is_plain_in_paths(*byte) || matches!(byte, b'/' | b'+');
     path.iter().all(plain)
         && path.windows(2).all(|pair| match pair {
             [b'/', b'.'] => false,
@@ -55,7 +56,12 @@ fn decode(path: &str, rules: &Requests) -> Result<String, &'static str> {
                     return Err("`;` in a path is not allowed here");
                 }
                 b'#' | b'?' => return Err("the path is not valid"),
-                byte if byte.is_ascii_graphic() => out.push(char::from(byte)),
+                byte if config::is_plain_in_paths(byte) || matches!(byte, b'/' | b';' | b'+') => {
+                    out.push(char::from(byte));
+                }
+                // RFC 3986 §3.3 has no place for the others. Browsers send some of them all the same, and they mean
+                // what their encoded forms mean.
+                byte if byte.is_ascii_graphic() => push_encoded(&mut out, byte),
                 _ => return Err("a path has only visible ASCII characters: others are written with percent signs"),
             }
             continue;
@@ -78,13 +84,17 @@ fn decode(path: &str, rules: &Requests) -> Result<String, &'static str> {
             _ => {}
         }
         encoded.push(value);
-        out.push('%');
-        for digit in [high, low] {
-            out.push(char::from_digit(digit, 16).unwrap_or('0').to_ascii_uppercase());
-        }
+        push_encoded(&mut out, value);
     }
     is_text(&mut encoded)?;
     Ok(out)
+}
+
+fn push_encoded(out: &mut String, byte: u8) {
+    out.push('%');
+    for digit in [byte >> 4, byte & 15] {
+        out.push(char::from_digit(u32::from(digit), 16).unwrap_or('0').to_ascii_uppercase());
+    }
 }
 
 fn is_text(encoded: &mut Vec<u8>) -> Result<(), &'static str> {
@@ -102,6 +112,10 @@ fn resolve(path: &str, merge_slashes: bool) -> Result<String, &'static str> {
             && matches!(name, "" | "." | "..")
         {
             return Err("`;` cannot stand after nothing or dots in a path");
+        }
+        // Nor for a program that decodes first and cuts then.
+        if matches!(segment.split_once("%3B"), Some(("." | "..", _))) {
+            return Err("an encoded `;` cannot stand after dots in a path");
         }
         // An empty segment that is kept at the end is the slash already.
         ends_in_slash = matches!(segment, "." | "..") || (segment.is_empty() && merge_slashes);

@@ -116,6 +116,7 @@ fn a_path_that_no_request_can_have_decides_nothing() {
         ("/100%", "encodes nothing"),
         ("/%zz", "encodes nothing"),
         ("/café", "visible ASCII"),
+        ("/a|b", "write `%7C`"),
     ] {
         let filter =
             format!("authorization: {{ default: allow, rules: [{{ deny: {{ paths: [{{ prefix: {path} }}] }} }}] }}");
