@@ -15,6 +15,7 @@ mod filters;
 mod hosts;
 mod identity;
 mod network;
+mod paths;
 mod place;
 mod shadow;
 mod way_around;
@@ -40,6 +41,7 @@ pub(super) fn lint(config: &Config, root: &Node, services: &BTreeMap<String, Nod
     filters::lint(&places, &mut check);
     identity::lint(&config.gateway, &places, &mut check);
     way_around::lint(config, &places, &order, &mut check);
+    paths::lint(&config.gateway.requests, &places, &mut check);
     warnings
 }
 

@@ -99,7 +99,7 @@ impl Authorization {
 
 impl AccessRule {
     /// The key in the file.
-    fn name(&self) -> &'static str {
+    pub(in crate::config) fn name(&self) -> &'static str {
         match self {
             Self::Allow(_) => "allow",
             Self::Deny(_) => "deny",

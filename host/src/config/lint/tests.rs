@@ -274,3 +274,35 @@ routes: [{{ name: r, hostnames: [{hosts}], listeners: [{listeners}], rules: [{{ 
     assert_warns(&gateway("", "sends-on"), &["5:36 never reached: every listener here sends all requests on to https"]);
     assert_warns(&gateway("", "sends-on, one"), &[]);
 }
+
+#[test]
+fn a_path_that_no_request_has_is_warned_about() {
+    const BACKEND: &str = "backendRefs: [{ service: a }]";
+    let rule =
+        |path: &str| format!("routes: [{{ name: r, rules: [{{ matches: [{{ path: {{ {path} }} }}], {BACKEND} }}] }}]");
+    let warns = |text: &str, path: &str| {
+        let column = text.find(path).unwrap() + 1;
+        let path = path.trim_matches('\'');
+        assert_warns(text, &[&format!("1:{column} no request ever has the path `{path}`")]);
+    };
+    for (path, setting) in [
+        ("'/a//b'", "mergeSlashes: false"),
+        ("'/a;b'", "pathParameters: forward"),
+        ("'/a%2Fb'", "encodedSlashes: forward"),
+        ("'/a%5Cb'", "encodedSlashes: forward"),
+    ] {
+        for kind in ["exact", "prefix"] {
+            let text = rule(&format!("{kind}: {path}"));
+            warns(&text, path);
+            assert_warns(&format!("{text}\nrequests: {{ {setting} }}"), &[]);
+        }
+    }
+    assert_warns(&rule("prefix: /a//"), &[]);
+    assert_warns(&rule("regex: '/a;b//'"), &[]);
+    let denied = "filters: [{ authorization: { rules: [{ deny: { paths: [{ prefix: '/a;b' }, { exact: /b }] } }] } }]";
+    warns(denied, "'/a;b'");
+    let of_rule = format!("routes: [{{ name: r, rules: [{{ {denied}, {BACKEND} }}] }}]");
+    assert!(of_gateway(&of_rule).iter().any(|warning| warning.starts_with("1:96 no request ever has")));
+    let of_service = warnings_of(&[("services/a.yaml", denied)]);
+    assert!(matches!(&of_service[..], [one] if one.starts_with("services/a.yaml:1:66 no request")), "{of_service:?}");
+}
