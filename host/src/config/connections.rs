@@ -54,7 +54,7 @@ pub struct Connections {
     /// Requests after which a connection is ended, politely. 1 to 1000000000.
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub max_requests: u32,
-    /// Header lines of a request over HTTP/1. 10 to 1000.
+    /// Header lines of a request. 10 to 1000.
     #[schemars(range(min = 10, max = 1000))]
     pub max_headers: u32,
     /// Bytes of a request's head. 8KiB to 1MiB.

@@ -54,7 +54,7 @@ impl Gateway {
 
         let snapshot = self.services.snapshot();
         // Before headers are stripped: what it decides about stands in them.
-        let host = sanitize::sanitize(&mut parts, &snapshot.requests);
+        let host = sanitize::sanitize(&mut parts, &snapshot.requests, snapshot.max_headers);
         headers::strip_request(&mut parts.headers);
         headers::client_cert(&mut parts.headers, connection.secure.as_deref());
         let client = headers::forward(

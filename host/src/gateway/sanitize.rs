@@ -18,20 +18,21 @@ use super::{GatewayError, path};
 use crate::config::{Requests, UnderscoreHeaders};
 use crate::server::HeadFlaw;
 
-/// Headers of one request, as over HTTP/1 (Envoy's and hyper's default).
-const MAX_HEADERS: usize = 100;
-
 /// Looks at a request and puts host and path in their one form. Says which host it is for, with a port if it names one.
+/// `max_headers` is `connections.maxHeaders`, which hyper bounds over HTTP/1 only.
 ///
 /// # Errors
 /// When the request cannot be served, whatever the routes are.
-pub(super) fn sanitize(parts: &mut Parts, rules: &Requests) -> Result<String, GatewayError> {
+pub(super) fn sanitize(parts: &mut Parts, rules: &Requests, max_headers: u32) -> Result<String, GatewayError> {
     if let Some(flaw) = parts.extensions.remove::<HeadFlaw>() {
         let HeadFlaw { unsupported, detail } = flaw;
         return Err(if unsupported { GatewayError::NotSupported(detail) } else { GatewayError::BadRequest(detail) });
     }
     method(&parts.method)?;
     framing(&parts.headers)?;
+    if parts.headers.len() > max_headers as usize {
+        return Err(GatewayError::HeadersTooLarge);
+    }
     names(&mut parts.headers, rules.underscore_headers)?;
     expectation(&parts.headers)?;
     upgrade(&parts.headers)?;
@@ -67,9 +68,6 @@ fn framing(headers: &HeaderMap) -> Result<(), GatewayError> {
 }
 
 fn names(headers: &mut HeaderMap, underscores: UnderscoreHeaders) -> Result<(), GatewayError> {
-    if headers.len() > MAX_HEADERS {
-        return Err(GatewayError::HeadersTooLarge);
-    }
     let has_underscore = |name: &HeaderName| name.as_str().contains('_');
     match underscores {
         UnderscoreHeaders::Keep => {}

@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) edge: Edge,
     pub(crate) requests: Requests,
+    /// `connections.maxHeaders`.
+    pub(crate) max_headers: u32,
     services: HashMap<Arc<str>, Backend>,
 }
 
@@ -318,6 +320,7 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
         trusted_proxies: config.gateway.trusted_proxies.clone(),
         edge: Edge::new(&config.gateway),
         requests: config.gateway.requests.clone(),
+        max_headers: config.gateway.connections.max_headers,
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
     }
 }
