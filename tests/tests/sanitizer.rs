@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wharf_tests::Wharf;
+use wharf_tests::{Wharf, eventually};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -273,6 +273,45 @@ async fn requests_in_one_packet_are_answered_one_by_one_until_one_is_flawed() {
     let answer = wharf.raw(&format!("{good}{good}{flawed}0\r\n\r\n{SMUGGLED}")).await;
     let statuses: Vec<u16> = answers(answer.as_bytes()).iter().map(|(status, _)| *status).collect();
     assert_eq!(statuses, [200, 200, 400], "{answer}");
+}
+
+#[tokio::test]
+async fn trailers_say_nothing_that_headers_decide() {
+    let wharf = Wharf::builder().plugin("echo").start().await;
+    // This service passes trailers on, and over HTTP/1.1 those that were announced are sent.
+    let names = "x-sum, x-forwarded-for, authorization, x_forwarded_for, last";
+    let lines = format!("transfer-encoding: chunked\r\nconnection: te, close\r\nte: trailers\r\ntrailer: {names}");
+    let trailers = "x-forwarded-for: 6.6.6.6\r\nauthorization: Bearer x\r\nx_forwarded_for: 6.6.6.6\r\nlast: 1";
+    let body = format!("5\r\nhello\r\n0\r\nx-sum: 77\r\n{trailers}\r\n\r\n");
+    let answer = wharf.raw(&format!("POST /echo/ HTTP/1.1\r\nhost: a.test\r\n{lines}\r\n\r\n{body}")).await;
+    let (_, trailers) = answer.rsplit_once("\r\n0\r\n").expect("a last chunk");
+    let mut trailers: Vec<&str> = trailers.lines().filter(|line| !line.is_empty()).collect();
+    trailers.sort_unstable();
+    assert_eq!(trailers, ["last: 1", "x-sum: 77"], "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_stays_in_its_trace_or_begins_one() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let seen = async |headers: &[(&str, &str)]| {
+        let answer = wharf.client().send("GET", &wharf.url("/hostile/request"), headers, "").await;
+        answer.assert_status(200);
+        let line = |name: &str| answer.text().lines().find_map(|line| line.strip_prefix(name).map(ToOwned::to_owned));
+        (line("traceparent: ").expect("every request has a trace"), line("tracestate: "))
+    };
+    let (there, state) = seen(&[("traceparent", &parent), ("tracestate", "a=1"), ("tracestate", "b=2")]).await;
+    assert!(there.starts_with(&format!("00-{TRACE}-")) && there.ends_with("-01"), "{there}");
+    assert_ne!(there, parent, "the gateway is the parent now");
+    assert_eq!(state.as_deref(), Some("a=1,b=2"));
+    let line =
+        eventually("it is logged", async || wharf.access_log().into_iter().find(|line| line.contains(TRACE))).await;
+    assert!(line.contains(&format!(r#""traceId":"{TRACE}""#)), "{line}");
+
+    let (there, state) = seen(&[("traceparent", &parent), ("traceparent", &parent), ("tracestate", "a=1")]).await;
+    assert!(there.len() == 55 && !there.contains(TRACE), "{there}");
+    assert_eq!(state, None);
 }
 
 /// How an HTTP/2 request ended.
