@@ -39,7 +39,7 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> Answers {
     Answers(found.unwrap_or_else(|_| panic!("no end after {}", request.escape_ascii())))
 }
 
-/// The complete answers in these bytes. All of them have a length.
+/// The complete answers in these bytes.
 fn answers(mut received: &[u8]) -> Vec<(u16, String)> {
     let mut found = Vec::new();
     while let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -51,12 +51,30 @@ fn answers(mut received: &[u8]) -> Vec<(u16, String)> {
             continue;
         }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let length: usize = length.unwrap_or_else(|| panic!("no length: {head}")).parse().unwrap();
-        let Some(body) = rest.get(..length) else { break };
-        found.push((status, String::from_utf8_lossy(body).into_owned()));
-        received = &rest[length..];
+        let whole = match length.map(|length| length.parse::<usize>().unwrap()) {
+            Some(length) => rest.split_at_checked(length).map(|(body, rest)| (body.to_vec(), rest)),
+            // What a service has not written at once comes in chunks.
+            None => unchunked(rest),
+        };
+        let Some((body, rest)) = whole else { break };
+        found.push((status, String::from_utf8_lossy(&body).into_owned()));
+        received = rest;
     }
     found
+}
+
+/// A body in chunks, without trailers, and what follows it, if it is there to its end.
+fn unchunked(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        body.extend_from_slice(rest.get(line + 2..line + 2 + size)?);
+        rest = rest.get(line + 2 + size + 2..)?;
+        if size == 0 {
+            return Some((body, rest));
+        }
+    }
 }
 
 impl Answers {
