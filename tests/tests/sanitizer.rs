@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wharf_tests::Wharf;
+use wharf_tests::{Wharf, eventually};
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -39,7 +39,7 @@ async fn exchange(address: SocketAddr, request: &[u8]) -> Answers {
     Answers(found.unwrap_or_else(|_| panic!("no end after {}", request.escape_ascii())))
 }
 
-/// The complete answers in these bytes. All of them have a length.
+/// The complete answers in these bytes.
 fn answers(mut received: &[u8]) -> Vec<(u16, String)> {
     let mut found = Vec::new();
     while let Some(end) = received.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -51,12 +51,30 @@ fn answers(mut received: &[u8]) -> Vec<(u16, String)> {
             continue;
         }
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        let length: usize = length.unwrap_or_else(|| panic!("no length: {head}")).parse().unwrap();
-        let Some(body) = rest.get(..length) else { break };
-        found.push((status, String::from_utf8_lossy(body).into_owned()));
-        received = &rest[length..];
+        let whole = match length.map(|length| length.parse::<usize>().unwrap()) {
+            Some(length) => rest.split_at_checked(length).map(|(body, rest)| (body.to_vec(), rest)),
+            // What a service has not written at once comes in chunks.
+            None => unchunked(rest),
+        };
+        let Some((body, rest)) = whole else { break };
+        found.push((status, String::from_utf8_lossy(&body).into_owned()));
+        received = rest;
     }
     found
+}
+
+/// A body in chunks, without trailers, and what follows it, if it is there to its end.
+fn unchunked(mut rest: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut body = Vec::new();
+    loop {
+        let line = rest.windows(2).position(|two| two == b"\r\n")?;
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..line]).unwrap(), 16).unwrap();
+        body.extend_from_slice(rest.get(line + 2..line + 2 + size)?);
+        rest = rest.get(line + 2 + size + 2..)?;
+        if size == 0 {
+            return Some((body, rest));
+        }
+    }
 }
 
 impl Answers {
@@ -273,6 +291,45 @@ async fn requests_in_one_packet_are_answered_one_by_one_until_one_is_flawed() {
     let answer = wharf.raw(&format!("{good}{good}{flawed}0\r\n\r\n{SMUGGLED}")).await;
     let statuses: Vec<u16> = answers(answer.as_bytes()).iter().map(|(status, _)| *status).collect();
     assert_eq!(statuses, [200, 200, 400], "{answer}");
+}
+
+#[tokio::test]
+async fn trailers_say_nothing_that_headers_decide() {
+    let wharf = Wharf::builder().plugin("echo").start().await;
+    // This service passes trailers on, and over HTTP/1.1 those that were announced are sent.
+    let names = "x-sum, x-forwarded-for, authorization, x_forwarded_for, last";
+    let lines = format!("transfer-encoding: chunked\r\nconnection: te, close\r\nte: trailers\r\ntrailer: {names}");
+    let trailers = "x-forwarded-for: 6.6.6.6\r\nauthorization: Bearer x\r\nx_forwarded_for: 6.6.6.6\r\nlast: 1";
+    let body = format!("5\r\nhello\r\n0\r\nx-sum: 77\r\n{trailers}\r\n\r\n");
+    let answer = wharf.raw(&format!("POST /echo/ HTTP/1.1\r\nhost: a.test\r\n{lines}\r\n\r\n{body}")).await;
+    let (_, trailers) = answer.rsplit_once("\r\n0\r\n").expect("a last chunk");
+    let mut trailers: Vec<&str> = trailers.lines().filter(|line| !line.is_empty()).collect();
+    trailers.sort_unstable();
+    assert_eq!(trailers, ["last: 1", "x-sum: 77"], "{answer}");
+}
+
+#[tokio::test]
+async fn a_request_stays_in_its_trace_or_begins_one() {
+    const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+    let parent = format!("00-{TRACE}-b7ad6b7169203331-01");
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let seen = async |headers: &[(&str, &str)]| {
+        let answer = wharf.client().send("GET", &wharf.url("/hostile/request"), headers, "").await;
+        answer.assert_status(200);
+        let line = |name: &str| answer.text().lines().find_map(|line| line.strip_prefix(name).map(ToOwned::to_owned));
+        (line("traceparent: ").expect("every request has a trace"), line("tracestate: "))
+    };
+    let (there, state) = seen(&[("traceparent", &parent), ("tracestate", "a=1"), ("tracestate", "b=2")]).await;
+    assert!(there.starts_with(&format!("00-{TRACE}-")) && there.ends_with("-01"), "{there}");
+    assert_ne!(there, parent, "the gateway is the parent now");
+    assert_eq!(state.as_deref(), Some("a=1,b=2"));
+    let line =
+        eventually("it is logged", async || wharf.access_log().into_iter().find(|line| line.contains(TRACE))).await;
+    assert!(line.contains(&format!(r#""traceId":"{TRACE}""#)), "{line}");
+
+    let (there, state) = seen(&[("traceparent", &parent), ("traceparent", &parent), ("tracestate", "a=1")]).await;
+    assert!(there.len() == 55 && !there.contains(TRACE), "{there}");
+    assert_eq!(state, None);
 }
 
 /// How an HTTP/2 request ended.
