@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use audiences::Audiences;
 
 use super::check::{At, Check};
+use super::secret::SecretRef;
 use super::units::Duration;
 
 /// More would let tokens live on long after they end; clocks of servers are nearer than this.
@@ -119,17 +120,7 @@ pub enum JwksSource {
         String,
     ),
     /// A shared secret, for HS256, HS384 and HS512.
-    Secret(JwtSecret),
-}
-
-/// Where a shared secret is; it never stands in the configuration itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum JwtSecret {
-    /// A file that holds the secret's bytes; one line break at its end does not count.
-    File(PathBuf),
-    /// An environment variable of the host.
-    Env(#[schemars(length(min = 1))] String),
+    Secret(SecretRef),
 }
 
 fn leeway() -> Duration {
@@ -203,14 +194,8 @@ impl JwtProvider {
             JwksSource::File(path) if path.as_os_str().is_empty() => {
                 check.wrong(at.get("jwks").get("file"), "an empty path: name a file");
             }
-            JwksSource::Secret(JwtSecret::File(path)) if path.as_os_str().is_empty() => {
-                check.wrong(at.get("jwks").get("secret").get("file"), "an empty path: name a file");
-            }
-            JwksSource::Secret(JwtSecret::Env(name)) if name.is_empty() || name.contains(['=', '\0']) => {
-                let message = format!("`{}` is no name of an environment variable", name.escape_debug());
-                check.wrong(at.get("jwks").get("secret").get("env"), message);
-            }
-            JwksSource::File(_) | JwksSource::Secret(_) => {}
+            JwksSource::Secret(secret) => secret.check(check, at.get("jwks").get("secret")),
+            JwksSource::File(_) => {}
         }
         check.within(at.get("leeway"), leeway, &LEEWAY);
         if let Some(max_age) = max_age {

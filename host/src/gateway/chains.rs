@@ -59,7 +59,8 @@ impl Chains {
 
     /// The chain of a place of the same configuration.
     pub(super) fn get(&self, scope: Scope<'_>) -> Arc<Chain> {
-        let place = |place: &Place| self.places.get(place).map(Arc::clone).unwrap_or_default();
+        // Whatever is not known is closed: a filter that is not found must not be one that is not there.
+        let place = |place: &Place| self.places.get(place).map_or_else(Chain::closed, Arc::clone);
         match scope {
             Scope::Rule { route, index, .. } => place(&(route.name.clone(), index, None)),
             Scope::Backend { route, rule, backend } => {

@@ -16,6 +16,7 @@
 
 mod body;
 mod chains;
+mod cookie;
 mod edge;
 mod error;
 mod exit;

@@ -23,7 +23,7 @@ pub(super) fn apply(rewrite: &Rewrite, parts: &mut Parts, matched_prefix: Option
     let stripped = stripped.filter(|stripped| !stripped.is_empty());
     let stripped = stripped.and_then(|stripped| HeaderValue::from_str(stripped).ok());
     let host = rewrite.host();
-    parts.uri = changed(&parts.uri, &rewritten, host.map(|(authority, _)| authority))
+    parts.uri = with_path(&parts.uri, &rewritten, host.map(|(authority, _)| authority))
         .ok_or(GatewayError::BadRequest("the path is not valid"))?;
     if let Some(stripped) = stripped {
         parts.headers.insert(X_FORWARDED_PREFIX, stripped);
@@ -34,7 +34,8 @@ pub(super) fn apply(rewrite: &Rewrite, parts: &mut Parts, matched_prefix: Option
     Ok(())
 }
 
-fn changed(uri: &Uri, path: &str, authority: Option<&Authority>) -> Option<Uri> {
+/// The address with another path and, if it names a host, another host. The query stays.
+pub(super) fn with_path(uri: &Uri, path: &str, authority: Option<&Authority>) -> Option<Uri> {
     let path_and_query = match uri.query() {
         Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
         None => PathAndQuery::try_from(path),

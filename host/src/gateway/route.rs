@@ -30,7 +30,6 @@
 //! as fast for tables of this size and keeps candidates of one path together, sorted.
 
 mod conditions;
-mod cookie;
 mod explain;
 mod host;
 mod paths;

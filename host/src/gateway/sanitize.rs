@@ -11,9 +11,10 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::rewrite::with_path;
 use super::{GatewayError, path};
 use crate::config::{Requests, UnderscoreHeaders};
 use crate::server::HeadFlaw;
@@ -146,16 +147,9 @@ fn target(parts: &mut Parts, rules: &Requests) -> Result<(), GatewayError> {
     }
     let normal = path::normalize(raw, rules).map_err(GatewayError::BadRequest)?;
     if normal != raw {
-        parts.uri = with_path(&parts.uri, &normal).ok_or(GatewayError::BadRequest("the path is not valid"))?;
+        parts.uri = with_path(&parts.uri, &normal, None).ok_or(GatewayError::BadRequest("the path is not valid"))?;
     }
     Ok(())
-}
-
-fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
-    let target = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(target).ok()?);
-    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]

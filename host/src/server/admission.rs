@@ -49,7 +49,7 @@ impl Admission {
 
     /// Lets a connection in, unless there are too many.
     pub(crate) fn admit(self: &Arc<Self>, peer: IpAddr) -> Option<Guard> {
-        let client = client(peer);
+        let client = customer(peer);
         let mut counts = self.counts();
         let Counts { open, clients, max, max_per_client } = &mut *counts;
         let of_client = clients.get(&client).copied().unwrap_or(0);
@@ -80,7 +80,7 @@ impl Drop for Guard {
     }
 }
 
-fn client(peer: IpAddr) -> IpAddr {
+pub(crate) fn customer(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         address @ IpAddr::V4(_) => address,

@@ -15,6 +15,7 @@ mod streams;
 mod tls;
 mod tracked;
 
+pub(crate) use admission::customer;
 pub(crate) use body_gap::BodyGap;
 pub(crate) use connection::Handler;
 pub(crate) use io::HeadFlaw;

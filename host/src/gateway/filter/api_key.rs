@@ -14,16 +14,16 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use http::HeaderValue;
 use http::header::HeaderName;
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderValue, Uri};
 use jiff::Timestamp;
 use percent_encoding::percent_decode_str;
 use serde_json::Map;
 use sha2::{Digest, Sha256};
 
 use super::credential::{Refused, SubjectHeader, Watched, lines};
+use super::parameter;
 use crate::config::{self, KeyPlace};
 use crate::gateway::identity::{Identity, Method};
 
@@ -99,10 +99,8 @@ impl ApiKey {
                 only(sent.next(), sent.next())?.map(|key| hash(key.as_bytes())).transpose()?
             }
             Place::Query(name) => {
-                let mut sent = parts.uri.query().unwrap_or_default().split('&').filter(|pair| is_called(pair, name));
-                let pair = only(sent.next(), sent.next())?;
-                let decoded =
-                    pair.map(|pair| pair.split_once('=').map_or("", |(_, value)| value)).map(percent_decode_str);
+                let mut sent = parameter::all(&parts.uri, name);
+                let decoded = only(sent.next(), sent.next())?.map(percent_decode_str);
                 decoded.map(|key| hash(&key.collect::<Vec<u8>>())).transpose()?
             }
         };
@@ -121,10 +119,9 @@ impl ApiKey {
         }))
     }
 
-    /// Takes away what the service may not see: the client's copies of the subject header, and the key unless it is
-    /// forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any `tell`.
+    /// Takes the key away, unless the service may see it. Must be done for every authenticator of a route, whichever of
+    /// them succeeded, before any `tell`. What clients say in the gateway's name is taken away by `Told`.
     pub(crate) fn strip(&self, parts: &mut Parts) {
-        self.strip_told(parts);
         if self.forward {
             return;
         }
@@ -132,18 +129,7 @@ impl ApiKey {
             Place::Header(name) => {
                 parts.headers.remove(name);
             }
-            Place::Query(name) => {
-                if let Some(uri) = without_parameter(&parts.uri, name) {
-                    parts.uri = uri;
-                }
-            }
-        }
-    }
-
-    /// Takes away the client's copies of the subject header.
-    fn strip_told(&self, parts: &mut Parts) {
-        if let Some(header) = &self.subject_header {
-            header.strip(&mut parts.headers);
+            Place::Query(name) => parameter::remove(&mut parts.uri, name),
         }
     }
 
@@ -175,26 +161,6 @@ fn hash(key: &[u8]) -> Result<[u8; 32], Refused> {
         return Err(Refused::Invalid("the API key is too long"));
     }
     Ok(Sha256::digest(key).into())
-}
-
-/// Whether `name=value` is about this parameter, however its letters are escaped.
-fn is_called(pair: &str, name: &str) -> bool {
-    let sent = pair.split_once('=').map_or(pair, |(sent, _)| sent);
-    percent_decode_str(sent).eq(name.bytes())
-}
-
-/// The address without a parameter, if it has it.
-fn without_parameter(uri: &Uri, name: &str) -> Option<Uri> {
-    let query = uri.query()?;
-    if !query.split('&').any(|pair| is_called(pair, name)) {
-        return None;
-    }
-    let kept: Vec<&str> = query.split('&').filter(|pair| !is_called(pair, name)).collect();
-    let path = uri.path();
-    let changed = if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(changed).ok()?);
-    Uri::from_parts(parts).ok()
 }
 
 /// Reads the list; never repeats what could be a key put there by mistake.

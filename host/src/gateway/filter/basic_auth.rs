@@ -132,20 +132,11 @@ impl BasicAuth {
         Some(mac.finalize().into_bytes().into())
     }
 
-    /// Takes away what the service may not see: the client's copies of the subject header, and name and password unless
-    /// they are forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any
-    /// `tell`.
+    /// Takes name and password away, unless the service may see it. Must be done for every authenticator of a route, whichever of
+    /// them succeeded, before any `tell`. What clients say in the gateway's name is taken away by `Told`.
     pub(crate) fn strip(&self, parts: &mut Parts) {
-        self.strip_told(parts);
         if !self.forward && parts.headers.get_all(AUTHORIZATION).iter().any(|value| basic(value).is_some()) {
             parts.headers.remove(AUTHORIZATION);
-        }
-    }
-
-    /// Takes away the client's copies of the subject header.
-    fn strip_told(&self, parts: &mut Parts) {
-        if let Some(header) = &self.subject_header {
-            header.strip(&mut parts.headers);
         }
     }
 

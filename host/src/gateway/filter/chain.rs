@@ -11,6 +11,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, response};
+use ipnet::IpNet;
 
 use super::authenticate::{Authentication, Authenticator};
 use super::authorization::{Authorization, Denied};
@@ -132,6 +133,13 @@ impl Chain {
         }
         chain.authentication.told = Arc::clone(layers.told);
         Ok(chain)
+    }
+
+    /// Lets nobody in.
+    pub(crate) fn closed() -> Arc<Self> {
+        let deny = [IpAddr::from([0; 4]), IpAddr::from([0; 16])].map(|address| IpNet::new_assert(address, 0));
+        let rules = IpRules::new(&crate::config::IpRules { allow: Vec::new(), deny: deny.to_vec() });
+        Arc::new(Self { ip_rules: vec![rules], ..Self::default() })
     }
 
     /// The automatic route's: its prefix is taken off, whatever else there is.

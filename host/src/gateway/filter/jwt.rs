@@ -16,12 +16,13 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, COOKIE, Entry};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 use serde_json::Value;
 
+use super::parameter;
 use crate::config;
+use crate::gateway::cookie;
 use crate::gateway::identity::{Identity, Invalid, Provider, Providers, Refused, verify};
 
 /// Why a request may not pass.
@@ -115,10 +116,9 @@ impl Jwt {
         }
     }
 
-    /// Takes away what the service may not see: the client's copies of claim headers, and the token unless it is
-    /// forwarded. Must be done for every authenticator of a route, whichever of them succeeded, before any `tell`.
+    /// Takes the token away, unless the service may see it. Must be done for every authenticator of a route, whichever of
+    /// them succeeded, before any `tell`. What clients say in the gateway's name is taken away by `Told`.
     pub(crate) fn strip(&self, parts: &mut Parts) {
-        self.strip_told(parts);
         if !self.forward {
             self.place.strip(parts);
         }
@@ -137,23 +137,6 @@ impl Jwt {
     pub(crate) fn optional(&self) -> bool {
         self.optional
     }
-
-    /// Takes away the client's copies of claim headers.
-    fn strip_told(&self, parts: &mut Parts) {
-        let is_claim = |name: &HeaderName| self.claims.iter().any(|(_, claim)| same_to_backends(name, claim));
-        let found: Vec<HeaderName> = parts.headers.keys().filter(|name| is_claim(name)).cloned().collect();
-        for name in found {
-            if let Entry::Occupied(entry) = parts.headers.entry(name) {
-                entry.remove_entry_mult().1.for_each(drop);
-            }
-        }
-    }
-}
-
-/// Whether two names are one to a backend that makes variables of them (`HTTP_X_USER`).
-fn same_to_backends(one: &HeaderName, other: &HeaderName) -> bool {
-    let letter = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    one.as_str().bytes().map(letter).eq(other.as_str().bytes().map(letter))
 }
 
 impl Place {
@@ -170,14 +153,10 @@ impl Place {
             }
             Self::Header(name) => parts.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect(),
             Self::Query(name) => {
-                let query = parts.uri.query().unwrap_or_default();
-                let values = query.split('&').filter_map(|pair| parameter(pair, name));
+                let values = parameter::all(&parts.uri, name);
                 values.map(|value| percent_decode(value.as_bytes()).collect()).collect()
             }
-            Self::Cookie(name) => {
-                let headers = parts.headers.get_all(COOKIE).iter();
-                headers.flat_map(|value| cookies(value.as_bytes())).filter_map(|pair| cookie(pair, name)).collect()
-            }
+            Self::Cookie(name) => cookie::all(&parts.headers, name).map(<[u8]>::to_vec).collect(),
         };
         match (tokens.pop(), tokens.pop()) {
             (None, _) => Ok(None),
@@ -196,11 +175,11 @@ impl Place {
                 }
             }
             Self::Header(name) => drop(parts.headers.remove(name)),
-            Self::Query(name) => strip_query(&mut parts.uri, name),
+            Self::Query(name) => parameter::remove(&mut parts.uri, name),
             Self::Cookie(name) => {
                 let Entry::Occupied(entry) = parts.headers.entry(COOKIE) else { return };
                 let (_, values) = entry.remove_entry_mult();
-                let values: Vec<HeaderValue> = values.filter_map(|value| without_cookie(&value, name)).collect();
+                let values: Vec<HeaderValue> = values.filter_map(|value| cookie::without(&value, name)).collect();
                 for value in values {
                     parts.headers.append(COOKIE, value);
                 }
@@ -219,43 +198,6 @@ fn bearer(value: &[u8]) -> Option<Vec<u8>> {
     }
     let spaces = rest.iter().take_while(|byte| blank(byte)).count();
     rest.get(spaces..).map(<[u8]>::to_vec)
-}
-
-/// The value of a pair of a query, if it has this name in whatever encoding.
-fn parameter<'q>(pair: &'q str, name: &str) -> Option<&'q str> {
-    let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let key = if key.contains('+') { Cow::Owned(key.replace('+', " ")) } else { Cow::Borrowed(key) };
-    percent_decode(key.as_bytes()).eq(name.bytes()).then_some(value)
-}
-
-fn strip_query(uri: &mut Uri, name: &str) {
-    let kept: Vec<&str> =
-        uri.query().unwrap_or_default().split('&').filter(|pair| parameter(pair, name).is_none()).collect();
-    let kept = kept.join("&");
-    let target = if kept.is_empty() { uri.path().to_owned() } else { format!("{}?{kept}", uri.path()) };
-    let mut parts = std::mem::take(uri).into_parts();
-    // Part of what was a target is one.
-    if let Ok(target) = PathAndQuery::try_from(target) {
-        parts.path_and_query = Some(target);
-    }
-    *uri = Uri::from_parts(parts).unwrap_or_default();
-}
-
-fn cookies(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii)
-}
-
-/// The value, if it has this name; space around the `=` counts no more than for a service that takes it away.
-fn cookie(pair: &[u8], name: &str) -> Option<Vec<u8>> {
-    let (sent, value) = pair.split_at_checked(pair.iter().position(|byte| *byte == b'=')?)?;
-    (sent.trim_ascii() == name.as_bytes()).then(|| value.get(1..).unwrap_or_default().trim_ascii().to_vec())
-}
-
-/// The header without the cookie; nothing when no other is in it.
-fn without_cookie(value: &HeaderValue, name: &str) -> Option<HeaderValue> {
-    let kept: Vec<&[u8]> =
-        cookies(value.as_bytes()).filter(|pair| !pair.is_empty() && cookie(pair, name).is_none()).collect();
-    if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(b"; ".as_slice())).ok() }
 }
 
 /// A claim as the service gets it; see above.

@@ -18,6 +18,7 @@ mod headers;
 mod ip_rules;
 mod jwt;
 pub(crate) mod layers;
+mod parameter;
 mod rate_limit;
 mod redirect;
 mod rewrite;

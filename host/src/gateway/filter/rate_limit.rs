@@ -5,19 +5,19 @@
 //! those of draft-ietf-httpapi-ratelimit-headers-11 (structured fields, RFC 9651), or the trio that older clients know.
 //! Times are whole seconds, rounded up: who comes then is not refused again.
 
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::header::COOKIE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
 use super::Asking;
 use crate::config::{self, LimitHeaders, LimitKey, LimitMode, MissingKey};
+use crate::gateway::cookie;
 use crate::gateway::identity::Identity;
 use crate::policy::{Decision, Limiter, Limiters, Quota};
+use crate::server::customer;
 
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -120,7 +120,7 @@ impl RateLimit {
             (Some(decision), _) => decision,
             (None, MissingKey::Allow) => return None,
             // Under a tag of its own: a header with an address in it is no address.
-            (None, MissingKey::ClientIp) => self.limiter.check((0u8, address(asking.client)), self.quota, now),
+            (None, MissingKey::ClientIp) => self.limiter.check((0u8, customer(asking.client)), self.quota, now),
         };
         if !decision.admitted && self.observes {
             let count = self.would_refuse.fetch_add(1, Ordering::Relaxed);
@@ -155,7 +155,7 @@ impl RateLimit {
                 Some(self.limiter.check((2u8, &*identity.provider, &*identity.subject), self.quota, now))
             }
             Key::Header(name) => headers.get(name).map(|value| check(value.as_bytes())),
-            Key::Cookie(name) => cookie(headers, name).map(check),
+            Key::Cookie(name) => cookie::first(headers, name).map(check),
             Key::Claim(path) => identity.and_then(|identity| identity.claim(path)).map(|claim| match claim {
                 Value::String(text) => check(text.as_bytes()),
                 other => check(other.to_string().as_bytes()),
@@ -195,19 +195,6 @@ impl Limited {
             }
         }
     }
-}
-
-/// What stands for one customer.
-fn address(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
-fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
-    let pairs = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.map(<[u8]>::trim_ascii).find_map(|pair| pair.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }
 
 /// Whole seconds, rounded up.

@@ -74,6 +74,13 @@ fn one_spelling(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
+/// Those of one filter that tells the client's name under `header`.
+#[cfg(test)]
+pub(super) fn told(header: &str) -> Told {
+    let filter = serde_json::json!({ "basicAuth": { "users": { "file": "users" }, "subjectHeader": header } });
+    Told::of_filters(&[serde_json::from_value(filter).unwrap()])
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;

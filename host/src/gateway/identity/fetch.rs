@@ -19,7 +19,7 @@ use tokio::io::AsyncReadExt;
 use tokio::sync::OnceCell;
 
 use super::jwks::{KeySet, KeysError};
-use crate::config::{JwksSource, JwtSecret};
+use crate::config::JwksSource;
 
 /// Most bytes of keys; a hundred large RSA keys with certificates are half of it.
 const MAX_BYTES: usize = 512 * 1024;
@@ -29,8 +29,8 @@ const MAX_BYTES: usize = 512 * 1024;
 pub(super) enum FetchError {
     #[error("cannot read the file: {0}")]
     File(std::io::Error),
-    #[error("the environment variable is not set")]
-    NoVariable,
+    #[error("{0}")]
+    Secret(String),
     #[error("cannot read the operating system's root certificates: {0}")]
     Roots(std::io::Error),
     #[error("no answer: {0}")]
@@ -78,14 +78,12 @@ impl Fetcher {
     pub(super) async fn fetch(&self, source: &JwksSource, timeout: Duration) -> Result<KeySet, FetchError> {
         match source {
             JwksSource::File(path) => Ok(KeySet::from_jwks(&read_file(path, timeout).await?)?),
-            JwksSource::Secret(JwtSecret::File(path)) => {
-                let bytes = read_file(path, timeout).await?;
-                Ok(KeySet::from_secret(without_line_break(&bytes))?)
-            }
-            JwksSource::Secret(JwtSecret::Env(name)) => {
-                // Which variable it is stands in the configuration, so no flag of `main` can be its place.
-                let secret = std::env::var_os(name).ok_or(FetchError::NoVariable)?;
-                Ok(KeySet::from_secret(secret.as_encoded_bytes())?)
+            JwksSource::Secret(secret) => {
+                let secret = secret.clone();
+                let read = tokio::task::spawn_blocking(move || secret.read());
+                let read = tokio::time::timeout(timeout, read).await.map_err(|_| FetchError::Timeout(timeout))?;
+                let secret = read.map_err(|_| FetchError::Aborted)?.map_err(FetchError::Secret)?;
+                Ok(KeySet::from_secret(secret.expose())?)
             }
             JwksSource::Url(url) => {
                 let body = tokio::time::timeout(timeout, self.get(url)).await;
@@ -158,9 +156,4 @@ async fn read_file(path: &Path, timeout: Duration) -> Result<Vec<u8>, FetchError
         Ok(Err(error)) => Err(FetchError::File(error)),
         Err(_) => Err(FetchError::Timeout(timeout)),
     }
-}
-
-fn without_line_break(bytes: &[u8]) -> &[u8] {
-    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-    bytes.strip_suffix(b"\r").unwrap_or(bytes)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::jwks::KeySet;
 use super::token::take_apart;
 use super::{Invalid, claims};
-use crate::config::{Audiences, Duration as Span, JwksSource, JwtAlgorithm, JwtProvider, JwtSecret};
+use crate::config::{Audiences, Duration as Span, JwksSource, JwtAlgorithm, JwtProvider, SecretRef};
 
 /// The shared secret of the provider: RFC 7515 §A.1's is as good as any, this one can be read.
 pub(crate) const SECRET: &[u8] = b"a secret of thirty-two bytes, ok";
@@ -20,7 +20,7 @@ pub(crate) fn provider() -> JwtProvider {
         issuer: "idp".to_owned(),
         audiences: Audiences::These(vec!["orders".to_owned()]),
         algorithms: vec![JwtAlgorithm::Hs256],
-        jwks: JwksSource::Secret(JwtSecret::Env("UNUSED".to_owned())),
+        jwks: JwksSource::Secret(SecretRef::Env("UNUSED".to_owned())),
         leeway: Span::secs(60),
         require_expiration: true,
         max_age: None,

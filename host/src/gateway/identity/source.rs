@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::fetch::{FetchError, Fetcher};
 use super::jwks::KeySet;
-use crate::config::{JwksSource, JwtProvider, JwtSecret};
+use crate::config::{JwksSource, JwtProvider, SecretRef};
 
 /// Tells the time that never jumps.
 pub(super) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
@@ -62,11 +62,11 @@ impl Pace {
                 usable: cache.saturating_add(stale),
                 unknown: UNKNOWN_PAUSE,
             },
-            JwksSource::File(_) | JwksSource::Secret(JwtSecret::File(_)) => {
+            JwksSource::File(_) | JwksSource::Secret(SecretRef::File(_)) => {
                 Self { refresh: FILE_PAUSE, fresh: FILE_PAUSE, usable: never, unknown: FILE_PAUSE }
             }
             // A variable does not change while the host runs.
-            JwksSource::Secret(JwtSecret::Env(_)) => {
+            JwksSource::Secret(SecretRef::Env(_)) => {
                 Self { refresh: never, fresh: never, usable: never, unknown: never }
             }
         }

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::fetch::Fetcher;
 use super::fuzz::NOW;
 use super::*;
-use crate::config::{Auth, JwksSource, JwtAlgorithm, JwtProvider, JwtSecret};
+use crate::config::{Auth, JwksSource, JwtAlgorithm, JwtProvider, SecretRef};
 
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
@@ -105,7 +105,7 @@ fn from_file(dir: &tempfile::TempDir, text: &str) -> JwtProvider {
 fn with_secret(dir: &tempfile::TempDir, secret: &[u8]) -> JwtProvider {
     let path = dir.path().join("secret");
     std::fs::write(&path, secret).unwrap();
-    JwtProvider { jwks: JwksSource::Secret(JwtSecret::File(path)), ..fuzz::provider() }
+    JwtProvider { jwks: JwksSource::Secret(SecretRef::File(path)), ..fuzz::provider() }
 }
 
 fn applied(providers: &Providers, settings: &[JwtProvider]) -> Vec<Arc<Provider>> {
@@ -211,11 +211,11 @@ async fn an_environment_variable_can_hold_the_secret() {
     // Every process has this one; how long it is differs.
     let name = "PATH";
     let secret = std::env::var_os(name).unwrap();
-    let settings = JwtProvider { jwks: JwksSource::Secret(JwtSecret::Env(name.to_owned())), ..fuzz::provider() };
+    let settings = JwtProvider { jwks: JwksSource::Secret(SecretRef::Env(name.to_owned())), ..fuzz::provider() };
     let token = Signer::secret(secret.as_encoded_bytes()).token();
     let expected = if secret.len() < 32 { Some(Refused::Unavailable("idp".into())) } else { None };
     assert_eq!(ask(&settings, &token, NOW).await.err(), expected);
-    let missing = JwtProvider { jwks: JwksSource::Secret(JwtSecret::Env("NO_SUCH_VARIABLE".to_owned())), ..settings };
+    let missing = JwtProvider { jwks: JwksSource::Secret(SecretRef::Env("NO_SUCH_VARIABLE".to_owned())), ..settings };
     assert_eq!(ask(&missing, &token, NOW).await.err(), Some(Refused::Unavailable("idp".into())));
 }
 

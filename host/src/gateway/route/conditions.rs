@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use regex::bytes::Regex;
 
 use super::host::Listener;
-use super::{cookie, query};
+use super::query;
 use crate::config::{Match, PathMatch, Route, ValueMatch, compile_pattern};
+use crate::gateway::cookie;
 
 /// What of a request is matched.
 #[derive(Debug, Clone, Copy)]

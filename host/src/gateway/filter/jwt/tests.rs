@@ -7,8 +7,9 @@ use http::Request;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use serde_json::json;
 
+use super::super::told::Told;
 use super::*;
-use crate::config::{Auth, JwksSource, JwtSecret, ProviderNames, TokenPlace};
+use crate::config::{Auth, Filter, JwksSource, ProviderNames, SecretRef, TokenPlace};
 use crate::gateway::identity::fuzz;
 
 /// A provider with a shared secret, and its filter.
@@ -23,7 +24,7 @@ impl Fixture {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         std::fs::write(&path, [fuzz::SECRET, b"\n"].concat()).unwrap();
-        let provider = config::JwtProvider { jwks: JwksSource::Secret(JwtSecret::File(path)), ..fuzz::provider() };
+        let provider = config::JwtProvider { jwks: JwksSource::Secret(SecretRef::File(path)), ..fuzz::provider() };
         let providers = Providers::new();
         providers.apply(&Auth { providers: vec![provider] });
         let mut config = config::Jwt {
@@ -43,6 +44,7 @@ impl Fixture {
         let result = filter.authenticate(&parts, UNIX_EPOCH + Duration::from_secs(fuzz::NOW)).await;
         if let Ok(identity) = &result {
             filter.strip(&mut parts);
+            Told::of_filters(&[Filter::Jwt(self.config.clone())]).strip(&mut parts.headers);
             if let Some(identity) = identity {
                 filter.tell(&mut parts, identity);
             }

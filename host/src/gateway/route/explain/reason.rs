@@ -7,8 +7,9 @@ use regex::bytes::Regex;
 use super::super::conditions::{Conditions, Rank, Request, Value};
 use super::super::host::{MAX_HOST, bare_host, lowercase};
 use super::super::paths::Candidate;
-use super::super::{cookie, query};
+use super::super::query;
 use super::{Distance, Entry, HostOf, Path};
+use crate::gateway::cookie;
 
 /// What keeps a match from holding: nothing, or everything of the first kind that does.
 pub(super) fn weigh<C>(

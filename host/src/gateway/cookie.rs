@@ -1,14 +1,26 @@
-//! Cookies as far as routing needs them: the value of the first cookie of a name, in all `Cookie` headers (HTTP/2
+//! Cookies of a request, read one way for routes, rate limits and tokens: name and value in all `Cookie` headers (HTTP/2
 //! clients may send several, RFC 9113 §8.2.3). Nothing is decoded: quotes and `%XX` belong to the value, as browsers
-//! have it.
+//! have it. Space around a name counts no more than for a service that takes it away.
 
-use http::HeaderMap;
 use http::header::COOKIE;
+use http::{HeaderMap, HeaderValue};
+
+/// The values of all cookies called `name`.
+pub(super) fn all<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item = &'h [u8]> {
+    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
+    pairs.map(split).filter(move |(sent, _)| *sent == name.as_bytes()).map(|(_, value)| value)
+}
 
 /// The value of the first cookie called `name`.
 pub(super) fn first<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h [u8]> {
-    let pairs = headers.get_all(COOKIE).into_iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    pairs.map(split).find(|(sent, _)| *sent == name.as_bytes()).map(|(_, value)| value)
+    all(headers, name).next()
+}
+
+/// A `Cookie` header without the cookies called `name`; nothing when no other is in it.
+pub(super) fn without(value: &HeaderValue, name: &str) -> Option<HeaderValue> {
+    let pairs = value.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let kept: Vec<&[u8]> = pairs.filter(|pair| !pair.is_empty() && split(pair).0 != name.as_bytes()).collect();
+    if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept.join(b"; ".as_slice())).ok() }
 }
 
 /// Name and value without the spaces around them; what has no `=` is a name without a value.
@@ -21,8 +33,6 @@ fn split(pair: &[u8]) -> (&[u8], &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
