@@ -7,7 +7,7 @@
 //! killed, by its id, when the time is over or the test fails.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct Program {
 pub struct Running {
     child: Child,
     group: Pid,
-    dir: TempDir,
+    _dir: TempDir,
     stdout: JoinHandle<String>,
     stderr: JoinHandle<String>,
 }
@@ -42,8 +42,6 @@ pub struct Outcome {
     pub stdout: String,
     /// What it complained about.
     pub stderr: String,
-    /// The folder it ran in.
-    pub dir: TempDir,
 }
 
 /// The first of these names that is installed. If none is: says how many checks are left out.
@@ -86,7 +84,7 @@ impl Program {
             let _ = stderr.read_to_end(&mut bytes).await;
             String::from_utf8_lossy(&bytes).into_owned()
         });
-        Running { child, group, dir, stdout, stderr }
+        Running { child, group, _dir: dir, stdout, stderr }
     }
 
     /// Runs it to its end, which comes within `limit`.
@@ -96,16 +94,6 @@ impl Program {
 }
 
 impl Running {
-    /// The folder it runs in.
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
-    }
-
-    /// Whether it has ended by itself.
-    pub fn has_ended(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_some()
-    }
-
     /// Waits for its end.
     pub async fn ended(mut self, limit: Duration) -> Outcome {
         if tokio::time::timeout(limit, self.child.wait()).await.is_err() {
@@ -121,8 +109,7 @@ impl Running {
         let code = self.child.wait().await.unwrap().code();
         let stdout = (&mut self.stdout).await.unwrap();
         let stderr = (&mut self.stderr).await.unwrap();
-        let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap());
-        Outcome { code, stdout, stderr, dir }
+        Outcome { code, stdout, stderr }
     }
 
     fn kill(&self) {
