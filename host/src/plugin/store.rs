@@ -36,7 +36,10 @@ use crate::config::Limits;
 const FIRST_DEADLINE: u64 = 2;
 const HOSTCALL_BYTES: usize = 16 << 20;
 const RANDOM_BYTES: u64 = 64 << 10;
-const BODY_CHUNK: usize = 64 << 10;
+/// What a guest writes at once, and how many of these wait for a client that does not read: small, since a service has
+/// as many such clients as its bulkhead lets in.
+const BODY_CHUNK: usize = 16 << 10;
+const BODY_CHUNKS: usize = 2;
 
 /// The `T` of a service's `Store<T>`.
 pub(super) struct GuestState {
@@ -168,7 +171,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        4
+        BODY_CHUNKS
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {

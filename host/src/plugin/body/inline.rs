@@ -18,7 +18,7 @@ use crate::plugin::error::CallError;
 use crate::plugin::exchange::Exchange;
 
 /// As much as is gathered before a response streams.
-const INLINE_BYTES: usize = 64 << 10;
+const INLINE_BYTES: usize = 32 << 10;
 
 /// What is known of a response body while its guest is still polled inline.
 pub(in crate::plugin) struct InlineBody {
