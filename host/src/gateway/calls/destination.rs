@@ -77,7 +77,6 @@ mod tests {
             "http://users.internal/",
             "http://users.internal/a?b=http://evil.test/",
             "http://users.internal:80/",
-            "http://users.internal:/",
             "http://USERS.Internal/",
             "http://USERS.internal./",
             "HTTP://users.internal/",
