@@ -175,9 +175,9 @@ impl Host {
         let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;
         let services = Arc::new(services);
 
+        let gateway = Gateway::new(Arc::clone(&services), access_log(&config));
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
-        let gateway = Arc::new(Gateway::new(Arc::clone(&services), access_log(&config)));
         let draining = CancellationToken::new();
         let admin = Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
         let timeout = settings.drain.timeout.get();

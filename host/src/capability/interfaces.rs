@@ -35,6 +35,8 @@ const fn row(name: &'static str, versions: &'static [&'static str], meaning: &'s
 const NO_FILES: &str = "files: none are granted, there is nothing to open";
 const NO_SOCKETS: &str = "sockets: none are granted, every use is refused";
 const NO_TERMINAL: &str = "terminal: there is none";
+const CALLS: &str =
+    "outgoing HTTP: to the services in grants.calls, as http://<service>.internal/; all else is refused";
 const TYPES: &str = "types that other interfaces use, nothing by themselves";
 
 /// All interfaces of this host, by name.
@@ -61,8 +63,8 @@ pub const HOST_INTERFACES: &[HostInterface] = &[
     ),
     row("wasi:filesystem/preopens", BOTH, NO_FILES),
     row("wasi:filesystem/types", BOTH, NO_FILES),
-    row("wasi:http/client", P3, "outgoing HTTP: every request is refused, nothing can be granted yet"),
-    row("wasi:http/outgoing-handler", P2, "outgoing HTTP: every request is refused, nothing can be granted yet"),
+    row("wasi:http/client", P3, CALLS),
+    row("wasi:http/outgoing-handler", P2, CALLS),
     row("wasi:http/types", BOTH, "HTTP requests, responses, headers and bodies"),
     row("wasi:io/error", P2, TYPES),
     row("wasi:io/poll", P2, "waits for input, output and time, up to the deadline of the request"),

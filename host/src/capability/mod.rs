@@ -1,4 +1,5 @@
-//! What a guest can reach besides HTTP: key-value storage, its configuration, the log, standard output.
+//! What a guest can reach besides the request it answers: other services, key-value storage, its configuration, the
+//! log, standard output.
 //!
 //! Here the host side of each interface is implemented, once, for every version of it that is in use; which of them a
 //! component gets to see is decided by the linker of its service. A store's data carries one [`CapabilityCtx`], and the
@@ -9,11 +10,12 @@
 //! trap, a trap means that the guest broke the rules of the component model, no call blocks the thread, and whatever a
 //! guest can make many of is bounded (resource handles by the table, log bytes by a rate, keys and values by the store).
 //!
-//! Policy, HTTP and events are not decided here. [`interfaces`] explains to people what an import means.
+//! Policy and events are not decided here, and where an outgoing request leads is the gateway's to say ([`http`]). [`interfaces`] explains to people what an import means.
 
 mod bindings;
 mod config;
 mod guest_log;
+pub mod http;
 pub mod interfaces;
 mod keyvalue;
 mod logging;
@@ -23,23 +25,26 @@ mod stdio;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 pub use self::guest_log::{GuestLog, MAX_LINE_BYTES};
+use self::http::Dispatch;
 use self::stdio::Output;
 pub use self::stdio::{GuestStream, StderrTail};
 use crate::state::KeyValueStore;
 
 /// What a version of a service may use, shared by all of its slots.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ServiceCapabilities {
     service: Arc<str>,
     key_value: Option<Arc<dyn KeyValueStore>>,
     config: Arc<ArcSwap<BTreeMap<String, String>>>,
     log: GuestLog,
+    /// Weak, because whoever carries calls knows the services, and through them this.
+    dispatch: Option<Weak<dyn Dispatch>>,
 }
 
 impl ServiceCapabilities {
@@ -51,7 +56,19 @@ impl ServiceCapabilities {
         config: BTreeMap<String, String>,
         log: GuestLog,
     ) -> Self {
-        Self { service: service.into(), key_value, config: Arc::new(ArcSwap::from_pointee(config)), log }
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        Self { service: service.into(), key_value, config, log, dispatch: None }
+    }
+
+    /// The same, with somebody who carries its outgoing requests. Without one they are all refused.
+    #[must_use]
+    pub fn with_dispatch(self, dispatch: Weak<dyn Dispatch>) -> Self {
+        Self { dispatch: Some(dispatch), ..self }
+    }
+
+    /// Who carries outgoing requests, as long as there is somebody.
+    pub fn dispatch(&self) -> Option<Arc<dyn Dispatch>> {
+        self.dispatch.as_ref()?.upgrade()
     }
 
     /// The same service for another version of it: store, configuration and log budget are shared, log lines name
@@ -74,6 +91,12 @@ impl ServiceCapabilities {
     /// The log of this version.
     pub fn log(&self) -> &GuestLog {
         &self.log
+    }
+}
+
+impl std::fmt::Debug for ServiceCapabilities {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceCapabilities").field("service", &self.service).finish_non_exhaustive()
     }
 }
 

@@ -30,6 +30,8 @@ const MAX_SLOTS: RangeInclusive<u32> = 1..=10_000;
 const COMPILE_CONCURRENCY: RangeInclusive<u32> = 1..=64;
 const RESOURCES: RangeInclusive<u32> = 16..=1_000_000;
 const MAX_CONCURRENT: RangeInclusive<u32> = 1..=100_000;
+const CALLS: RangeInclusive<u32> = 0..=1_000_000;
+const OPEN_CALLS: RangeInclusive<u32> = 1..=10_000;
 const MAX_PENDING: RangeInclusive<u32> = 0..=100_000;
 /// Reading a folder more often than this costs more than it tells.
 const MIN_POLL: Duration = Duration::millis(100);
@@ -155,6 +157,7 @@ impl Check<'_> {
         super::listener::check_all(gateway, self, at);
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
+        gateway.calls.check(self, at.get("calls"));
         auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");
         if let Err(message) = valid_admin_listen(admin.listen) {
@@ -182,6 +185,7 @@ impl Check<'_> {
         let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
         self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
+        service.grants.check(self, at.get("grants"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
@@ -196,6 +200,8 @@ impl Check<'_> {
         self.at_least(limits_at.get("responseBody"), &limits.response_body, &Size::bytes(1));
         self.within(limits_at.get("headers"), &limits.headers, &HEADERS);
         self.within(limits_at.get("resources"), &limits.resources, &RESOURCES);
+        self.within(limits_at.get("calls"), &limits.calls, &CALLS);
+        self.within(limits_at.get("openCalls"), &limits.open_calls, &OPEN_CALLS);
         let bulkhead_at = at.get("bulkhead");
         self.within(bulkhead_at.get("maxConcurrent"), &bulkhead.max_concurrent, &MAX_CONCURRENT);
         self.within(bulkhead_at.get("maxPending"), &bulkhead.max_pending, &MAX_PENDING);

@@ -22,6 +22,7 @@ mod auth;
 mod check;
 mod connections;
 mod filter;
+mod grants;
 mod import;
 mod lint;
 mod listener;
@@ -46,6 +47,7 @@ pub use auth::*;
 pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
 pub use filter::*;
+pub use grants::{Calls, Grants};
 pub use import::{Imported, import};
 pub use listener::*;
 #[cfg(fuzzing)]

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::auth::Auth;
 use super::connections::Connections;
 use super::filter::Filter;
+use super::grants::Calls;
 use super::listener::Listener;
 use super::requests::Requests;
 use super::route::Route;
@@ -54,6 +55,8 @@ pub struct Gateway {
     pub access_log: AccessLog,
     /// What happens between SIGTERM and exit.
     pub drain: Drain,
+    /// Calls between services.
+    pub calls: Calls,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
     pub defaults: ServiceDefaults,
     /// What happens to every request on its way, of automatic routes too. What a rule or a service says comes on
@@ -154,6 +157,7 @@ impl Default for Gateway {
             trusted_proxies: Vec::new(),
             access_log: AccessLog::default(),
             drain: Drain::default(),
+            calls: Calls::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),
             routes: Vec::new(),

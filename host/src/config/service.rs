@@ -1,7 +1,7 @@
 //! What can be said about one service, and for all of them in `defaults`.
 //!
-//! [`Service`] is [`ServiceDefaults`] and what makes no sense for all services at once: a path of its own and its
-//! own `config`. Two fields have a short form that no derive reads (`expose: false`, `slots: fresh`); `notation`
+//! [`Service`] is [`ServiceDefaults`] and what makes no sense for all services at once: a path of its own, its grants
+//! and its own `config`. Two fields have a short form that no derive reads (`expose: false`, `slots: fresh`); `notation`
 //! reads them.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
+use super::grants::Grants;
 use super::schema::text;
 use super::units::{Duration, Size};
 
@@ -57,6 +58,8 @@ pub struct Service {
     pub key_value: KeyValue,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
+    /// What it may reach beyond itself; nothing if it is not said.
+    pub grants: Grants,
     /// What the service reads through `wasi:config/store`.
     #[schemars(with = "BTreeMap<String, text::Scalar>")]
     pub config: BTreeMap<String, String>,
@@ -104,6 +107,12 @@ pub struct Limits {
     /// Host resources (bodies, streams, headers, stores …) that a slot may hold at once.
     #[schemars(range(min = 16, max = 1_000_000))]
     pub resources: u32,
+    /// Outgoing requests that one request may make, the refused ones too; more are refused. 0 to 1000000.
+    #[schemars(range(max = 1_000_000))]
+    pub calls: u32,
+    /// Outgoing requests of one request that may be open at once, each until its response was read or dropped. 1 to 10000.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub open_calls: u32,
     /// Bytes a service may write to its log a second (stdout, stderr, `wasi:logging`); more is dropped and counted.
     pub log_rate: Size,
 }
@@ -201,6 +210,7 @@ impl Service {
             health_check,
             key_value,
             drain_timeout,
+            grants: Grants::default(),
             config: BTreeMap::new(),
         }
     }
@@ -215,6 +225,8 @@ impl Default for Limits {
             response_body: Size::gib(4),
             headers: Size::kib(128),
             resources: 4096,
+            calls: 100,
+            open_calls: 16,
             log_rate: Size::kib(64),
         }
     }

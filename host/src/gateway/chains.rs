@@ -18,6 +18,8 @@ pub(super) struct Chains {
     services: HashMap<String, Arc<Chain>>,
     /// That of all other services.
     other: Arc<Chain>,
+    /// What filters tell services about clients.
+    pub(super) told: Arc<Told>,
 }
 
 impl Chains {
@@ -54,7 +56,7 @@ impl Chains {
         }
         let layers = Layers { id: "service", gateway, own: &[], public: false, told };
         let other = Arc::new(Chain::automatic(layers, stores)?);
-        Ok(Self { places, services, other })
+        Ok(Self { places, services, other, told: Arc::clone(told) })
     }
 
     /// The chain of a place of the same configuration.

@@ -28,6 +28,12 @@ pub enum GatewayError {
     /// The service is known, but no version of it serves (yet).
     #[error("no version of `{0}` is serving")]
     NotServing(String),
+    /// Calls between services go too deep, or in a ring; the services on the way.
+    #[error("calls between services go too deep or in a ring: {0}")]
+    LoopDetected(String),
+    /// A service calls another that it was not given.
+    #[error("the caller has no grant for this service")]
+    GrantDenied,
     /// The service has as many requests as it may.
     #[error("too many requests to this service at once")]
     BulkheadFull,
@@ -127,6 +133,7 @@ impl GatewayError {
             Self::NotServing(_) | Self::BulkheadFull | Self::Draining | Self::IdentityUnavailable => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            Self::LoopDetected(_) => StatusCode::LOOP_DETECTED,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
@@ -138,7 +145,7 @@ impl GatewayError {
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::GrantDenied => StatusCode::FORBIDDEN,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Guest(error) => match error {
                 CallError::CpuTime | CallError::Deadline => StatusCode::GATEWAY_TIMEOUT,
@@ -160,6 +167,8 @@ impl GatewayError {
         match self {
             Self::NoRoute => "no_route",
             Self::NoBackend | Self::UnknownService(_) | Self::NotServing(_) => "no_instance",
+            Self::LoopDetected(_) => "loop_detected",
+            Self::GrantDenied => "grant_denied",
             Self::BulkheadFull => "bulkhead_full",
             Self::RequestTimeout => "request_timeout",
             Self::PayloadTooLarge => "payload_too_large",
@@ -199,6 +208,8 @@ impl GatewayError {
         match self.reason() {
             "no_route" => "No route matches this request",
             "no_instance" => "The service is not available",
+            "loop_detected" => "Calls between services go too deep or in a ring",
+            "grant_denied" => "The caller may not call this service",
             "bulkhead_full" => "The service has too many requests at once",
             "request_timeout" => "The request was not answered in time",
             "payload_too_large" => "The request body is too large",
@@ -229,8 +240,13 @@ impl GatewayError {
 
     /// The problem document.
     pub fn to_response(&self, request_id: &str) -> Response<Bytes> {
-        let detail =
-            if let Self::BadRequest(detail) | Self::NotSupported(detail) = self { Some(*detail) } else { None };
+        let detail = if let Self::BadRequest(detail) | Self::NotSupported(detail) = self {
+            Some(*detail)
+        } else if let Self::LoopDetected(way) = self {
+            Some(way.as_str())
+        } else {
+            None
+        };
         let status = self.status();
         let problem = Problem {
             kind: "about:blank",

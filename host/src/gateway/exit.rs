@@ -53,6 +53,20 @@ impl Exit {
         self.record.request_id = request_id.as_str().to_owned();
     }
 
+    /// The client is a service.
+    pub(super) fn called_by(&mut self, caller: &Arc<str>, callee: &Arc<str>, request_id: &RequestId, trace: &Trace) {
+        self.record.trace_id = Some(trace.id().into());
+        self.record.request_id = request_id.as_str().to_owned();
+        self.record.caller = Some(Arc::clone(caller));
+        self.record.service = Some(Arc::clone(callee));
+    }
+
+    /// It has no response, and never had a service's.
+    pub(super) fn refused(&mut self, error: &GatewayError) {
+        self.record.status = error.status().as_u16();
+        self.failed(error);
+    }
+
     pub(super) fn routed(&mut self, route: &Arc<str>, service: Option<&Arc<str>>) {
         self.record.route = Some(Arc::clone(route));
         self.record.service = service.map(Arc::clone);

@@ -12,6 +12,7 @@
 //!
 //! Never decided here: which headers are valid (the sanitizer's), and what the service may set on a response.
 
+mod call;
 mod client_cert;
 mod forwarded;
 mod hop;
@@ -21,8 +22,9 @@ mod trailers;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{NoContext, Timestamp, Uuid};
 
+pub(crate) use call::{call, drop_ours};
 pub use client_cert::ClientCertificate;
-pub(crate) use client_cert::client_cert;
+pub(crate) use client_cert::{CLIENT_CERT, client_cert};
 pub(crate) use forwarded::{ClientIp, forward};
 pub(crate) use hop::{strip_request, strip_response};
 pub(crate) use trace::{Trace, trace};
@@ -47,6 +49,11 @@ impl RequestId {
         let text = id.hyphenated().encode_lower(&mut buffer);
         // Hex digits and hyphens always are a header value.
         Self(HeaderValue::from_str(text).unwrap_or(const { HeaderValue::from_static("unnamed") }))
+    }
+
+    /// That of a request which is known by it already.
+    pub(crate) fn given(id: &str) -> Self {
+        HeaderValue::from_str(id).map_or_else(|_| Self::new(), Self)
     }
 
     /// As text: 1 to 128 visible ASCII characters.

@@ -8,13 +8,14 @@
 //! `pipeline` is that line. `sanitize` and `path` see to it that a request can be read in one way only; `headers` knows
 //! what may pass and who the client is; `edge` is what a listener alone decides; `route` finds a rule; `filter` holds
 //! what a rule does on the way, `identity` who vouches for clients. `services` is what there is to route to, `chains`
-//! their filters. `explain` asks the same table without a request. `error` is the only place that knows status codes
+//! their filters, `calls` the way of a guest's request to another service. `explain` asks the same table without a request. `error` is the only place that knows status codes
 //! of failures, `exit` writes the access log when a response is gone.
 //!
 //! A request finishes under the configuration that it began with. What must outlast a change (keys of issuers, used
 //! quotas) is found again by its name and is not part of a configuration.
 
 mod body;
+mod calls;
 mod chains;
 mod cookie;
 mod edge;
@@ -36,7 +37,7 @@ mod services;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
 use futures_util::FutureExt;
@@ -52,6 +53,7 @@ pub use explain::{
 pub use headers::ClientCertificate;
 pub(crate) use services::Services;
 
+use crate::capability::http::Dispatch;
 use crate::server::Handler;
 use crate::telemetry::AccessLog;
 
@@ -83,11 +85,20 @@ pub struct Secure {
 pub struct Gateway {
     services: Arc<Services>,
     access_log: ArcSwapOption<AccessLog>,
+    /// That of the connections: calls of guests run there, too.
+    runtime: tokio::runtime::Handle,
 }
 
 impl Gateway {
-    pub(crate) fn new(services: Arc<Services>, access_log: Option<AccessLog>) -> Self {
-        Self { services, access_log: ArcSwapOption::from_pointee(access_log) }
+    /// Also carries the calls of these services from now on, so it must be there before the first of them comes. Call it
+    /// inside the runtime.
+    pub(crate) fn new(services: Arc<Services>, access_log: Option<AccessLog>) -> Arc<Self> {
+        let runtime = tokio::runtime::Handle::current();
+        let access_log = ArcSwapOption::from_pointee(access_log);
+        let gateway = Arc::new(Self { services, access_log, runtime });
+        let dispatch: Weak<dyn Dispatch> = Arc::<Self>::downgrade(&gateway);
+        gateway.services.connect(dispatch);
+        gateway
     }
 
     /// Logs requests from now on here, or nowhere. What was logged before is written out.

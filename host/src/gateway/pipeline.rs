@@ -13,6 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
+use super::calls::told_about_client;
 use super::edge::{STRICT_TRANSPORT_SECURITY, Verdict};
 use super::exit::Exit;
 use super::filter::{Asking, Chain, Passage};
@@ -56,6 +57,7 @@ impl Gateway {
         // Before headers are stripped: what it decides about stands in them.
         let host = sanitize::sanitize(&mut parts, &snapshot.requests, snapshot.max_headers);
         headers::strip_request(&mut parts.headers);
+        headers::drop_ours(&mut parts.headers);
         headers::client_cert(&mut parts.headers, connection.secure.as_deref());
         let client = headers::forward(
             &mut parts.headers,
@@ -183,6 +185,8 @@ impl Way {
             request_id: Some(self.request_id.as_str().into()),
             deadline,
             max_request_body,
+            path: Vec::new(),
+            identity: told_about_client(&snapshot.told, &parts.headers),
             permit: Some(Box::new(permit)),
         };
         let mut response = self.call(version, Request::from_parts(parts, body), call, target.backend_timeout).await?;
@@ -273,7 +277,7 @@ fn to_https(location: HeaderValue) -> Response<ResponseBody> {
 
 /// Responses that may not have a body; hyper leaves it out for us over HTTP/1.1 only. A guest that still writes is
 /// ended.
-fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
+pub(super) fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
     let without_body = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     if !(is_head || without_body) || response.body().is_end_stream() {
         return;
@@ -284,7 +288,7 @@ fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
     *response.body_mut() = ResponseBody::gateway(Bytes::new());
 }
 
-fn content_length(parts: &Parts) -> Option<u64> {
+pub(super) fn content_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

@@ -6,15 +6,16 @@
 //! is carried from snapshot to snapshot by name.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
 use super::chains::Chains;
 use super::edge::Edge;
-use super::filter::{Chain, Stores};
+use super::filter::{Chain, Stores, Told};
 use super::route::Table;
+use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
 use crate::config::{Bulkhead as BulkheadConfig, Config, Requests, Service};
 use crate::plugin::{Directory, FileId, Stage, Version};
@@ -31,6 +32,10 @@ pub(crate) struct Snapshot {
     pub(crate) requests: Requests,
     /// `connections.maxHeaders`.
     pub(crate) max_headers: u32,
+    /// Names under which services are told about clients.
+    pub(crate) told: Arc<Told>,
+    /// `calls.maxDepth`.
+    pub(crate) max_call_depth: u32,
     services: HashMap<Arc<str>, Backend>,
 }
 
@@ -59,6 +64,8 @@ pub(crate) struct Services {
     chains: ArcSwap<Chains>,
     known: Mutex<BTreeMap<Arc<str>, Known>>,
     snapshot: ArcSwap<Snapshot>,
+    /// Who carries the calls of guests. Weak: it holds this.
+    dispatch: OnceLock<Weak<dyn Dispatch>>,
 }
 
 /// A service with at least one file, or with versions that still drain.
@@ -99,6 +106,7 @@ impl Services {
             chains: ArcSwap::from_pointee(chains),
             known: Mutex::new(known),
             snapshot,
+            dispatch: OnceLock::new(),
         })
     }
 
@@ -110,6 +118,19 @@ impl Services {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Says who carries the calls of guests: before the first service comes, and once.
+    pub(crate) fn connect(&self, dispatch: Weak<dyn Dispatch>) {
+        if self.dispatch.set(dispatch).is_err() {
+            tracing::error!("somebody carries the calls of guests already");
+        }
+    }
+
+    /// Whether one service may call another, by the configuration in force.
+    pub(crate) fn may_call(&self, caller: &str, callee: &str) -> bool {
+        let config = self.config.load();
+        config.services.get(caller).is_some_and(|caller| caller.grants.calls.iter().any(|name| name == callee))
     }
 
     /// Puts another configuration in force, for every service at once. Call it inside the runtime.
@@ -154,15 +175,20 @@ impl Services {
             return Arc::clone(&service.runtime);
         }
         let settings = self.config.load().service(name);
+        let capabilities = ServiceCapabilities::new(
+            Arc::clone(name),
+            Some(self.state.store(name, settings.key_value.quota.get())),
+            settings.config,
+            // Versions put their own label there.
+            GuestLog::new(Arc::clone(name), "", settings.limits.log_rate.get()),
+        );
+        let capabilities = match self.dispatch.get() {
+            Some(dispatch) => capabilities.with_dispatch(Weak::clone(dispatch)),
+            None => capabilities,
+        };
         let runtime = Arc::new(ServiceRuntime {
             bulkhead: Bulkhead::new(limits(&settings.bulkhead)),
-            capabilities: Arc::new(ServiceCapabilities::new(
-                Arc::clone(name),
-                Some(self.state.store(name, settings.key_value.quota.get())),
-                settings.config,
-                // Versions put their own label there.
-                GuestLog::new(Arc::clone(name), "", settings.limits.log_rate.get()),
-            )),
+            capabilities: Arc::new(capabilities),
         });
         known.insert(Arc::clone(name), Known { runtime: Arc::clone(&runtime), files: BTreeMap::new() });
         runtime
@@ -321,6 +347,8 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
         edge: Edge::new(&config.gateway),
         requests: config.gateway.requests.clone(),
         max_headers: config.gateway.connections.max_headers,
+        told: Arc::clone(&chains.told),
+        max_call_depth: config.gateway.calls.max_depth,
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
     }
 }

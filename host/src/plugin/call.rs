@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -28,9 +28,11 @@ use super::body::{GuestBody, InlineBody, LimitedRequestBody, Running};
 use super::error::CallError;
 use super::exchange::Exchange;
 use super::meter::Meter;
+use super::outgoing::CallBudget;
 use super::serve::{Ends, Head, serve};
 use super::store::GuestFuture;
 use super::version::Version;
+use crate::capability::http::{Caller, Trace};
 
 /// What a call carries besides the request.
 #[derive(Default)]
@@ -41,6 +43,11 @@ pub struct CallContext {
     pub deadline: Option<Instant>,
     /// Bytes of request body, if there is a tighter bound than the service's own.
     pub max_request_body: Option<u64>,
+    /// Services that the request came through, the first one first; empty if it comes from outside.
+    pub path: Vec<Arc<str>>,
+    /// What the request's headers say about the client in the gateway's name; the guest may say the same when it calls
+    /// others.
+    pub identity: HeaderMap,
     /// Kept until the guest is done, or nobody wants its response any more.
     pub permit: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -80,13 +87,15 @@ impl Version {
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
     {
         let settings = self.settings();
-        let CallContext { request_id, deadline, max_request_body, permit } = context;
-        let exchange = Arc::new(Exchange::new(
-            Meter::new(settings.limits.cpu_time.get()),
-            request_id.unwrap_or_else(|| Arc::from("")),
-            permit,
-            self.enter(),
-        ));
+        let CallContext { request_id, deadline, max_request_body, path, identity, permit } = context;
+        let trace = {
+            let header = |name| request.headers().get(name).cloned();
+            Trace { parent: header("traceparent"), state: header("tracestate") }
+        };
+        let caller = self.caller(request_id.unwrap_or_else(|| Arc::from("")), deadline);
+        let caller = Caller { trace, identity, path, ..caller };
+        let (meter, calls) = (Meter::new(settings.limits.cpu_time.get()), CallBudget::new(&settings.limits));
+        let exchange = Arc::new(Exchange::new(meter, calls, caller, permit, self.enter()));
         let of_service = settings.limits.request_body.get();
         let limit = max_request_body.map_or(of_service, |max| max.min(of_service));
         let response_limit = settings.limits.response_body.get();
@@ -130,8 +139,8 @@ impl Version {
                     return Err(exchange.failure().cloned().unwrap_or(CallError::NoResponse));
                 };
                 let response = checked(head, &exchange)?;
-                let watching =
-                    Arc::clone(self).watch(running, stream_deadline(&response, deadline), Arc::clone(&exchange));
+                let end = stream_deadline(&response, deadline, &exchange);
+                let watching = Arc::clone(self).watch(running, end, Arc::clone(&exchange));
                 let running = Running { guest: AbortOnDropHandle::new(tokio::spawn(watching)), deadline };
                 let length = content_length(&response);
                 Ok(response.map(|body| {
@@ -151,7 +160,8 @@ impl Version {
                 }
                 let response = Response::from_parts(parts, ());
                 let running = (!inline.guest_ended()).then(|| {
-                    let driving = Arc::clone(self).drive(guest, stream_deadline(&response, deadline));
+                    let end = stream_deadline(&response, deadline, &exchange);
+                    let driving = Arc::clone(self).drive(guest, end);
                     Running { guest: AbortOnDropHandle::new(tokio::spawn(driving)), deadline }
                 });
                 let body = inline.into_body(running, exchange, limit)?.expecting(content_length(&response));
@@ -210,10 +220,13 @@ impl Version {
 }
 
 /// Server-sent events may go on for as long as both sides like.
-fn stream_deadline<B>(response: &Response<B>, deadline: Option<Instant>) -> Option<Instant> {
+fn stream_deadline<B>(response: &Response<B>, deadline: Option<Instant>, exchange: &Exchange) -> Option<Instant> {
     let content_type = response.headers().get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     match content_type {
-        Some(value) if value.trim_start().starts_with("text/event-stream") => None,
+        Some(value) if value.trim_start().starts_with("text/event-stream") => {
+            exchange.lift_deadline();
+            None
+        }
         Some(_) | None => deadline,
     }
 }

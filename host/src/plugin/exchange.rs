@@ -8,17 +8,24 @@
 //! the body, which looks like a clean end of it; whoever reads the body asks here whether it really was one.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::error::CallError;
 use super::meter::Meter;
+use super::outgoing::CallBudget;
 use super::version::InFlight;
+use crate::capability::http::{Caller, DispatchError};
 
 /// One request on its way through a guest.
 pub(super) struct Exchange {
     pub(super) meter: Meter,
-    request_id: Arc<str>,
+    pub(super) calls: CallBudget,
+    /// What its own calls carry.
+    caller: Caller,
+    /// Its response goes on for as long as both sides like.
+    endless: AtomicBool,
+    warned_of_call: AtomicBool,
     failure: OnceLock<CallError>,
     request_fault: OnceLock<CallError>,
     received: AtomicU64,
@@ -29,13 +36,17 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(
         meter: Meter,
-        request_id: Arc<str>,
+        calls: CallBudget,
+        caller: Caller,
         permit: Option<Box<dyn Any + Send + Sync>>,
         in_flight: InFlight,
     ) -> Self {
         Self {
             meter,
-            request_id,
+            calls,
+            caller,
+            endless: AtomicBool::new(false),
+            warned_of_call: AtomicBool::new(false),
             failure: OnceLock::new(),
             request_fault: OnceLock::new(),
             received: AtomicU64::new(0),
@@ -45,7 +56,31 @@ impl Exchange {
     }
 
     pub(super) fn request_id(&self) -> &Arc<str> {
-        &self.request_id
+        &self.caller.request_id
+    }
+
+    /// Who a call of this guest comes from, as of now.
+    pub(super) fn caller(&self) -> Caller {
+        let deadline = self.caller.deadline.filter(|_| !self.endless.load(Ordering::Acquire));
+        Caller { deadline, ..self.caller.clone() }
+    }
+
+    /// The deadline is over without an end: an event stream goes on, and so do the calls that feed it.
+    pub(super) fn lift_deadline(&self) {
+        self.endless.store(true, Ordering::Release);
+    }
+
+    /// Logs that a call was refused, the first time.
+    pub(super) fn warn_of_call(&self, destination: &str, error: &DispatchError, advice: &str) {
+        if !self.warned_of_call.swap(true, Ordering::Relaxed) {
+            let Caller { service, version, request_id, .. } = &self.caller;
+            tracing::warn!(
+                service = &**service,
+                version = &**version,
+                request_id = &**request_id,
+                "its call to `{destination}` was refused: {error}{advice}"
+            );
+        }
     }
 
     /// Gives the place in the bulkhead back: the guest is done.
@@ -68,7 +103,7 @@ impl Exchange {
             tracing::warn!(
                 service = &**version.service(),
                 version = &**version.label(),
-                request_id = &*self.request_id,
+                request_id = &*self.caller.request_id,
                 "{error}"
             );
         }

@@ -6,7 +6,7 @@
 //! version ─ what can be called          call ─ who polls a guest, and where      serve ─ one request inside it
 //! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     body ─ bodies in and out
 //! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      exchange ─ what both sides share
-//! error ─ how a call can fail
+//! outgoing ─ what a guest asks of others              error ─ how a call can fail
 //! ```
 //!
 //! This room knows configuration and capabilities. It never knows routes, the registry or HTTP status codes: it is
@@ -25,6 +25,7 @@ mod inspect;
 mod limiter;
 mod load;
 mod meter;
+mod outgoing;
 mod rollout;
 mod serve;
 mod slots;

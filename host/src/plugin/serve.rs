@@ -16,6 +16,7 @@ use super::call::Metered;
 use super::error::{CallError, classify};
 use super::exchange::Exchange;
 use super::meter::Meter;
+use super::outgoing::CallBudget;
 use super::slots::{Handler, Slot, permit};
 use super::store::{begin, end, new_store};
 use super::version::{Linked, Version};
@@ -35,7 +36,9 @@ impl Version {
     pub(super) async fn instantiate_once(self: &Arc<Self>) -> Result<(), CallError> {
         let settings = self.settings();
         let meter = Meter::new(settings.limits.cpu_time.get());
-        let exchange = Arc::new(Exchange::new(meter, "probe".into(), None, self.enter()));
+        let caller = self.caller("probe".into(), None);
+        let calls = CallBudget::new(&settings.limits);
+        let exchange = Arc::new(Exchange::new(meter, calls, caller, None, self.enter()));
         let starting = {
             let (this, exchange) = (Arc::clone(self), Arc::clone(&exchange));
             async move {
@@ -95,7 +98,10 @@ pub(super) async fn serve(
         Ok(()) => {
             end(&mut slot.store);
             slot.served = slot.served.saturating_add(1);
-            if let Some(reuse) = version.reuse(&settings) {
+            // What it left open must not go on in the next request's time and name.
+            if exchange.calls.open() == 0
+                && let Some(reuse) = version.reuse(&settings)
+            {
                 version.idle.put(slot, reuse, version.engines.idle());
             }
             exchange.give_back_place();

@@ -10,25 +10,22 @@
 //! | headers held by the guest | `limits.headers` |
 //! | bytes moved by one host call | 16 MiB |
 //! | random bytes of one call | 64 KiB |
+//! | outgoing requests | `limits.calls` and `limits.openCalls` (`outgoing`) |
 //!
-//! A guest gets no files, no sockets, no environment and no arguments, and an outgoing request is refused. What it
-//! gets is in `capability`.
+//! A guest gets no files, no sockets, no environment and no arguments. What it gets is in `capability`.
 
 use std::pin::Pin;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use http::header::HeaderName;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{
-    Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
-    WasiHttpView,
-};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::exchange::Exchange;
 use super::limiter::Limiter;
 use super::meter::Verdict;
+use super::outgoing::Hooks;
 use crate::capability::{CapabilityCtx, CapabilityView, HasCapabilities, ServiceCapabilities};
 use crate::config::Limits;
 
@@ -36,10 +33,6 @@ use crate::config::Limits;
 const FIRST_DEADLINE: u64 = 2;
 const HOSTCALL_BYTES: usize = 16 << 20;
 const RANDOM_BYTES: u64 = 64 << 10;
-/// What a guest writes at once, and how many of these wait for a client that does not read: small, since a service has
-/// as many such clients as its bulkhead lets in.
-const BODY_CHUNK: usize = 16 << 10;
-const BODY_CHUNKS: usize = 2;
 
 /// The `T` of a service's `Store<T>`.
 pub(super) struct GuestState {
@@ -49,7 +42,6 @@ pub(super) struct GuestState {
     table: ResourceTable,
     capabilities: CapabilityCtx,
     pub(super) limiter: Limiter,
-    exchange: Option<Arc<Exchange>>,
 }
 
 /// The guest's CPU budget is used up; the trap that ends it carries this.
@@ -80,11 +72,10 @@ pub(super) fn new_store(
     let state = GuestState {
         wasi,
         http,
-        hooks: Hooks,
+        hooks: Hooks::new(Arc::clone(service), Arc::clone(exchange)),
         table,
         capabilities,
         limiter: Limiter::new(memory),
-        exchange: Some(Arc::clone(exchange)),
     };
     let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limiter);
@@ -92,7 +83,7 @@ pub(super) fn new_store(
     store.set_max_component_handles(limits.resources as usize);
     store.set_epoch_deadline(FIRST_DEADLINE);
     store.epoch_deadline_callback(|store| {
-        let Some(exchange) = &store.data().exchange else { return Ok(UpdateDeadline::Yield(1)) };
+        let Some(exchange) = &store.data().hooks.exchange else { return Ok(UpdateDeadline::Yield(1)) };
         match exchange.meter.verdict() {
             Verdict::Continue => Ok(UpdateDeadline::Continue(1)),
             Verdict::Yield => Ok(UpdateDeadline::Yield(1)),
@@ -107,12 +98,12 @@ pub(super) fn begin(store: &mut Store<GuestState>, exchange: &Arc<Exchange>) {
     store.set_epoch_deadline(FIRST_DEADLINE);
     let state = store.data_mut();
     state.capabilities.begin_request(Arc::clone(exchange.request_id()));
-    state.exchange = Some(Arc::clone(exchange));
+    state.hooks.exchange = Some(Arc::clone(exchange));
 }
 
 /// Unbinds it; the store may serve another request.
 pub(super) fn end(store: &mut Store<GuestState>) {
-    store.data_mut().exchange = None;
+    store.data_mut().hooks.exchange = None;
 }
 
 impl GuestState {
@@ -137,49 +128,6 @@ impl WasiHttpView for GuestState {
 impl HasCapabilities for GuestState {
     fn capabilities(&mut self) -> CapabilityView<'_> {
         CapabilityView { ctx: &mut self.capabilities, table: &mut self.table }
-    }
-}
-
-/// What wasi:http asks the host.
-pub(super) struct Hooks;
-
-/// One filter for all: the default makes a new one for every header.
-static FORBIDDEN: LazyLock<ForbiddenHeaderFilter> = LazyLock::new(|| Arc::new(is_forbidden));
-
-fn is_forbidden(name: &HeaderName) -> bool {
-    wasmtime_wasi_http::DEFAULT_FORBIDDEN_HEADERS.contains(name)
-}
-
-type Sent = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), HttpError>> + Send>), HttpError>;
-
-impl WasiHttpHooks for Hooks {
-    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        is_forbidden(name)
-    }
-
-    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::clone(&FORBIDDEN)
-    }
-
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _processed: Box<dyn Future<Output = Result<(), HttpError>> + Send>,
-    ) -> Box<dyn Future<Output = Sent> + Send> {
-        Box::new(std::future::ready(Err(HttpError::HttpRequestDenied)))
-    }
-
-    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
-        BODY_CHUNKS
-    }
-
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK
-    }
-
-    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK
     }
 }
 

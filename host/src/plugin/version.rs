@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use http::HeaderMap;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime_wasi_http::{p2, p3};
 
@@ -15,6 +17,7 @@ use super::engine::{Engines, HttpVersion};
 use super::slots::IdleSlots;
 use super::store::GuestState;
 use crate::capability::ServiceCapabilities;
+use crate::capability::http::{Caller, Trace};
 use crate::config::{Service, SlotReuse, Slots};
 
 /// The linked component, by kind.
@@ -139,6 +142,19 @@ impl Version {
     pub(super) fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
         InFlight(Arc::clone(self))
+    }
+
+    /// Who it is to others in a request that nobody else began.
+    pub(super) fn caller(&self, request_id: Arc<str>, deadline: Option<Instant>) -> Caller {
+        Caller {
+            service: Arc::clone(&self.service),
+            version: Arc::clone(&self.label),
+            request_id,
+            deadline,
+            trace: Trace::default(),
+            identity: HeaderMap::new(),
+            path: Vec::new(),
+        }
     }
 
     pub(super) fn generation(&self) -> u64 {

@@ -80,6 +80,8 @@ pub struct Record {
     pub service: Option<Arc<str>>,
     /// The version of it that answered.
     pub version: Option<Arc<str>>,
+    /// The service that called, if it was a call between services.
+    pub caller: Option<Arc<str>>,
     /// Who the client proved to be.
     pub subject: Option<Arc<str>>,
     /// How often a service was asked; more than 1 means retries.

@@ -1,6 +1,7 @@
 //! The side towards the host. Hidden: [`serve!`](crate::serve) uses it from other crates.
 
 mod bindings;
+mod call;
 mod http;
 mod keyvalue;
 
@@ -8,6 +9,8 @@ pub use http::answer;
 pub use wasip2::exports::http::incoming_handler::Guest;
 pub use wasip2::http::proxy::export;
 pub use wasip2::http::types::{IncomingRequest, ResponseOutparam};
+
+pub(crate) use call::call;
 
 pub(crate) use bindings::wasi::logging::logging::Level;
 pub(crate) use keyvalue::Bucket;

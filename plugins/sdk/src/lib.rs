@@ -20,11 +20,13 @@
 //! retries, authentication, who may call: the host does all of that before and around the service.
 //!
 //! A component has only what it uses: a service that never opens a [`KeyValue`] doesn't import it.
-//! [`log`] and [`config`] likewise.
+//! [`Call`], [`log`] and [`config`] likewise.
 //!
 //! Everything also compiles for the machine at hand, where the router answers requests made by [`Request::get`] and
-//! its like, and the store is an empty one in memory: handlers are tested by plain `cargo test`.
+//! its like, the store is an empty one in memory, and calls are answered by what [`answer_calls`] was given: handlers
+//! are tested by plain `cargo test`.
 
+mod call;
 pub mod config;
 mod error;
 #[cfg(target_family = "wasm")]
@@ -38,8 +40,11 @@ mod request;
 mod response;
 mod router;
 
+pub use call::{Answer, Call, CallError};
 pub use error::{Error, FieldError};
 pub use keyvalue::{KeyValue, KeyValueError};
+#[cfg(not(target_family = "wasm"))]
+pub use native::answer_calls;
 pub use request::{Method, Request};
 pub use response::{Body, Response};
 pub use router::{Handler, Route, Router, delete, get, patch, post, put};

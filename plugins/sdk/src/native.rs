@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
 
 use crate::request::Source;
-use crate::{KeyValueError, Method, Request};
+use crate::{Answer, Call, CallError, Error, KeyValueError, Method, Request, Response};
 
 thread_local! {
     static STORE: RefCell<BTreeMap<String, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
@@ -71,6 +71,33 @@ impl Bucket {
         self.set(key, sum.to_string().as_bytes())?;
         Ok(sum)
     }
+}
+
+type Responder = Box<dyn FnMut(Request) -> Result<Response, Error>>;
+
+thread_local! {
+    static RESPONDER: RefCell<Option<Responder>> = const { RefCell::new(None) };
+}
+
+/// For tests: from now on, calls of this thread are answered by `answer`, whomever they are for. It finds the name of the
+/// service in the `host` header. Before that, every call is [`CallError::Denied`].
+pub fn answer_calls(answer: impl FnMut(Request) -> Result<Response, Error> + 'static) {
+    RESPONDER.set(Some(Box::new(answer)));
+}
+
+pub(crate) fn call(call: Call) -> Result<Answer, CallError> {
+    let Call { method, url, mut headers, body: mut from, timeout: _ } = call;
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let rest = rest.ok_or_else(|| CallError::Invalid(format!("the address {url}")))?;
+    let (host, target) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
+    headers.push(("host".to_owned(), host.into()));
+    let mut body = Vec::new();
+    from.read_to_end(&mut body).map_err(|error| CallError::Failed(error.to_string()))?;
+    let request = Request::from_source(method, target, Box::new(Given { headers, body }));
+    let response = RESPONDER.with_borrow_mut(|responder| responder.as_mut().map(|answer| answer(request)));
+    let response = response.ok_or(CallError::Denied)?.unwrap_or_else(Error::into_response);
+    let (status, headers) = (response.status(), response.headers().to_vec());
+    Ok(Answer { status, headers, body: Box::new(Cursor::new(response.into_bytes())) })
 }
 
 pub(crate) fn config(_name: &str) -> Option<String> {

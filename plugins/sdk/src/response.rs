@@ -90,6 +90,11 @@ impl Response {
         self.status
     }
 
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn headers(&self) -> &[(String, Vec<u8>)] {
+        &self.headers
+    }
+
     /// The first header of this name (in any case), if it is text.
     pub fn header_value(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));

@@ -62,7 +62,7 @@ fn complete() -> Value {
     let policies = json!({
         "limits": {
             "memory": "64MiB", "cpuTime": "2s", "requestBody": 1024, "responseBody": "1GiB", "headers": "8KiB",
-            "resources": 100, "logRate": "1KiB",
+            "resources": 100, "calls": 5, "openCalls": 2, "logRate": "1KiB",
         },
         "timeouts": { "request": "1s" },
         "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
@@ -75,6 +75,7 @@ fn complete() -> Value {
     service["expose"] = json!("/orders");
     service["config"] = json!({ "currency": "EUR" });
     service["public"] = json!(true);
+    service["grants"] = serde_json::from_str::<Value>(super::super::grants::EXAMPLE).unwrap();
     service["filters"] = json!(shared_filters());
     json!({
         "listen": "127.0.0.1:8080",
@@ -87,6 +88,7 @@ fn complete() -> Value {
         "auth": serde_json::from_str::<Value>(super::super::auth::EXAMPLE).unwrap(),
         "connections": serde_json::from_str::<Value>(super::super::connections::EXAMPLE).unwrap(),
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
+        "calls": { "maxDepth": 5 },
         "filters": shared_filters(),
         "accessLog": { "enabled": false, "format": "json" },
         "drain": { "preStopDelay": "1s", "timeout": "1s" },

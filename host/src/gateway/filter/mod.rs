@@ -31,6 +31,8 @@ pub(crate) use chain::{Asking, Chain, Layers, Passage};
 pub(crate) use compression::{CompressError, Compressed, Encoder};
 pub(crate) use rewrite::Rewrite;
 pub(crate) use told::Told;
+#[cfg(test)]
+pub(super) use told::told;
 
 use api_key::ApiKey;
 use basic_auth::BasicAuth;

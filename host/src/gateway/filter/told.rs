@@ -57,11 +57,15 @@ impl Told {
         if self.headers.is_empty() {
             return;
         }
-        let ours = |name: &&HeaderName| self.headers.contains(&one_spelling(name.as_str()));
-        let found: Vec<HeaderName> = headers.keys().filter(ours).cloned().collect();
+        let found: Vec<HeaderName> = headers.keys().filter(|name| self.says(name)).cloned().collect();
         for name in found {
             headers.remove(name);
         }
+    }
+
+    /// Whether a header of this name, in any spelling, tells about the client in the gateway's name.
+    pub(in crate::gateway) fn says(&self, name: &HeaderName) -> bool {
+        !self.headers.is_empty() && self.headers.contains(&one_spelling(name.as_str()))
     }
 
     /// Parameters of the query that are not to be shown.
@@ -76,7 +80,7 @@ fn one_spelling(name: &str) -> String {
 
 /// Those of one filter that tells the client's name under `header`.
 #[cfg(test)]
-pub(super) fn told(header: &str) -> Told {
+pub(in crate::gateway) fn told(header: &str) -> Told {
     let filter = serde_json::json!({ "basicAuth": { "users": { "file": "users" }, "subjectHeader": header } });
     Told::of_filters(&[serde_json::from_value(filter).unwrap()])
 }

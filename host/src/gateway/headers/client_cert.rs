@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::gateway::Secure;
 
-const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+pub(crate) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 /// We do not send it; services that read it anyway must not read a client's.
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 

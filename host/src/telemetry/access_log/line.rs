@@ -38,6 +38,8 @@ struct Line<'a> {
     route: Option<&'a str>,
     service: Option<&'a str>,
     version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<&'a str>,
     subject: Option<Cow<'a, str>>,
     attempts: u32,
     user_agent: Option<Cow<'a, str>>,
@@ -63,6 +65,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
         route: record.route.as_deref(),
         service: record.service.as_deref(),
         version: record.version.as_deref(),
+        caller: record.caller.as_deref(),
         subject: record.subject.as_deref().map(|subject| clean(subject, MAX_FIELD)),
         attempts: record.attempts,
         user_agent: record.user_agent.as_deref().map(|agent| clean(agent, MAX_FIELD)),
@@ -82,7 +85,7 @@ pub(super) fn text(out: &mut Vec<u8>, record: &Record) {
     let mut line = format!(
         "{} {} {} {}{} {} {:.1}ms {}B>{}B",
         time.strftime("%H:%M:%S%.3fZ"),
-        record.client_ip.map_or_else(|| "-".to_owned(), |address| address.to_string()),
+        client(record),
         clean(&record.method, MAX_FIELD),
         clean(&record.host, MAX_FIELD),
         path(record),
@@ -108,6 +111,12 @@ pub(super) fn text(out: &mut Vec<u8>, record: &Record) {
     line.push('\n');
     // Writing to a vector does not fail.
     let _infallible = out.write_all(line.as_bytes());
+}
+
+/// The address of a client outside, or the service that called.
+fn client(record: &Record) -> String {
+    let address = record.client_ip.map(|address| address.to_string());
+    address.or_else(|| record.caller.as_deref().map(str::to_owned)).unwrap_or_else(|| "-".to_owned())
 }
 
 fn push(line: &mut String, part: fmt::Arguments<'_>) {

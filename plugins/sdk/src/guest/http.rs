@@ -40,7 +40,7 @@ impl Source for IncomingRequest {
     }
 
     fn take_body(&mut self) -> Box<dyn Read> {
-        let taken = self.consume().and_then(|body| Ok(Reader { stream: body.stream()?, _body: body }));
+        let taken = self.consume().and_then(|body| Ok(Reader::new(body.stream()?, body)));
         match taken {
             Ok(reader) => Box::new(reader),
             Err(()) => Box::new(io::empty()),
@@ -49,9 +49,15 @@ impl Source for IncomingRequest {
 }
 
 /// The order matters: the stream goes before the body that it belongs to.
-struct Reader {
+pub(super) struct Reader {
     stream: InputStream,
     _body: IncomingBody,
+}
+
+impl Reader {
+    pub(super) fn new(stream: InputStream, body: IncomingBody) -> Self {
+        Self { stream, _body: body }
+    }
 }
 
 impl Read for Reader {

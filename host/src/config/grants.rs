@@ -1,0 +1,60 @@
+//! What a service may reach beyond itself, and how far calls between services go.
+//!
+//! Decided here: the words. Whether a call is let through is decided at the call, by the gateway, with the
+//! configuration in force at that moment. No grant, no access: a service without the field calls nobody.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::check::{At, Check, valid_service_name};
+
+/// A chain of calls that is longer is a mistake in any system, and each step holds a slot.
+const MAX_DEPTH: std::ops::RangeInclusive<u32> = 1..=64;
+
+/// What the operator lets a service reach.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Grants {
+    /// Services that it may call as `http://<service>.internal/`. Itself only if it is in the list.
+    pub calls: Vec<String>,
+}
+
+/// Calls between services, all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct Calls {
+    /// How many calls may follow from one request, one inside the other; more are 508. 1 to 64.
+    #[schemars(range(min = 1, max = 64))]
+    pub max_depth: u32,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { max_depth: 16 }
+    }
+}
+
+impl Grants {
+    pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
+        let mut seen = BTreeSet::new();
+        for (name, at) in self.calls.iter().zip(at.get("calls").items()) {
+            if let Err(message) = valid_service_name(name) {
+                check.wrong(at, message);
+            } else if !seen.insert(name) {
+                check.wrong(at, format!("`{name}` is granted already: name each service once"));
+            }
+        }
+    }
+}
+
+impl Calls {
+    pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
+        check.within(at.get("maxDepth"), &self.max_depth, &MAX_DEPTH);
+    }
+}
+
+/// Every field, as the tests of the format use it.
+#[cfg(test)]
+pub(in crate::config) const EXAMPLE: &str = r#"{ "calls": ["users", "inventory"] }"#;
