@@ -73,6 +73,9 @@ pub enum GatewayError {
     /// Too many requests of this kind; seconds until the next one may come.
     #[error("too many requests")]
     RateLimited(u64),
+    /// A `fault` filter made it fail on purpose, with this status.
+    #[error("failed on purpose")]
+    FaultInjected(u16),
     /// The version was replaced and this request did not finish in its drain time, or the host is stopping.
     #[error("the service is being replaced or stopped")]
     Draining,
@@ -140,6 +143,8 @@ impl GatewayError {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            // Any number from 400 to 599 is a status.
+            Self::FaultInjected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             Self::Guest(error) => match error {
                 CallError::CpuTime | CallError::Deadline => StatusCode::GATEWAY_TIMEOUT,
                 CallError::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -175,6 +180,7 @@ impl GatewayError {
             Self::IdentityUnavailable => "identity_unavailable",
             Self::Forbidden => "forbidden",
             Self::RateLimited(_) => "rate_limited",
+            Self::FaultInjected(_) => "fault_injected",
             Self::Draining => "draining",
             Self::Internal => "internal",
             Self::Guest(error) => match error {
@@ -209,6 +215,7 @@ impl GatewayError {
             "identity_unavailable" => "Credentials cannot be checked at present",
             "forbidden" => "The request is not allowed",
             "rate_limited" => "Too many requests",
+            "fault_injected" => "The request was made to fail on purpose",
             "draining" => "The service is being replaced or stopped",
             "guest_trap" | "guest_panic" => "The service failed",
             "guest_deadline" => "The service used too much CPU time",

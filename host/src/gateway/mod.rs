@@ -7,7 +7,8 @@
 //!
 //! `pipeline` is that line. `sanitize` and `path` see to it that a request can be read in one way only; `headers` knows
 //! what may pass and who the client is; `edge` is what a listener alone decides; `route` finds a rule; `filter` holds
-//! what a rule does on the way, `identity` who vouches for clients. `services` is what there is to route to, `chains`
+//! what a rule does on the way, `identity` who vouches for clients, `split` knows which version is for whom, `mirror`
+//! sends copies. `services` is what there is to route to, `chains`
 //! their filters. `explain` asks the same table without a request. `error` is the only place that knows status codes
 //! of failures, `exit` writes the access log when a response is gone.
 //!
@@ -26,6 +27,7 @@ pub(crate) mod filter;
 pub(crate) mod fuzz;
 mod headers;
 mod identity;
+mod mirror;
 mod path;
 mod pipeline;
 mod request_body;
@@ -33,6 +35,7 @@ mod rewrite;
 mod route;
 mod sanitize;
 mod services;
+mod split;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
