@@ -286,6 +286,15 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_has_the_status_that_it_was_given() {
+        for status in [400, 418, 503, 599] {
+            let response = GatewayError::FaultInjected(status).to_response("");
+            assert_eq!(response.status(), status);
+            assert!(response.body().windows(14).any(|text| text == b"fault_injected"));
+        }
+    }
+
+    #[test]
     fn overload_says_when_to_come_back() {
         for error in [GatewayError::BulkheadFull, GatewayError::NotServing("a".to_owned()), GatewayError::Draining] {
             let response = error.to_response("");

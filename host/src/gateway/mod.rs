@@ -49,8 +49,8 @@ use hyper::body::Incoming;
 pub use body::ResponseBody;
 pub use error::GatewayError;
 pub use explain::{
-    Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question,
-    explain,
+    Destination, ExplainError, ExplainedBackend, ExplainedListener, ExplainedSplit, Explanation, FilterStep, Origin,
+    Other, Question, explain,
 };
 pub use headers::ClientCertificate;
 pub(crate) use services::Services;

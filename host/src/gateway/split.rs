@@ -82,6 +82,21 @@ impl Split {
         named.or_else(|| self.sticky(choices.clone(), facts)).or_else(|| by_weight(choices.map(|(_, w)| w), random))
     }
 
+    /// What may name a choice, the first first: `header x-version`, `cookie version`.
+    pub(crate) fn named_by(&self) -> Vec<String> {
+        let header = self.header.as_ref().map(|name| format!("header {name}"));
+        header.into_iter().chain(self.cookie.as_ref().map(|name| format!("cookie {name}"))).collect()
+    }
+
+    /// What is one user: `clientIp`, `header x-user`, `cookie session`.
+    pub(crate) fn sticky_by(&self) -> Option<String> {
+        self.sticky_by.as_ref().map(|key| match key {
+            Key::Client => "clientIp".to_owned(),
+            Key::Header(name) => format!("header {name}"),
+            Key::Cookie(name) => format!("cookie {name}"),
+        })
+    }
+
     /// The choice whose label the request names.
     pub(crate) fn named<'c>(&self, labels: impl Iterator<Item = &'c str> + Clone, facts: Facts<'_>) -> Option<usize> {
         let header = self.header.as_ref().and_then(|name| only(facts.headers, name));

@@ -37,16 +37,17 @@ fn seventy_thirty_and_nothing_within_five_points_of_five_hundred() {
     let weights = [70, 30, 0];
     let choices = [("1", 70), ("2", 30), ("3", 0)];
     let (none, mut random) = (split(serde_json::json!({ "header": "x-version" })), fastrand::Rng::with_seed(7));
+    let mut within = [0, 0];
     for _ in 0..10 {
-        let plain: Vec<_> = (0..500).map(|_| by_weight(weights.into_iter(), random.u64(..)).unwrap()).collect();
-        let split: Vec<_> =
-            (0..500).map(|_| choose(&none, &choices, &HeaderMap::new(), random.u64(..)).unwrap()).collect();
-        for counts in [counts(&plain, 3), counts(&split, 3)] {
-            // Five points of 500 are 25 requests: 2.4 standard deviations; the seed is one where all ten hold.
-            assert!(counts[0].abs_diff(350) <= 25 && counts[1].abs_diff(150) <= 25, "{counts:?}");
+        let plain = (0..500).map(|_| by_weight(weights.into_iter(), random.u64(..)).unwrap()).collect::<Vec<_>>();
+        let drawn = (0..500).map(|_| choose(&none, &choices, &HeaderMap::new(), random.u64(..)).unwrap());
+        for (within, counts) in within.iter_mut().zip([counts(&plain, 3), counts(&drawn.collect::<Vec<_>>(), 3)]) {
+            *within += u32::from(counts[0].abs_diff(350) <= 25);
             assert_eq!(counts[2], 0);
         }
     }
+    // Five points of 500 are 2.4 standard deviations: one of seventy misses them.
+    assert!(within.iter().all(|within| *within >= 8), "{within:?} of 10");
 }
 
 #[test]
@@ -91,8 +92,8 @@ fn whoever_is_on_the_growing_version_stays_and_nobody_moves_between_others() {
 fn choices_are_the_same_after_a_restart_and_differ_between_services() {
     let choices = [("1", 50), ("2", 50)];
     let orders = users(&by_user(), &choices, 20);
-    // Changing these numbers moves users of everybody who upgrades.
-    assert_eq!(orders, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    // Reckoned by another program. Other numbers would move the users of everybody who upgrades.
+    assert_eq!(orders, [1, 0, 0, 0, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0, 0, 0, 1]);
     let other = Split { salt: "users".into(), ..by_user() };
     assert_ne!(users(&other, &choices, 20), orders);
 }
