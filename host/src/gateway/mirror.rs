@@ -225,19 +225,26 @@ async fn send(ticket: Ticket, request: Request<Bytes>, sink: Arc<dyn MirrorSink>
     let deadline = Instant::now() + target.timeout;
     let answered = async {
         let answer = sink.send(&target.service, target.version.as_deref(), request, deadline).await;
-        let Ok(answer) = answer else { return Fate::Failed };
-        let (mut body, mut read) = (answer.into_body(), 0);
+        let (mut body, mut read) = match answer {
+            Ok(answer) => (answer.into_body(), 0),
+            Err(error) => return failed(&error),
+        };
         while read <= MAX_ANSWER {
             match body.frame().await {
                 None => break,
                 Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-                Some(Err(_)) => return Fate::Failed,
+                Some(Err(error)) => return failed(&error.into()),
             }
         }
         Fate::Sent
     };
     let fate = tokio::time::timeout_at(deadline, answered).await.unwrap_or(Fate::TimedOut);
     ticket.ended(fate);
+}
+
+/// The target has the same deadline, and either may be the first to see that it came.
+fn failed(error: &GatewayError) -> Fate {
+    if *error == GatewayError::RequestTimeout { Fate::TimedOut } else { Fate::Failed }
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::gateway::filter::mirror::tests::{Mirrors, mirror};
 enum Behaves {
     Answers,
     Fails,
+    SeesTheDeadlineFirst,
+    EndsAtTheDeadline,
     Hangs,
     HangsInTheBody,
     BreaksOff,
@@ -41,6 +43,8 @@ impl MirrorSink for Fake {
         let feed = match self.behaves {
             Behaves::Answers => frames(vec![Ok(Bytes::from("thrown away"))], Then::Ends),
             Behaves::Fails => return Err(GatewayError::BulkheadFull),
+            Behaves::SeesTheDeadlineFirst => return Err(GatewayError::RequestTimeout),
+            Behaves::EndsAtTheDeadline => frames(vec![Err(CallError::Deadline)], Then::Ends),
             Behaves::Hangs => std::future::pending().await,
             Behaves::HangsInTheBody => frames(vec![Ok(Bytes::from("a"))], Then::Hangs),
             Behaves::BreaksOff => frames(vec![Ok(Bytes::from("a")), Err(CallError::NoResponse)], Then::Ends),
@@ -186,6 +190,8 @@ async fn whatever_a_target_does_ends_in_time_and_is_counted() {
         (Behaves::Answers, "sent", 0),
         (Behaves::Fails, "failed", 0),
         (Behaves::BreaksOff, "failed", 0),
+        (Behaves::SeesTheDeadlineFirst, "timed_out", 0),
+        (Behaves::EndsAtTheDeadline, "timed_out", 0),
         (Behaves::Hangs, "timed_out", 7),
         (Behaves::HangsInTheBody, "timed_out", 7),
         // A megabyte of it is enough.
