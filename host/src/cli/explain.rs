@@ -12,7 +12,9 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 
 use super::OutputFormat;
 use crate::config::{self, Problems, Source};
-use crate::gateway::{self, Destination, ExplainError as NoAnswer, Explanation, FilterStep, Origin, Question};
+use crate::gateway::{
+    self, Destination, ExplainError as NoAnswer, ExplainedSplit, Explanation, FilterStep, Origin, Question,
+};
 use crate::plugin;
 
 /// A request as written on the command line.
@@ -160,6 +162,9 @@ fn write_found(out: &mut String, path: &str, found: &Destination) -> std::fmt::R
     if found.backends.is_empty() {
         writeln!(out, "  nowhere   no backend: it is answered 500 no_instance")?;
     }
+    if let Some(split) = &found.split {
+        writeln!(out, "  split     {}", told(split, found))?;
+    }
     for (index, backend) in found.backends.iter().enumerate() {
         let label = if index == 0 { "goes to" } else { "" };
         let version = backend.version.as_deref().map(|version| format!("@{version}")).unwrap_or_default();
@@ -178,6 +183,18 @@ fn write_found(out: &mut String, path: &str, found: &Destination) -> std::fmt::R
     Ok(())
 }
 
+/// `by header x-version, sticky by header x-user: this request is named for orders@2`.
+fn told(split: &ExplainedSplit, found: &Destination) -> String {
+    let named = (!split.named_by.is_empty()).then(|| format!("by {}", split.named_by.join(" or ")));
+    let sticky = split.sticky_by.as_ref().map(|by| format!("sticky by {by}"));
+    let rules = named.into_iter().chain(sticky).collect::<Vec<_>>().join(", ");
+    let chosen = split.chosen.and_then(|number| found.backends.get(number.checked_sub(1)?));
+    let Some(chosen) = chosen else { return format!("{rules}: weights draw for this request") };
+    let version = chosen.version.as_deref().map(|version| format!("@{version}")).unwrap_or_default();
+    let because = split.because.unwrap_or_default();
+    format!("{rules}: this request goes to {}{version} ({because})", chosen.service)
+}
+
 /// `route shop, rule 2 (orders), match 1`.
 fn name(origin: &Origin) -> String {
     if let Some(service) = origin.route.strip_prefix("auto:") {
@@ -188,9 +205,12 @@ fn name(origin: &Origin) -> String {
 }
 
 fn chain(steps: &[FilterStep]) -> String {
-    let step = |step: &FilterStep| match step.of {
-        "gateway" => format!("{} (of the gateway)", step.name),
-        _ => step.name.clone(),
+    let step = |step: &FilterStep| {
+        let of = (step.of == "gateway").then_some("of the gateway");
+        match step.detail.as_deref().into_iter().chain(of).collect::<Vec<_>>().as_slice() {
+            [] => step.name.clone(),
+            remarks => format!("{} ({})", step.name, remarks.join("; ")),
+        }
     };
     steps.iter().map(step).collect::<Vec<_>>().join(" → ")
 }

@@ -12,9 +12,11 @@ mod body_limit;
 mod cache_control;
 mod compression;
 mod cors;
+mod fault;
 mod headers;
 mod ip_rules;
 mod jwt;
+mod mirror;
 mod rate_limit;
 mod redirect;
 mod rewrite;
@@ -30,9 +32,11 @@ pub use body_limit::*;
 pub use cache_control::*;
 pub use compression::*;
 pub use cors::*;
+pub use fault::*;
 pub use headers::*;
 pub use ip_rules::*;
 pub use jwt::*;
+pub use mirror::*;
 pub use rate_limit::*;
 pub use redirect::*;
 pub use rewrite::*;
@@ -64,6 +68,10 @@ pub enum Filter {
     RequestHeaders(HeaderChanges),
     /// Changes the address that the service sees.
     Rewrite(Rewrite),
+    /// Delays some requests and fails some, on purpose.
+    Fault(Fault),
+    /// Sends copies of requests to another service or version.
+    Mirror(Mirror),
     /// Sends the client elsewhere.
     Redirect(Redirect),
     /// Answers without a service.
@@ -90,6 +98,8 @@ impl Filter {
             Self::BodyLimit(_) => "bodyLimit",
             Self::RequestHeaders(_) => "requestHeaders",
             Self::Rewrite(_) => "rewrite",
+            Self::Fault(_) => "fault",
+            Self::Mirror(_) => "mirror",
             Self::Redirect(_) => "redirect",
             Self::StaticResponse(_) => "staticResponse",
             Self::ResponseHeaders(_) => "responseHeaders",
@@ -112,6 +122,8 @@ impl Filter {
             Self::BodyLimit(filter) => filter.check(check, at),
             Self::RequestHeaders(filter) | Self::ResponseHeaders(filter) => filter.check(check, at),
             Self::Rewrite(filter) => filter.check(check, at),
+            Self::Fault(filter) => filter.check(check, at),
+            Self::Mirror(filter) => filter.check(check, at),
             Self::Redirect(filter) => filter.check(check, at),
             Self::StaticResponse(filter) => filter.check(check, at),
             Self::CacheControl(filter) => filter.check(check, at),
@@ -134,6 +146,8 @@ pub(super) fn examples() -> Vec<serde_json::Value> {
         ("bodyLimit", body_limit::EXAMPLE),
         ("requestHeaders", headers::EXAMPLE),
         ("rewrite", rewrite::EXAMPLE),
+        ("fault", fault::EXAMPLE),
+        ("mirror", mirror::EXAMPLE),
         ("redirect", redirect::EXAMPLE),
         ("staticResponse", static_response::EXAMPLE),
         ("responseHeaders", headers::EXAMPLE),

@@ -37,6 +37,7 @@ mod route;
 mod schema;
 mod secret;
 mod service;
+mod split;
 mod tree;
 mod units;
 
@@ -65,4 +66,5 @@ pub use service::{
     Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,
     Slots, Timeouts,
 };
-pub use units::{Duration, Size, UnitError};
+pub use split::{Split, StickyBy};
+pub use units::{Duration, Percent, Size, UnitError};

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::schema::text;
+use super::split::Split;
 use super::units::{self, Duration};
 
 pub(crate) use pattern::compile as compile_pattern;
@@ -65,6 +66,9 @@ pub struct Rule {
     /// Tightens the service's own.
     #[serde(default)]
     pub timeouts: RuleTimeouts,
+    /// Which version a request gets, if not only weights decide: who may choose, and who stays with one.
+    #[serde(default)]
+    pub split: Option<Split>,
     /// Where requests go; chosen by weight. At least one, unless a filter `redirect` or `staticResponse` answers.
     #[serde(default)]
     pub backend_refs: Vec<BackendRef>,

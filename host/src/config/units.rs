@@ -1,4 +1,4 @@
-//! Durations and sizes as people write them, and the two kinds of address.
+//! Durations, sizes and percentages as people write them, and the two kinds of address.
 //!
 //! A duration is a Gateway API duration string (GEP-2257): up to four numbers of up to five digits, each with its
 //! unit. A size is a whole number with a binary unit; decimal units (`MB`) are refused rather than guessed, because
@@ -6,6 +6,8 @@
 //! `wharf config` shows can be pasted into a file. Fractions are refused: `1.5s` is `1s500ms`.
 //!
 //! Nothing here knows which field it fills; bounds such as "at least 1ms" are `check`'s business.
+
+mod percent;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,6 +18,8 @@ use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+
+pub use percent::Percent;
 
 /// A time span, written `250ms`, `1m30s`, `0s` (Gateway API duration strings, GEP-2257).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -79,6 +79,9 @@ pub enum GatewayError {
     /// Too many requests of this kind; seconds until the next one may come.
     #[error("too many requests")]
     RateLimited(u64),
+    /// A `fault` filter made it fail on purpose, with this status.
+    #[error("failed on purpose")]
+    FaultInjected(u16),
     /// The version was replaced and this request did not finish in its drain time, or the host is stopping.
     #[error("the service is being replaced or stopped")]
     Draining,
@@ -147,6 +150,8 @@ impl GatewayError {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::GrantDenied => StatusCode::FORBIDDEN,
             Self::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+            // Any number from 400 to 599 is a status.
+            Self::FaultInjected(status) => StatusCode::from_u16(*status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             Self::Guest(error) => match error {
                 CallError::CpuTime | CallError::Deadline => StatusCode::GATEWAY_TIMEOUT,
                 CallError::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -184,6 +189,7 @@ impl GatewayError {
             Self::IdentityUnavailable => "identity_unavailable",
             Self::Forbidden => "forbidden",
             Self::RateLimited(_) => "rate_limited",
+            Self::FaultInjected(_) => "fault_injected",
             Self::Draining => "draining",
             Self::Internal => "internal",
             Self::Guest(error) => match error {
@@ -220,6 +226,7 @@ impl GatewayError {
             "identity_unavailable" => "Credentials cannot be checked at present",
             "forbidden" => "The request is not allowed",
             "rate_limited" => "Too many requests",
+            "fault_injected" => "The request was made to fail on purpose",
             "draining" => "The service is being replaced or stopped",
             "guest_trap" | "guest_panic" => "The service failed",
             "guest_deadline" => "The service used too much CPU time",
@@ -292,6 +299,15 @@ mod tests {
         assert!(!body.contains("secret"), "{body}");
         assert!(body.contains(r#""reason":"guest_panic""#), "{body}");
         assert!(body.contains(r#""requestId":"id-1""#), "{body}");
+    }
+
+    #[test]
+    fn a_fault_has_the_status_that_it_was_given() {
+        for status in [400, 418, 503, 599] {
+            let response = GatewayError::FaultInjected(status).to_response("");
+            assert_eq!(response.status(), status);
+            assert!(response.body().windows(14).any(|text| text == b"fault_injected"));
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use serde::Serialize;
 use super::filter::{Rewrite, layers};
 use super::path;
 use super::route::{Backend, Listener, Outcome, Request, Scope, Table, Target, Verdict, listener_for};
+use super::split::Facts;
 use crate::config::{self, Config, Duration, Filter, RedirectToHttps};
 
 /// A request that nobody sent.
@@ -124,8 +125,24 @@ pub struct Destination {
     pub answered_by: Option<String>,
     /// The path that the service sees, if it is another one.
     pub rewritten: Option<String>,
+    /// What decides among the backends besides weights.
+    pub split: Option<ExplainedSplit>,
     /// Where it goes, by weight.
     pub backends: Vec<ExplainedBackend>,
+}
+
+/// What decides among versions besides weights, and what it says of this request.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedSplit {
+    /// What of a request may name a version, the first first: `header x-version`, `cookie version`.
+    pub named_by: Vec<String>,
+    /// What is one user, who stays: `clientIp`, `header x-user`, `cookie session`.
+    pub sticky_by: Option<String>,
+    /// Which backend this request gets, counted from 1; none if weights draw.
+    pub chosen: Option<usize>,
+    /// Why: `named` or `sticky`.
+    pub because: Option<&'static str>,
 }
 
 /// A filter and who gave it.
@@ -136,6 +153,9 @@ pub struct FilterStep {
     pub name: String,
     /// `gateway`, `rule`, `service` or `backend`.
     pub of: &'static str,
+    /// What it does, of filters that do it to a share of requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// One backend of a rule.
@@ -210,7 +230,8 @@ pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Ex
         match outcome {
             Outcome::Wins { host, path: by } => {
                 let prefix = found.as_ref().and_then(|found| found.matched_prefix);
-                destination = Some(self::destination((config, files), target, origin, (host, by), prefix, path));
+                let split = split(target, Facts { headers, client: *client });
+                destination = Some(self::destination((config, files), target, split, origin, (host, by), prefix, path));
             }
             Outcome::ComesAfter(reason) => others.push(Other { origin, holds: true, reasons: vec![reason] }),
             Outcome::DoesNotHold(reasons) => others.push(Other { origin, holds: false, reasons }),
@@ -284,6 +305,7 @@ impl Steps {
         let step = |(of_gateway, filter): (bool, &Filter)| FilterStep {
             name: filter.name().to_owned(),
             of: if of_gateway { "gateway" } else { of },
+            detail: detail(filter),
         };
         Self { steps: effective.map(step).collect(), rewrite }
     }
@@ -298,9 +320,33 @@ fn origin(target: &Target<Steps>, match_index: usize) -> Origin {
     }
 }
 
+/// What a filter does to a share of requests.
+fn detail(filter: &Filter) -> Option<String> {
+    match filter {
+        Filter::Fault(fault) => {
+            let delay = fault.delay.map(|delay| format!("{} for {} %", delay.duration, delay.percent));
+            let abort = fault.abort.map(|abort| format!("{} for {} %", abort.status, abort.percent));
+            let header = fault.header.as_ref().map(|name| format!("with header {name}"));
+            Some(delay.into_iter().chain(abort).chain(header).collect::<Vec<_>>().join(", "))
+        }
+        Filter::Mirror(mirror) => Some(format!("{} % to {}", mirror.percent, mirror.target())),
+        _ => None,
+    }
+}
+
+fn split(target: &Target<Steps>, facts: Facts<'_>) -> Option<ExplainedSplit> {
+    let split = target.split.as_ref()?;
+    let named = split.named(target.choices().map(|(label, _)| label), facts);
+    let chosen = named.or_else(|| split.sticky(target.choices(), facts));
+    let because = chosen.map(|_| if named.is_some() { "named" } else { "sticky" });
+    let (named_by, sticky_by) = (split.named_by(), split.sticky_by());
+    Some(ExplainedSplit { named_by, sticky_by, chosen: chosen.map(|index| index + 1), because })
+}
+
 fn destination(
     (config, files): (&Config, &Files),
     target: &Arc<Target<Steps>>,
+    split: Option<ExplainedSplit>,
     origin: Origin,
     (host, by): (String, String),
     matched_prefix: Option<&str>,
@@ -336,6 +382,7 @@ fn destination(
         answered_by: target.chain.steps.iter().find(answers).map(|step| step.name.clone()),
         filters: target.chain.steps.clone(),
         rewritten: rewritten.filter(|rewritten| rewritten != path),
+        split,
         backends: target.backends.iter().map(backend).collect(),
     }
 }

@@ -33,6 +33,9 @@ pub(crate) use trailers::sanitize_trailers;
 /// The header a request's id is sent in, to the service and back to the client.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Says that a request is a copy of another one. Ours alone: what a client says there is dropped.
+pub(crate) const X_WHARF_MIRROR: HeaderName = HeaderName::from_static("x-wharf-mirror");
+
 /// Longest id that is taken over from a trusted proxy, in bytes.
 const MAX_REQUEST_ID: usize = 128;
 

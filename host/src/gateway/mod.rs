@@ -7,8 +7,10 @@
 //!
 //! `pipeline` is that line. `sanitize` and `path` see to it that a request can be read in one way only; `headers` knows
 //! what may pass and who the client is; `edge` is what a listener alone decides; `route` finds a rule; `filter` holds
-//! what a rule does on the way, `identity` who vouches for clients. `services` is what there is to route to, `chains`
-//! their filters, `calls` the way of a guest's request to another service. `explain` asks the same table without a request. `error` is the only place that knows status codes
+//! what a rule does on the way, `identity` who vouches for clients, `split` knows which version is for whom, `mirror`
+//! sends copies. `services` is what there is to route to, `chains` their filters, `forward` has one of them answer,
+//! `upstream` is other servers, `calls` the way of a guest's request to another service. `explain` asks the same table
+//! without a request. `error` is the only place that knows status codes
 //! of failures, `exit` writes the access log when a response is gone.
 //!
 //! A request finishes under the configuration that it began with. What must outlast a change (keys of issuers, used
@@ -27,6 +29,7 @@ pub(crate) mod filter;
 pub(crate) mod fuzz;
 mod headers;
 mod identity;
+mod mirror;
 mod path;
 mod pipeline;
 mod request_body;
@@ -34,6 +37,7 @@ mod rewrite;
 mod route;
 mod sanitize;
 mod services;
+mod split;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -47,8 +51,8 @@ use hyper::body::Incoming;
 pub use body::ResponseBody;
 pub use error::GatewayError;
 pub use explain::{
-    Destination, ExplainError, ExplainedBackend, ExplainedListener, Explanation, FilterStep, Origin, Other, Question,
-    explain,
+    Destination, ExplainError, ExplainedBackend, ExplainedListener, ExplainedSplit, Explanation, FilterStep, Origin,
+    Other, Question, explain,
 };
 pub use headers::ClientCertificate;
 pub(crate) use services::Services;

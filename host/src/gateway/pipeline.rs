@@ -18,9 +18,11 @@ use super::edge::{STRICT_TRANSPORT_SECURITY, Verdict};
 use super::exit::Exit;
 use super::filter::{Asking, Chain, Passage};
 use super::headers::{self, ClientIp, RequestId, X_REQUEST_ID};
+use super::mirror::{self, Teed};
 use super::request_body::RequestBody;
 use super::route::{self, Listener};
-use super::services::Snapshot;
+use super::services::{Services, Snapshot};
+use super::split::Facts;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
@@ -77,7 +79,7 @@ impl Gateway {
         let result = match host {
             Ok(host) => {
                 say_scheme(&mut parts, scheme(&way.connection), &host);
-                way.forward(&host, Request::from_parts(parts, body)).await
+                way.forward(&host, Request::from_parts(parts, body), &self.services).await
             }
             Err(error) => Err(error),
         };
@@ -96,6 +98,7 @@ impl Way {
         &mut self,
         host: &str,
         request: Request<Incoming>,
+        services: &Arc<Services>,
     ) -> Result<Response<ResponseBody>, GatewayError> {
         let (mut parts, body) = request.into_parts();
         let body = RequestBody::new(&parts, body);
@@ -118,7 +121,8 @@ impl Way {
         };
         let found = snapshot.table.find(&asked).ok_or(GatewayError::NoRoute)?;
         let target = found.target;
-        let destination = route::choose(&target.backends, fastrand::u64(..)).map(|backend| Destination {
+        let facts = Facts { headers: &parts.headers, client: self.client.address };
+        let destination = target.choose(facts, fastrand::u64(..)).map(|backend| Destination {
             service: Arc::clone(&backend.service),
             version_label: backend.version.clone(),
             chain: backend.chain.clone(),
@@ -172,6 +176,9 @@ impl Way {
             return Err(GatewayError::PayloadTooLarge);
         }
         let deadline = self.deadline(&settings, target.request_timeout);
+        chain.fault(&parts.headers, deadline, [fastrand::u64(..), fastrand::u64(..)]).await?;
+        let copies = || Arc::clone(services) as Arc<_>;
+        let body = mirror::tee(&parts, body, chain.mirrors(), copies, || fastrand::u64(..));
         let admitted = backend.runtime.bulkhead.admit();
         let permit = match deadline {
             Some(deadline) => {
@@ -201,7 +208,7 @@ impl Way {
     async fn call(
         &mut self,
         version: &Arc<Version>,
-        request: Request<RequestBody>,
+        request: Request<Teed<RequestBody>>,
         call: CallContext,
         timeout: Option<std::time::Duration>,
     ) -> Result<Response<ResponseBody>, GatewayError> {

@@ -43,7 +43,7 @@ use std::sync::Arc;
 pub(crate) use conditions::Request;
 pub(crate) use explain::{Outcome, Verdict};
 pub(crate) use host::{Listener, listener_for};
-pub(crate) use target::{Backend, Scope, Target, choose};
+pub(crate) use target::{Backend, Scope, Target};
 
 use conditions::Conditions;
 use host::{MAX_HOST, bare_host, lowercase};

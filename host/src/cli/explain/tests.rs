@@ -170,7 +170,7 @@ fn the_answer_as_json_says_the_same() {
             "route": "shop", "rule": 1, "ruleName": "orders", "match": 1,
             "host": "*.shop.example", "path": "prefix /api/orders", "priority": 0, "public": false,
             "filters": [{ "name": "rewrite", "of": "rule" }, { "name": "compression", "of": "gateway" }],
-            "answeredBy": null, "rewritten": "/v1",
+            "answeredBy": null, "rewritten": "/v1", "split": null,
             "backends": [
                 {
                     "service": "orders", "version": "1", "percent": 95.0, "hasFile": true, "requestTimeout": "5s",
@@ -241,4 +241,55 @@ routes:
     let (found, text) = ask("http://a.test/api").unwrap();
     assert!(found && text.contains("by listener web") && text.contains("port 8443: 308"), "{text}");
     assert!(ask("https://a.test/api%2fx").unwrap_err().to_string().contains("400 bad_request"));
+}
+
+#[test]
+fn faults_mirrors_and_who_gets_which_version_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let yaml = "
+filters: [{ mirror: { service: shadow } }]
+routes:
+  - name: shop
+    rules:
+      - matches: [{ path: { prefix: /all } }]
+        filters:
+          - mirror: { service: orders, version: '3', percent: 12.5 }
+          - fault: { delay: { duration: 2s, percent: 10 }, abort: { status: 503, percent: 0.5 }, header: x-fault }
+        split: { header: x-version, cookie: version, stickyBy: { cookie: session } }
+        backendRefs: [{ service: orders, weight: 95 }, { service: orders, version: '2', weight: 5 }]
+      - matches: [{ path: { prefix: /sticky } }]
+        filters: [{ fault: { abort: { status: 500, percent: 1 } } }]
+        split: { stickyBy: clientIp }
+        backendRefs: [{ service: orders, weight: 0 }, { service: orders, version: '2' }]
+";
+    std::fs::write(dir.path().join("gateway.yaml"), yaml).unwrap();
+    let source = Source { dir: dir.path().to_owned(), env: None };
+    let ask = |request: &str, headers: &[&str], format| {
+        let mut out = Vec::new();
+        run(&source, &asked(request, headers), format, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    let line =
+        |text: &str, label: &str| text.lines().find(|line| line.trim_start().starts_with(label)).unwrap().to_owned();
+    let text = ask("/all", &["cookie: version=2"], OutputFormat::Text);
+    assert_eq!(
+        line(&text, "filters"),
+        "  filters   fault (2s for 10 %, 503 for 0.5 %, with header x-fault) → mirror (100 % to shadow; of the gateway) → \
+         mirror (12.5 % to orders@3)"
+    );
+    let by = "  split     by header x-version or cookie version, sticky by cookie session: ";
+    assert_eq!(line(&text, "split"), format!("{by}this request goes to orders@2 (named)"));
+    let text = ask("/all", &["x-version: 7"], OutputFormat::Text);
+    assert_eq!(line(&text, "split"), format!("{by}weights draw for this request"));
+    let text = ask("/sticky", &[], OutputFormat::Text);
+    assert_eq!(line(&text, "split"), "  split     sticky by clientIp: this request goes to orders@2 (sticky)");
+    let json: serde_json::Value = serde_json::from_str(&ask("/sticky", &[], OutputFormat::Json)).unwrap();
+    assert_eq!(
+        json["found"]["split"],
+        serde_json::json!({ "namedBy": [], "stickyBy": "clientIp", "chosen": 2, "because": "sticky" })
+    );
+    assert_eq!(
+        json["found"]["filters"][0],
+        serde_json::json!({ "name": "fault", "of": "rule", "detail": "500 for 1 %" })
+    );
 }

@@ -27,12 +27,19 @@ impl Check<'_> {
     pub(super) fn filters(&mut self, filters: &[Filter], at: At<'_>) {
         let mut names = HashSet::new();
         let mut limits = HashSet::new();
+        let mut mirrors = HashSet::new();
         for (filter, at) in filters.iter().zip(at.items()) {
             let name = filter.name();
             if let Filter::RateLimit(limit) = filter {
                 if let Some(limit) = limit.name.as_deref().filter(|limit| !limits.insert(*limit)) {
                     let message = format!("a second rate limit named `{limit}` in one list: they would count as one");
                     self.wrong(at.get(name).get("name"), message);
+                }
+            } else if let Filter::Mirror(mirror) = filter {
+                if !mirrors.insert((&mirror.service, &mirror.version)) {
+                    let target = mirror.target();
+                    let message = format!("a second mirror to `{target}` in one list: give it once");
+                    self.wrong(at.get(name), message);
                 }
             } else if !names.insert(name) {
                 self.wrong(at.key(name), format!("a second `{name}` in one list: give it once"));

@@ -87,6 +87,9 @@ impl Check<'_> {
         self.timeouts(rule, at.get("timeouts"));
         self.filters_of(rule, at);
         self.backends(rule, at);
+        if let Some(split) = &rule.split {
+            split.check(&rule.backend_refs, self, at.get("split"), at);
+        }
     }
 
     fn timeouts(&mut self, rule: &Rule, at: At<'_>) {

@@ -75,7 +75,7 @@ pub(super) fn changeable(name: &str) -> Result<HeaderName, String> {
         | "content-length" | "expect" | "http2-settings" => {
             Err(format!("`{parsed}` belongs to one connection, not to the message: it cannot be changed"))
         }
-        "forwarded" | "x-real-ip" | "x-request-id" => {
+        "forwarded" | "x-real-ip" | "x-request-id" | "x-wharf-mirror" => {
             Err(format!("`{parsed}` is the gateway's own: it cannot be changed"))
         }
         folded if folded.starts_with("x-forwarded-") => {
@@ -113,6 +113,7 @@ mod tests {
             "x-forwarded-anything",
             "X-Real-IP",
             "X-Request-Id",
+            "X-Wharf-Mirror",
             "",
             "a b",
             "a\n",

@@ -60,7 +60,11 @@ fn answered(rule: &Rule, place: &Place<'_>, check: &mut Check<'_>) {
     for (filter, at) in place.filters() {
         let useless = match filter {
             Filter::Redirect(_) | Filter::StaticResponse(_) => !std::ptr::eq(filter, answer),
-            Filter::RequestHeaders(_) | Filter::Rewrite(_) | Filter::BodyLimit(_) => true,
+            Filter::RequestHeaders(_)
+            | Filter::Rewrite(_)
+            | Filter::BodyLimit(_)
+            | Filter::Fault(_)
+            | Filter::Mirror(_) => true,
             _ => false,
         };
         if useless {

@@ -106,6 +106,14 @@ fn what_stands_beside_an_answer_is_warned_about() {
             "40 has no effect: `staticResponse` answers all requests",
         ],
     );
+    assert_rule_warns(
+        "",
+        "filters: [{ mirror: { service: b } }, { staticResponse: {} }, { fault: { abort: { status: 500, percent: 5 } } }]",
+        &[
+            "12 has no effect: `staticResponse` answers all requests",
+            "65 has no effect: `staticResponse` answers all requests",
+        ],
+    );
 }
 
 #[test]

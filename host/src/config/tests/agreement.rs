@@ -109,6 +109,7 @@ fn complete() -> Value {
                     }],
                     "filters": super::super::filter::examples(),
                     "timeouts": { "request": "1s", "backendRequest": "1s" },
+                    "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
                     "backendRefs": [{
                         "service": "orders", "version": "1", "weight": 5, "filters": [],
                     }],

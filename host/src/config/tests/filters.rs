@@ -30,6 +30,30 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("rewrite: { path: a }", "a }", "`a` is no path"),
     ("rewrite: { host: A.example }", "A.example", "`A.example` is no host"),
     ("rewrite: { host: 'a:0' }", "'a:0'", "has no port from 1 to 65535"),
+    ("fault: {}", "{} }", "does nothing: give `delay` or `abort`"),
+    ("fault: { header: x-fault }", "{ header", "does nothing: give `delay` or `abort`"),
+    ("fault: { delay: { duration: 1s } }", "{ duration", "`percent` is missing"),
+    ("fault: { delay: { duration: 0s, percent: 1 } }", "0s", "`0s` is out of bounds: 1ms to 1h"),
+    ("fault: { delay: { duration: 61m, percent: 1 } }", "61m", "`1h1m` is out of bounds: 1ms to 1h"),
+    ("fault: { delay: { duration: 1s, percent: 101 } }", "101", "`101` is no percentage: write a number from 0 to 100"),
+    ("fault: { delay: { duration: 1s, percent: -1 } }", "-1", "`-1` is no percentage"),
+    ("fault: { delay: { duration: 1s, percent: 0.00001 } }", "0.00001", "at most four decimals"),
+    ("fault: { delay: { duration: 1s, percent: '5%' } }", "'5%'", "expected a number from 0 to 100"),
+    ("fault: { delay: { duration: 1s, percent: .nan } }", ".nan", "a number from 0 to 100"),
+    ("fault: { abort: { percent: 1 } }", "{ percent", "`status` is missing"),
+    ("fault: { abort: { status: 399, percent: 1 } }", "399", "`399` is out of bounds: 400 to 599"),
+    ("fault: { abort: { status: 600, percent: 1 } }", "600", "`600` is out of bounds: 400 to 599"),
+    ("fault: { abort: { status: 500, percent: 1 }, header: 'a b' }", "'a b'", "`a b` is no header name"),
+    ("fault: { abort: { status: 500, percent: 1 }, maxActive: 0 }", "0 }", "`0` is out of bounds: 1 to 100000"),
+    ("fault: { abort: { status: 500, percent: 1 }, delays: {} }", "delays", "unknown field `delays`"),
+    ("mirror: { percent: 5 }", "{ percent", "`service` is missing"),
+    ("mirror: { service: A }", "A }", "`A` is no service name"),
+    ("mirror: { service: a, version: '' }", "''", "an empty version"),
+    ("mirror: { service: a, percent: 100.5 }", "100.5", "`100.5` is no percentage"),
+    ("mirror: { service: a, maxBodySize: 17MiB }", "17MiB", "`17MiB` is out of bounds: 0B to 16MiB"),
+    ("mirror: { service: a, timeout: 0s }", "0s", "`0s` is out of bounds: 1ms to 1h"),
+    ("mirror: { service: a, maxConcurrent: 0 }", "0 }", "`0` is out of bounds: 1 to 10000"),
+    ("requestHeaders: { set: { x-wharf-mirror: a } }", "x-wharf-mirror", "is the gateway's own"),
     ("redirect: {}", "{} }", "would redirect to itself"),
     ("redirect: { path: /a, status: 200 }", "200", "`200` is no redirect"),
     ("redirect: { scheme: ftp }", "ftp", "unknown value `ftp`"),
@@ -105,6 +129,19 @@ fn two_rate_limits_of_a_list_have_two_names() {
     let found = limits(", name: a", ", name: a");
     assert!(found.len() == 1 && found[0].starts_with("gateway.yaml:3:"), "{found:?}");
     assert!(found[0].contains("a second rate limit named `a`"), "{found:?}");
+}
+
+#[test]
+fn mirrors_of_a_list_have_different_targets() {
+    let mirrors = |first: &str, second: &str| {
+        let text = format!("filters:\n  - mirror: {{ service: {first} }}\n  - mirror: {{ service: {second} }}\n");
+        complaints(&[("gateway.yaml", &text)], None)
+    };
+    assert_eq!(mirrors("a", "b"), [""; 0]);
+    assert_eq!(mirrors("a", "a, version: '2'"), [""; 0]);
+    let found = mirrors("a, version: '2'", "a, version: 2, percent: 5");
+    assert!(found.len() == 1 && found[0].starts_with("gateway.yaml:3:"), "{found:?}");
+    assert!(found[0].contains("a second mirror to `a@2` in one list"), "{found:?}");
 }
 
 #[test]

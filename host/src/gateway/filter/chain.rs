@@ -19,8 +19,10 @@ use super::body_limit::BodyLimit;
 use super::cache_control::CacheControl;
 use super::compression::{Accepted, Compression, Encoder};
 use super::cors::Cors;
+use super::fault::Fault;
 use super::headers::HeaderChanges;
 use super::ip_rules::IpRules;
+use super::mirror::Mirror;
 use super::rate_limit::{Limited, RateLimit};
 use super::redirect::{Asked, Redirect};
 use super::rewrite::Rewrite;
@@ -46,6 +48,8 @@ pub(crate) struct Chain {
     answer: Option<Answer>,
     request_headers: Vec<HeaderChanges>,
     rewrite: Option<Rewrite>,
+    fault: Option<Fault>,
+    mirrors: Vec<Mirror>,
     response_headers: Vec<HeaderChanges>,
     cache_control: Option<CacheControl>,
     compression: Option<Compression>,
@@ -168,6 +172,8 @@ impl Chain {
             Filter::StaticResponse(filter) => self.answer = Some(Answer::Static(StaticResponse::new(filter))),
             Filter::RequestHeaders(filter) => self.request_headers.push(HeaderChanges::new(filter)),
             Filter::Rewrite(filter) => self.rewrite = Some(Rewrite::new(filter)),
+            Filter::Fault(filter) => self.fault = Some(Fault::new(filter, place, &stores.faults)),
+            Filter::Mirror(filter) => self.mirrors.push(Mirror::new(filter, place, &stores.mirrors)),
             Filter::ResponseHeaders(filter) => self.response_headers.push(HeaderChanges::new(filter)),
             Filter::CacheControl(filter) => self.cache_control = Some(CacheControl::new(filter)),
             Filter::Compression(filter) => self.compression = Some(Compression::new(filter)),
@@ -239,6 +245,27 @@ impl Chain {
     /// What the service sees of the address, if this chain changes it.
     pub(crate) fn rewrite(&self) -> Option<&Rewrite> {
         self.rewrite.as_ref()
+    }
+
+    /// Has a request that is ready for its service wait or fail, if it is to; each draw is uniform over all of `u64`.
+    ///
+    /// # Errors
+    /// When it is to fail, or its deadline came while it waited.
+    pub(crate) async fn fault(
+        &self,
+        headers: &HeaderMap,
+        deadline: Option<tokio::time::Instant>,
+        draws: [u64; 2],
+    ) -> Result<(), GatewayError> {
+        match &self.fault {
+            Some(fault) => fault.inject(headers, deadline, draws).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Who gets copies of requests.
+    pub(crate) fn mirrors(&self) -> &[Mirror] {
+        &self.mirrors
     }
 
     /// The bound on the request's body, if there is one besides the service's.

@@ -1,7 +1,7 @@
 //! Which filters hold for a rule: those of `gateway.yaml` and its own, in the order in which they work.
 //!
 //! Filters that refuse (and headers) add up, so a rule can be stricter than the gateway and never laxer by accident.
-//! Those of which only one can speak (`cors`, `cacheControl`, `compression`, and the ways to prove an identity as a
+//! Those of which only one can speak (`cors`, `fault`, `cacheControl`, `compression`, and the ways to prove an identity as a
 //! group) are taken from the rule if it has them. What makes a request public is said by `public`, not by leaving
 //! something out.
 //!
@@ -24,9 +24,11 @@ impl Filter {
             Self::Redirect(_) | Self::StaticResponse(_) => 7,
             Self::RequestHeaders(_) => 8,
             Self::Rewrite(_) => 9,
-            Self::ResponseHeaders(_) => 10,
-            Self::CacheControl(_) => 11,
-            Self::Compression(_) => 12,
+            Self::Fault(_) => 10,
+            Self::Mirror(_) => 11,
+            Self::ResponseHeaders(_) => 12,
+            Self::CacheControl(_) => 13,
+            Self::Compression(_) => 14,
         }
     }
 
@@ -46,13 +48,16 @@ impl Filter {
     fn replaces(&self, other: &Self) -> bool {
         match self {
             Self::Jwt(_) | Self::ApiKey(_) | Self::BasicAuth(_) => other.proves_identity(),
-            Self::Cors(_) | Self::CacheControl(_) | Self::Compression(_) => self.name() == other.name(),
+            Self::Cors(_) | Self::Fault(_) | Self::CacheControl(_) | Self::Compression(_) => {
+                self.name() == other.name()
+            }
             Self::IpRules(_)
             | Self::RateLimit(_)
             | Self::Authorization(_)
             | Self::BodyLimit(_)
             | Self::RequestHeaders(_)
             | Self::Rewrite(_)
+            | Self::Mirror(_)
             | Self::Redirect(_)
             | Self::StaticResponse(_)
             | Self::ResponseHeaders(_) => false,
@@ -108,13 +113,20 @@ mod tests {
     #[test]
     fn what_refuses_adds_up_and_what_speaks_alone_is_replaced() {
         let own = filters(serde_json::json!([
+            { "mirror": { "service": "a" } },
+            { "fault": { "abort": { "status": 503, "percent": 1 } } },
             { "ipRules": { "deny": ["192.0.2.0/24"] } },
+            { "requestHeaders": { "remove": ["a"] } },
             { "cors": { "allowOrigins": ["https://a.test"] } },
             { "apiKey": { "keys": { "file": "keys" } } },
         ]));
+        let mut gateway = gateway();
+        gateway.extend(filters(serde_json::json!([
+            { "mirror": { "service": "b" } }, { "fault": { "abort": { "status": 500, "percent": 1 } } },
+        ])));
         assert_eq!(
-            names(&gateway(), &own, false),
-            ["cors", "^ipRules", "ipRules", "apiKey", "^authorization", "^responseHeaders", "^compression"]
+            names(&gateway, &own, false).join(" "),
+            "cors ^ipRules ipRules apiKey ^authorization requestHeaders fault ^mirror mirror ^responseHeaders ^compression"
         );
     }
 

@@ -14,10 +14,13 @@ mod chain;
 mod compression;
 mod cors;
 mod credential;
+mod fault;
 mod headers;
 mod ip_rules;
 mod jwt;
+mod kept;
 pub(crate) mod layers;
+pub(crate) mod mirror;
 mod parameter;
 mod rate_limit;
 mod redirect;
@@ -29,6 +32,7 @@ mod vary;
 
 pub(crate) use chain::{Asking, Chain, Layers, Passage};
 pub(crate) use compression::{CompressError, Compressed, Encoder};
+pub(crate) use mirror::{Fate, Mirror, Ticket};
 pub(crate) use rewrite::Rewrite;
 pub(crate) use told::Told;
 #[cfg(test)]
@@ -36,6 +40,9 @@ pub(super) use told::told;
 
 use api_key::ApiKey;
 use basic_auth::BasicAuth;
+use fault::FaultState;
+use kept::Kept;
+use mirror::MirrorState;
 use shared::Shared;
 
 use super::identity::Providers;
@@ -48,6 +55,8 @@ pub(crate) struct Stores {
     pub(crate) limiters: Limiters,
     api_keys: Shared<config::ApiKey, ApiKey>,
     basic_auths: Shared<config::BasicAuth, BasicAuth>,
+    faults: Kept<FaultState>,
+    mirrors: Kept<MirrorState>,
 }
 
 impl Default for Stores {
@@ -57,6 +66,8 @@ impl Default for Stores {
             limiters: Limiters::default(),
             api_keys: Shared::default(),
             basic_auths: Shared::default(),
+            faults: Kept::default(),
+            mirrors: Kept::default(),
         }
     }
 }

@@ -15,7 +15,7 @@ const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port")
 /// What begins like this can only be said by a proxy.
 const PROXY_PREFIX: &[u8] = b"x-forwarded-";
 /// Other headers that are ours to say; with `-`, as in [`belongs_to_proxies`].
-const PROXY_NAMES: [&[u8]; 3] = [b"x-real-ip", b"x-request-id", b"forwarded"];
+const PROXY_NAMES: [&[u8]; 4] = [b"x-real-ip", b"x-request-id", b"x-wharf-mirror", b"forwarded"];
 
 /// Who sent a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

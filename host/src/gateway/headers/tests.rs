@@ -113,6 +113,7 @@ fn an_untrusted_peer_is_told_nothing_but_the_truth_about() {
             ("x-forwarded-prefix", "/admin"),
             ("x-forwarded-user", "root"),
             ("x-real-ip", "6.6.6.6"),
+            ("x-wharf-mirror", "true"),
             ("forwarded", "for=6.6.6.6"),
         ],
         &["10.0.0.0/8"],
@@ -128,6 +129,7 @@ fn underscores_are_no_way_around() {
         ("x-forwarded_host", "evil.example"),
         ("x_real_ip", "6.6.6.6"),
         ("x_request_id", "forged"),
+        ("x_wharf_mirror", "true"),
         ("x_unrelated", "stays"),
     ];
     let (headers, _) = from("192.0.2.1", &sent, &[]);

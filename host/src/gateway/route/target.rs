@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, BackendRef, Route, Rule};
+use crate::gateway::split::{Facts, Split, by_weight};
 
 /// What filters a table asks for.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +32,10 @@ pub(crate) struct Target<C> {
     pub(crate) public: bool,
     /// What happens on the way.
     pub(crate) chain: C,
-    /// Where requests go; see [`choose`]. Empty if a filter answers.
+    /// Where requests go; see [`Self::choose`]. Empty if a filter answers.
     pub(crate) backends: Vec<Backend<C>>,
+    /// What decides among them besides their weights.
+    pub(crate) split: Option<Split>,
     /// The rule's own limit on the whole request.
     pub(crate) request_timeout: Option<Duration>,
     /// The rule's own limit on one try of a backend; not longer than the other.
@@ -72,6 +75,10 @@ impl<C> Target<C> {
             public: rule.public,
             chain: compile(Scope::Rule { route, index, rule }),
             backends: backends.collect(),
+            split: rule
+                .split
+                .as_ref()
+                .map(|split| Split::new(split, rule.backend_refs.first().map_or("", |first| &first.service))),
             request_timeout: rule.timeouts.request.map(config::Duration::get),
             backend_timeout: rule.timeouts.backend_request.map(config::Duration::get),
         }
@@ -86,21 +93,24 @@ impl<C> Target<C> {
             public: false,
             chain: compile(Scope::Automatic { service }),
             backends: vec![Backend { service: service.into(), version: None, weight: 1, chain: None }],
+            split: None,
             request_timeout: None,
             backend_timeout: None,
         }
     }
-}
 
-/// Picks a backend by weight; `random` is uniform over all of `u64`. `None` if there is none with a weight.
-pub(crate) fn choose<C>(backends: &[Backend<C>], random: u64) -> Option<&Backend<C>> {
-    let total: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
-    // The bias of a remainder is below 2^-28 for any sum of 32-bit weights of up to 16 backends.
-    let mut left = random.checked_rem(total)?;
-    backends.iter().find(|backend| {
-        let weight = u64::from(backend.weight);
-        let hit = left < weight;
-        left = left.saturating_sub(weight);
-        hit
-    })
+    /// Where a request goes; `random` is uniform over all of `u64`. `None` if there is no backend with a weight, and none
+    /// was named.
+    pub(crate) fn choose(&self, facts: Facts<'_>, random: u64) -> Option<&Backend<C>> {
+        let chosen = match &self.split {
+            None => by_weight(self.backends.iter().map(|backend| backend.weight), random),
+            Some(split) => split.choose(self.choices(), facts, random),
+        };
+        self.backends.get(chosen?)
+    }
+
+    /// Labels and weights. The version of the plain file has no label, so nobody can name it.
+    pub(crate) fn choices(&self) -> impl Iterator<Item = (&str, u32)> + Clone {
+        self.backends.iter().map(|backend| (backend.version.as_deref().unwrap_or_default(), backend.weight))
+    }
 }

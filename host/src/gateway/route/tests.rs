@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
 use crate::config::{BackendRef, Filter, Match, Rewrite, Rule, RuleTimeouts, ValueMatch};
+use crate::gateway::split::Facts;
 
 type Pairs<'a> = &'a [(&'a str, &'a str)];
 
@@ -67,6 +68,7 @@ fn rule(matches: impl Into<Vec<Match>>, service: &str) -> Rule {
         matches: matches.into(),
         filters: Vec::new(),
         timeouts: RuleTimeouts::default(),
+        split: None,
         backend_refs: vec![backend(service)],
     }
 }
@@ -561,6 +563,7 @@ fn a_configured_rule_keeps_its_names_timeouts_and_backends() {
         public: true,
         chain: (),
         backends: vec![version(None, 1), version(Some("2"), 5)],
+        split: None,
         request_timeout: Some(Duration::from_millis(250)),
         backend_timeout: Some(Duration::from_millis(100)),
     };
@@ -595,19 +598,25 @@ fn a_path_of_slashes_costs_no_more_than_the_longest_prefix() {
     assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
 }
 
-fn weighted(weights: &[u32]) -> Vec<Backend<()>> {
+fn weighted(weights: &[u32]) -> Target<()> {
     let backend = |(index, weight): (usize, &u32)| Backend {
         service: format!("v{}", index + 1).into(),
         version: None,
         weight: *weight,
         chain: None,
     };
-    weights.iter().enumerate().map(backend).collect()
+    let backends = weights.iter().enumerate().map(backend).collect();
+    Target { backends, ..Target::automatic("v", &|_| ()) }
+}
+
+/// Where a request goes about which nothing is known.
+fn choose<C>(target: &Target<C>, random: u64) -> Option<&Backend<C>> {
+    target.choose(Facts { headers: &HeaderMap::new(), client: CLIENT }, random)
 }
 
 #[test]
 fn port_of_http_route_weight() {
-    let backends = weighted(&[70, 30, 0]);
+    let target = weighted(&[70, 30, 0]);
     // SplitMix64: the test needs numbers that look random and are the same every time.
     let mut state = 1_u64;
     let mut random = move || {
@@ -618,7 +627,7 @@ fn port_of_http_route_weight() {
     };
     let mut hits = BTreeMap::<&str, f64>::new();
     for _ in 0..5000 {
-        *hits.entry(&choose(&backends, random()).unwrap().service).or_default() += 1.0 / 5000.0;
+        *hits.entry(&choose(&target, random()).unwrap().service).or_default() += 1.0 / 5000.0;
     }
     assert!((hits["v1"] - 0.7).abs() < 0.05, "{hits:?}");
     assert!((hits["v2"] - 0.3).abs() < 0.05, "{hits:?}");
@@ -627,11 +636,11 @@ fn port_of_http_route_weight() {
 
 #[test]
 fn weights_divide_exactly_and_nothing_with_a_weight_is_nobody() {
-    let backends = weighted(&[2, 0, 1]);
-    let picked: Vec<&str> = (0..6).map(|n| &*choose(&backends, n).unwrap().service).collect();
+    let target = weighted(&[2, 0, 1]);
+    let picked: Vec<&str> = (0..6).map(|n| &*choose(&target, n).unwrap().service).collect();
     assert_eq!(picked, ["v1", "v1", "v3", "v1", "v1", "v3"]);
     assert_eq!(choose(&weighted(&[0, 0]), 7), None);
-    assert_eq!(choose::<()>(&[], 7), None);
+    assert_eq!(choose(&weighted(&[]), 7), None);
     // 2^64 - 1 is an odd multiple of 2^32 - 1, so what remains is exactly the first share.
     assert_eq!(&*choose(&weighted(&[u32::MAX, u32::MAX]), u64::MAX).unwrap().service, "v2");
 }

@@ -99,6 +99,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Hostile {
             "/echo" => echo(request, out),
             "/read" => read_slowly(request, out, query.number("ms", 10)),
             "/request" => respond(out, 200, &wants::seen(&request)),
+            "/show" => show(request, out),
             "/env" => respond(out, 200, &wants::everything()),
             "/work-after" => {
                 let mut reply = Reply::start(out, 200, &[]);
@@ -179,6 +180,19 @@ fn echo(request: IncomingRequest, out: ResponseOutparam) {
         }
     }
     reply.finish(&[]);
+}
+
+/// What it sees, as a line of its log: for requests whose answer nobody reads.
+fn show(request: IncomingRequest, out: ResponseOutparam) {
+    let seen = wants::seen(&request);
+    let body = request.consume().expect("the body is there");
+    let input = body.stream().expect("its stream is there");
+    let mut bytes = 0;
+    while let Ok(part) = input.blocking_read(64 << 10) {
+        bytes += part.len();
+    }
+    println!("shown {} | body of {bytes} bytes", seen.trim_end().replace('\n', " | "));
+    respond(out, 200, "shown");
 }
 
 fn read_slowly(request: IncomingRequest, out: ResponseOutparam, ms: u64) {

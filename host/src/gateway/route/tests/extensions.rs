@@ -198,8 +198,8 @@ fn port_of_http_route_invalid_backend_refs_a_backend_that_does_not_exist_keeps_i
     let table = table(&[route(&[], [half, Rule { backend_refs: Vec::new(), ..rule([prefix("/none")], "") }])]);
     let request = sent(None, "GET", "/", &[]);
     let found = table.find(&request.request()).unwrap();
-    let picked: Vec<&str> = (0..4).map(|n| &*choose(&found.target.backends, n).unwrap().service).collect();
+    let picked: Vec<&str> = (0..4).map(|n| &*choose(found.target, n).unwrap().service).collect();
     assert_eq!(picked, ["v1", "nobody-knows-it", "v1", "nobody-knows-it"]);
     let request = sent(None, "GET", "/none", &[]);
-    assert_eq!(choose(&table.find(&request.request()).unwrap().target.backends, 0), None, "answered 500, not 404");
+    assert_eq!(choose(table.find(&request.request()).unwrap().target, 0), None, "answered 500, not 404");
 }
