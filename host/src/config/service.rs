@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
+use super::rollout::Rollout;
 use super::schema::text;
 use super::units::{Duration, Size};
 
@@ -31,6 +32,8 @@ pub struct ServiceDefaults {
     pub key_value: KeyValue,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
+    /// How a new version takes over from the one that serves.
+    pub rollout: Rollout,
 }
 
 /// Everything `gateway-config/services/<name>.yaml` may say, on top of `defaults`.
@@ -57,6 +60,8 @@ pub struct Service {
     pub key_value: KeyValue,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
+    /// How a new version takes over from the one that serves.
+    pub rollout: Rollout,
     /// What the service reads through `wasi:config/store`.
     #[schemars(with = "BTreeMap<String, text::Scalar>")]
     pub config: BTreeMap<String, String>,
@@ -188,7 +193,7 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout } =
+        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout, rollout } =
             defaults.clone();
         Self {
             expose: Expose::default(),
@@ -201,6 +206,7 @@ impl Service {
             health_check,
             key_value,
             drain_timeout,
+            rollout,
             config: BTreeMap::new(),
         }
     }
