@@ -50,7 +50,7 @@ pub use explain::{
     explain,
 };
 pub use headers::ClientCertificate;
-pub(crate) use services::Services;
+pub(crate) use services::{Rollouts, Services};
 
 use crate::server::Handler;
 use crate::telemetry::AccessLog;

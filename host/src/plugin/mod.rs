@@ -25,6 +25,7 @@ mod inspect;
 mod limiter;
 mod load;
 mod meter;
+mod needs;
 mod rollout;
 mod serve;
 mod slots;

@@ -50,8 +50,7 @@ impl Traffic {
         } else {
             (versions.stable, self.canary.stable())
         };
-        let outcome =
-            if self.random.f64() * 100.0 < behaviour.fails { Outcome::Failure } else { Outcome::Success };
+        let outcome = if self.random.f64() * 100.0 < behaviour.fails { Outcome::Failure } else { Outcome::Success };
         // The sum of twelve is as good as a normal distribution here.
         let normal: f64 = (0..12).map(|_| self.random.f64()).sum::<f64>() - 6.0;
         statistics.record(outcome, behaviour.median.mul_f64((normal * behaviour.spread).exp()));
