@@ -179,7 +179,12 @@ impl Host {
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let draining = CancellationToken::new();
-        let admin = Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
+        let admin = Admin {
+            registry: Arc::clone(&registry),
+            rollouts: Arc::clone(&services) as _,
+            ready: ready.clone(),
+            draining: draining.clone(),
+        };
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
         let public = settings.public_listeners();

@@ -57,6 +57,6 @@ mod server;
 pub mod state;
 pub mod telemetry;
 
-pub use admin::ServiceList;
+pub use admin::{RolloutList, ServiceList};
 pub use host::{Host, HostError, Options, Overrides, Running};
 pub use server::ListenError;

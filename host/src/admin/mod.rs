@@ -5,9 +5,12 @@
 //! | `GET /livez` | 200 while the process answers |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET /api/services` | services, their versions and states; files that are no service |
+//! | `GET`, `POST /api/rollouts…` | see `rollouts` |
 //!
 //! It listens on loopback only and asks for no credentials. So that no web page can reach it through a browser, a
 //! request must name a loopback host: a name that an attacker's DNS points here is refused.
+
+mod rollouts;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -23,9 +26,11 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::Connection;
+use crate::gateway::{Connection, Rollouts};
 use crate::registry::{RefusedFile, Registry, ServiceRecord};
 use crate::server::Handler;
+
+pub use rollouts::RolloutList;
 
 /// What `GET /api/services` answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -41,6 +46,7 @@ pub struct ServiceList {
 #[derive(Debug)]
 pub(crate) struct Admin {
     pub(crate) registry: Arc<Registry>,
+    pub(crate) rollouts: Arc<dyn Rollouts>,
     pub(crate) ready: watch::Receiver<bool>,
     pub(crate) draining: CancellationToken,
 }
@@ -51,6 +57,9 @@ impl Admin {
             return text(StatusCode::FORBIDDEN, "the admin API is for this machine only: use 127.0.0.1 or localhost\n");
         }
         let path = request.uri().path();
+        if let Some(answer) = self.rollouts(request.method(), path) {
+            return answer;
+        }
         let known = matches!(path, "/livez" | "/readyz" | "/api/services");
         if known && !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET\n");
@@ -69,7 +78,7 @@ impl Admin {
                     Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
                 }
             }
-            _ => text(StatusCode::NOT_FOUND, "there is /livez, /readyz and /api/services\n"),
+            _ => text(StatusCode::NOT_FOUND, "there is /livez, /readyz, /api/services and /api/rollouts\n"),
         }
     }
 }
@@ -111,11 +120,16 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
 mod tests {
     use super::*;
 
-    fn admin(ready: bool) -> Admin {
-        Admin { registry: Arc::default(), ready: watch::channel(ready).1, draining: CancellationToken::new() }
+    pub(super) fn admin(ready: bool) -> Admin {
+        Admin {
+            registry: Arc::default(),
+            rollouts: Arc::new(rollouts::tests::Fake::default()),
+            ready: watch::channel(ready).1,
+            draining: CancellationToken::new(),
+        }
     }
 
-    fn get(admin: &Admin, path: &str, host: &str) -> StatusCode {
+    pub(super) fn get(admin: &Admin, path: &str, host: &str) -> StatusCode {
         let request = Request::get(path).header(HOST, host).body(Full::<Bytes>::default()).unwrap();
         admin.answer(&request).status()
     }

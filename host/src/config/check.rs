@@ -174,9 +174,9 @@ impl Check<'_> {
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
         self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
         self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
-        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
-            defaults;
+        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, rollout, .. } = defaults;
         self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
+        rollout.check(self, at.get("defaults").get("rollout"));
         self.shared_filters(filters, auth, at.get("filters"));
         self.routes(routes, gateway, at.get("routes"));
     }
@@ -186,6 +186,7 @@ impl Check<'_> {
         self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
         service.grants.check(self, at.get("grants"));
+        service.rollout.check(self, at.get("rollout"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));

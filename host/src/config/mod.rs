@@ -33,6 +33,7 @@ mod notation;
 mod problem;
 mod read;
 mod requests;
+mod rollout;
 mod route;
 mod schema;
 mod secret;
@@ -58,6 +59,7 @@ pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, St
 pub(crate) use notation::is_plain_in_paths;
 pub use problem::{Problem, Problems, Severity};
 pub use requests::*;
+pub use rollout::{Canary, Rollout};
 pub(crate) use route::compile_pattern;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};
 pub use schema::{SchemaKind, schema};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
 use super::grants::Grants;
+use super::rollout::Rollout;
 use super::schema::text;
 use super::units::{Duration, Size};
 
@@ -32,6 +33,8 @@ pub struct ServiceDefaults {
     pub key_value: KeyValue,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
+    /// How a new version takes over from the one that serves.
+    pub rollout: Rollout,
 }
 
 /// Everything `gateway-config/services/<name>.yaml` may say, on top of `defaults`.
@@ -60,6 +63,8 @@ pub struct Service {
     pub drain_timeout: DrainTimeout,
     /// What it may reach beyond itself; nothing if it is not said.
     pub grants: Grants,
+    /// How a new version takes over from the one that serves.
+    pub rollout: Rollout,
     /// What the service reads through `wasi:config/store`.
     #[schemars(with = "BTreeMap<String, text::Scalar>")]
     pub config: BTreeMap<String, String>,
@@ -197,7 +202,7 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout } =
+        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout, rollout } =
             defaults.clone();
         Self {
             expose: Expose::default(),
@@ -211,6 +216,7 @@ impl Service {
             key_value,
             drain_timeout,
             grants: Grants::default(),
+            rollout,
             config: BTreeMap::new(),
         }
     }

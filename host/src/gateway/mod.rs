@@ -55,7 +55,7 @@ pub use explain::{
     Other, Question, explain,
 };
 pub use headers::ClientCertificate;
-pub(crate) use services::Services;
+pub(crate) use services::{Rollouts, Services};
 
 use crate::capability::http::Dispatch;
 use crate::server::Handler;

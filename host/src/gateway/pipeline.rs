@@ -26,6 +26,7 @@ use super::split::Facts;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
+use crate::policy::Outcome;
 
 /// A request on its way, beside its head and body.
 struct Way {
@@ -153,7 +154,8 @@ impl Way {
         let destination = destination.ok_or(GatewayError::NoBackend)?;
         let (label, service) = (destination.version_label.as_deref(), &destination.service);
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
-        let version = backend.version(label).ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
+        let choice = backend.choose(label).ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
+        let version = choice.version;
         let settings = version.settings();
         let chains = [Some(&*chain), destination.chain.as_deref()];
         for chain in chains.into_iter().flatten() {
@@ -196,7 +198,12 @@ impl Way {
             identity: told_about_client(&snapshot.told, &parts.headers),
             permit: Some(Box::new(permit)),
         };
-        let mut response = self.call(version, Request::from_parts(parts, body), call, target.backend_timeout).await?;
+        let began = Instant::now();
+        let called = self.call(version, Request::from_parts(parts, body), call, target.backend_timeout).await;
+        if let Some(statistics) = choice.statistics {
+            statistics.record(outcome(&called), began.elapsed());
+        }
+        let mut response = called?;
         headers::strip_response(response.headers_mut());
         if let Some(chain) = &destination.chain {
             chain.response_headers(response.headers_mut());
@@ -251,6 +258,19 @@ impl Way {
             (one, other) => one.or(other),
         };
         timeout.map(|timeout| self.arrived + timeout)
+    }
+}
+
+/// What a call says about the version that was called.
+fn outcome(called: &Result<Response<ResponseBody>, GatewayError>) -> Outcome {
+    match called {
+        Ok(response) if response.status().is_server_error() => Outcome::Failure,
+        Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => Outcome::Overloaded,
+        Ok(response) if response.status().is_client_error() => Outcome::Ignored,
+        Err(GatewayError::Guest(_) | GatewayError::RequestTimeout) => Outcome::Failure,
+        // The client's doing, or the host's.
+        Err(_) => Outcome::Ignored,
+        Ok(_) => Outcome::Success,
     }
 }
 

@@ -4,6 +4,14 @@
 //! a request uses the one it found when it came, so it never sees half a change. What must outlast a change (the
 //! bulkhead's permits, the key-value store, a version's slots) belongs to the [`ServiceRuntime`] or the version and
 //! is carried from snapshot to snapshot by name.
+//!
+//! `line` is what becomes of the versions of one file, `directory` is told of files by the rollout, `rollouts` decides
+//! about versions on trial and takes orders, `backend` is a service as one request sees it.
+
+mod backend;
+mod directory;
+mod line;
+mod rollouts;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -11,16 +19,20 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
+pub(crate) use backend::Backend;
+use line::Line;
+pub(crate) use rollouts::Rollouts;
+
 use super::chains::Chains;
 use super::edge::Edge;
 use super::filter::{Chain, Stores, Told};
 use super::route::Table;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Bulkhead as BulkheadConfig, Config, Requests, Service};
-use crate::plugin::{Directory, FileId, Stage, Version};
+use crate::config::{Bulkhead as BulkheadConfig, Config, Requests};
+use crate::plugin::Version;
 use crate::policy::{Bulkhead, BulkheadLimits};
-use crate::registry::{Registry, VersionRecord, VersionState};
+use crate::registry::Registry;
 use crate::state::KeyValueEngine;
 
 /// What one request sees.
@@ -37,15 +49,6 @@ pub(crate) struct Snapshot {
     /// `calls.maxDepth`.
     pub(crate) max_call_depth: u32,
     services: HashMap<Arc<str>, Backend>,
-}
-
-/// A service in a snapshot.
-#[derive(Debug)]
-pub(crate) struct Backend {
-    pub(crate) runtime: Arc<ServiceRuntime>,
-    /// The version that requests get which name none.
-    default: Option<Arc<Version>>,
-    labelled: Vec<(Arc<str>, Arc<Version>)>,
 }
 
 /// What a service keeps from version to version.
@@ -66,6 +69,8 @@ pub(crate) struct Services {
     snapshot: ArcSwap<Snapshot>,
     /// Who carries the calls of guests. Weak: it holds this.
     dispatch: OnceLock<Weak<dyn Dispatch>>,
+    /// Versions that get no more requests and are still to be drained.
+    leaving: Mutex<Vec<Arc<Version>>>,
 }
 
 /// A service with at least one file, or with versions that still drain.
@@ -79,8 +84,8 @@ struct Known {
 #[derive(Default)]
 struct File {
     label: Option<Arc<str>>,
-    /// `None` while nothing of it serves (yet).
-    version: Option<Arc<Version>>,
+    /// Empty while nothing of it serves (yet).
+    line: Line<Arc<Version>>,
 }
 
 impl Services {
@@ -107,6 +112,7 @@ impl Services {
             known: Mutex::new(known),
             snapshot,
             dispatch: OnceLock::new(),
+            leaving: Mutex::default(),
         })
     }
 
@@ -146,10 +152,10 @@ impl Services {
                 return Err(message);
             }
         };
-        let known = self.lock();
+        let mut known = self.lock();
         self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
-        for (name, service) in known.iter() {
+        for (name, service) in known.iter_mut() {
             let (before, now) = (old.service(name), config.service(name));
             if before == now {
                 continue;
@@ -160,8 +166,13 @@ impl Services {
             // The store is shared; opening it again sets its quota.
             self.state.store(name, now.key_value.quota.get());
             let now = Arc::new(now);
-            for version in service.files.values().filter_map(|file| file.version.as_ref()) {
-                version.apply(Arc::clone(&now));
+            for (file_name, file) in &mut service.files {
+                file.line.loaded().for_each(|version| version.apply(Arc::clone(&now)));
+                let (done, forgotten) = file.line.reconfigure(&now.rollout);
+                if let Some(done) = done {
+                    self.carry_out(name, file_name, done);
+                }
+                self.forget(name, &forgotten);
             }
         }
         self.snapshot.store(Arc::new(build(&config, &chains, &known)));
@@ -210,129 +221,6 @@ impl Snapshot {
     }
 }
 
-impl Backend {
-    /// The version with this label, or the default one.
-    pub(crate) fn version(&self, label: Option<&str>) -> Option<&Arc<Version>> {
-        match label {
-            None => self.default.as_ref(),
-            Some(label) => self.labelled.iter().find(|(known, _)| **known == *label).map(|(_, version)| version),
-        }
-    }
-}
-
-impl Directory for Services {
-    fn stage(&self, file: &FileId, digest: &[u8; 32], size: usize, stage: Stage) {
-        let (word, state) = match stage {
-            Stage::Compiling => ("compiling", VersionState::Compiling),
-            Stage::Probing => ("probing", VersionState::Probing),
-            Stage::Rejected(reason) => {
-                tracing::warn!(service = %file.service, file = %file.file, reason, "rejected");
-                ("rejected", VersionState::Rejected(reason))
-            }
-        };
-        tracing::debug!(service = %file.service, file = %file.file, "{word}");
-        let mut known = self.lock();
-        self.runtime(&mut known, &file.service);
-        if let Some(service) = known.get_mut(&file.service)
-            && !service.files.contains_key(&file.file)
-        {
-            // From now on its route answers 503 and not 404.
-            service.files.insert(Arc::clone(&file.file), File { label: file.label.clone(), version: None });
-            self.publish_snapshot(&known);
-        }
-        let label = file.label.as_deref().unwrap_or_default().to_owned();
-        let record = VersionRecord {
-            label,
-            digest: hex(digest),
-            file: file.file.to_string(),
-            size,
-            http: String::new(),
-            state,
-            since: jiff::Timestamp::now(),
-        };
-        self.registry.record(&file.service, record);
-    }
-
-    fn serves(&self, file: &FileId, digest: &[u8; 32]) -> bool {
-        let known = self.lock();
-        let known = known.get(&file.service).and_then(|service| service.files.get(&file.file));
-        let same = known.and_then(|file| file.version.as_ref()).is_some_and(|version| version.digest() == digest);
-        if same {
-            self.registry.remove_file(&file.service, &file.file);
-        }
-        same
-    }
-
-    fn publish(&self, file: &FileId, version: Arc<Version>, size: usize) -> Option<Arc<Version>> {
-        let mut known = self.lock();
-        self.runtime(&mut known, &file.service);
-        let service = known.get_mut(&file.service)?;
-        let now = File { label: file.label.clone(), version: Some(Arc::clone(&version)) };
-        let old = service.files.insert(Arc::clone(&file.file), now).and_then(|file| file.version);
-        self.publish_snapshot(&known);
-        if let Some(old) = &old {
-            self.registry.set_state(&file.service, &file.file, &hex(old.digest()), VersionState::Draining);
-        }
-        let record = VersionRecord {
-            label: version.label().to_string(),
-            digest: hex(version.digest()),
-            file: file.file.to_string(),
-            size,
-            http: version.http_version().as_str().to_owned(),
-            state: VersionState::Serving,
-            since: jiff::Timestamp::now(),
-        };
-        self.registry.record(&file.service, record);
-        let upgrade = if old.is_some() { "upgraded" } else { "serving" };
-        tracing::info!(service = %file.service, version = %version.label(), file = %file.file, "{upgrade}");
-        old
-    }
-
-    fn withdraw(&self, file: &FileId) -> Option<Arc<Version>> {
-        self.registry.remove_file(&file.service, &file.file);
-        let mut known = self.lock();
-        let service = known.get_mut(&file.service)?;
-        let old = service.files.remove(&file.file).and_then(|file| file.version);
-        if service.files.is_empty() {
-            known.remove(&file.service);
-        }
-        self.publish_snapshot(&known);
-        if let Some(old) = &old {
-            self.registry.set_state(&file.service, &file.file, &hex(old.digest()), VersionState::Draining);
-        }
-        tracing::info!(service = %file.service, file = %file.file, "file removed");
-        old
-    }
-
-    fn retired(&self, version: &Arc<Version>, cut_off: usize) {
-        self.registry.retire(version.service(), &hex(version.digest()));
-        if cut_off > 0 {
-            tracing::warn!(service = %version.service(), version = %version.label(), cut_off,
-                "requests of a replaced version were cut off at drainTimeout");
-        } else {
-            tracing::info!(service = %version.service(), version = %version.label(), "retired");
-        }
-    }
-
-    fn refused(&self, file: &str, reason: &str) {
-        tracing::warn!(file, reason, "not a service");
-        self.registry.refuse(file, reason);
-    }
-
-    fn settings(&self, service: &str) -> Arc<Service> {
-        Arc::new(self.config.load().service(service))
-    }
-
-    fn capabilities(&self, service: &Arc<str>) -> Arc<ServiceCapabilities> {
-        Arc::clone(&self.runtime(&mut self.lock(), service).capabilities)
-    }
-
-    fn serving(&self) -> Vec<Arc<Version>> {
-        let known = self.lock();
-        known.values().flat_map(|service| service.files.values()).filter_map(|file| file.version.clone()).collect()
-    }
-}
-
 impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Services").finish_non_exhaustive()
@@ -349,23 +237,8 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
         max_headers: config.gateway.connections.max_headers,
         told: Arc::clone(&chains.told),
         max_call_depth: config.gateway.calls.max_depth,
-        services: known.iter().map(|(name, service)| (Arc::clone(name), backend(service))).collect(),
+        services: known.iter().map(|(name, service)| (Arc::clone(name), Backend::new(service))).collect(),
     }
-}
-
-fn backend(service: &Known) -> Backend {
-    let labelled: Vec<_> = service
-        .files
-        .values()
-        .filter_map(|file| {
-            let version = file.version.as_ref()?;
-            Some((file.label.clone().unwrap_or_else(|| Arc::clone(version.label())), Arc::clone(version)))
-        })
-        .collect();
-    let plain = service.files.values().find(|file| file.label.is_none()).and_then(|file| file.version.clone());
-    // Without a plain file, the last label in alphabetical order; files are sorted by name.
-    let default = plain.or_else(|| labelled.last().map(|(_, version)| Arc::clone(version)));
-    Backend { runtime: Arc::clone(&service.runtime), default, labelled }
 }
 
 fn limits(config: &BulkheadConfig) -> BulkheadLimits {
@@ -374,8 +247,4 @@ fn limits(config: &BulkheadConfig) -> BulkheadLimits {
         max_pending: config.max_pending as usize,
         max_wait: config.max_wait.get(),
     }
-}
-
-fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -125,22 +125,22 @@ impl Version {
         let exchange = Arc::clone(&guest.exchange);
         // A buffered body must not look pending because the task's budget of wake-ups is spent.
         let inline = tokio::task::unconstrained(poll_fn(|cx| guest.step(cx, &mut head)));
-        match self.within(deadline, inline).await? {
+        match within(&exchange, deadline, inline).await? {
             Step::Ended => Err(exchange.failure().cloned().unwrap_or(CallError::NoResponse)),
             Step::Heavy => {
                 let running = self.engines.compute().spawn(guest);
                 let head = match head {
-                    Some(head) => self.within(deadline, head).await?.ok(),
+                    Some(head) => within(&exchange, deadline, head).await?.ok(),
                     None => None,
                 };
                 let Some(head) = head else {
                     // The sender went with the guest; its failure was written before.
-                    self.within(deadline, running).await?.map_err(|error| CallError::Start(error.to_string()))?;
+                    within(&exchange, deadline, running).await?.map_err(|error| CallError::Start(error.to_string()))?;
                     return Err(exchange.failure().cloned().unwrap_or(CallError::NoResponse));
                 };
                 let response = checked(head, &exchange)?;
                 let end = stream_deadline(&response, deadline, &exchange);
-                let watching = Arc::clone(self).watch(running, end, Arc::clone(&exchange));
+                let watching = watch(running, end, Arc::clone(&exchange));
                 let running = Running { guest: AbortOnDropHandle::new(tokio::spawn(watching)), deadline };
                 let length = content_length(&response);
                 Ok(response.map(|body| {
@@ -178,44 +178,39 @@ impl Version {
             Poll::Pending if guest.exchange.meter.is_heavy() => Poll::Ready(false),
             Poll::Pending => Poll::Pending,
         });
-        match self.within(deadline, light).await {
+        match within(&exchange, deadline, light).await {
             Ok(true) => {}
             Ok(false) => {
                 let running = self.engines.compute().spawn(guest);
-                self.watch(running, deadline, exchange).await;
+                watch(running, deadline, exchange).await;
             }
             Err(error) => exchange.fail(error),
         }
     }
+}
 
-    /// A guest on the compute executor; its deadline is kept here, where timers are on time.
-    async fn watch(
-        self: Arc<Self>,
-        mut running: AbortOnDropHandle<()>,
-        deadline: Option<Instant>,
-        exchange: Arc<Exchange>,
-    ) {
-        // By reference: the failure must be written before the guest is dropped, or its body would look whole.
-        match self.within(deadline, &mut running).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => exchange.fail(CallError::Start(format!("the guest's task failed: {error}"))),
-            Err(error) => exchange.fail(error),
-        }
+/// A guest on the compute executor; its deadline is kept here, where timers are on time.
+async fn watch(mut running: AbortOnDropHandle<()>, deadline: Option<Instant>, exchange: Arc<Exchange>) {
+    // By reference: the failure must be written before the guest is dropped, or its body would look whole.
+    match within(&exchange, deadline, &mut running).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => exchange.fail(CallError::Start(format!("the guest's task failed: {error}"))),
+        Err(error) => exchange.fail(error),
     }
+}
 
-    /// The future's output, unless the deadline or the end of this version's drain comes first.
-    async fn within<F: Future>(&self, deadline: Option<Instant>, future: F) -> Result<F::Output, CallError> {
-        let in_time = async {
-            match deadline {
-                Some(deadline) => tokio::time::timeout_at(deadline, future).await.map_err(|_| CallError::Deadline),
-                None => Ok(future.await),
-            }
-        };
-        tokio::select! {
-            biased;
-            output = in_time => output,
-            () = self.cut.cancelled() => Err(CallError::CutOff),
+/// The future's output, unless the deadline or the end of the version's drain comes first.
+async fn within<F: Future>(exchange: &Exchange, deadline: Option<Instant>, future: F) -> Result<F::Output, CallError> {
+    let in_time = async {
+        match deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, future).await.map_err(|_| CallError::Deadline),
+            None => Ok(future.await),
         }
+    };
+    tokio::select! {
+        biased;
+        output = in_time => output,
+        () = exchange.cut().cancelled() => Err(CallError::CutOff),
     }
 }
 

@@ -11,6 +11,8 @@ use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use tokio_util::sync::CancellationToken;
+
 use super::error::CallError;
 use super::meter::Meter;
 use super::outgoing::CallBudget;
@@ -53,6 +55,11 @@ impl Exchange {
             permit: Mutex::new(permit),
             in_flight,
         }
+    }
+
+    /// Cancelled when the version was replaced and the time to finish is over.
+    pub(super) fn cut(&self) -> &CancellationToken {
+        self.in_flight.cut()
     }
 
     pub(super) fn request_id(&self) -> &Arc<str> {

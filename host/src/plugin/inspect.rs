@@ -10,6 +10,7 @@ use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::engine::HttpVersion;
+use super::needs::{Needs, NeedsError};
 use crate::capability::interfaces::{Explained, explain};
 
 /// The outer shape of a component.
@@ -26,6 +27,8 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// What it wants from the host.
     pub imports: Vec<Import>,
+    /// What it says that it must be granted.
+    pub needs: Needs,
 }
 
 /// One import and what it comes to.
@@ -58,6 +61,9 @@ pub enum InspectError {
          only: {}", list(.0)
     )]
     NoHandler(Vec<String>),
+    /// What it says of its needs cannot be understood.
+    #[error(transparent)]
+    Needs(#[from] NeedsError),
     /// Imports that the host has not got.
     #[error("it needs what this host does not have: {}", missing(.0))]
     Missing(Vec<Import>),
@@ -69,8 +75,14 @@ impl Inspection {
     /// # Errors
     /// When it is a core module or not readable.
     pub fn read(wasm: &[u8]) -> Result<Self, InspectError> {
-        let mut found =
-            Self { size: wasm.len(), version: None, producers: Vec::new(), exports: Vec::new(), imports: Vec::new() };
+        let mut found = Self {
+            size: wasm.len(),
+            version: None,
+            producers: Vec::new(),
+            exports: Vec::new(),
+            imports: Vec::new(),
+            needs: Needs::default(),
+        };
         let malformed = |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -89,6 +101,10 @@ impl Inspection {
                     for export in exports {
                         found.exports.push(export.map_err(malformed)?.name.name.to_owned());
                     }
+                }
+                // At any depth: a linker leaves what a language put there in the module inside the component.
+                Payload::CustomSection(section) if section.name() == Needs::SECTION => {
+                    found.needs.read(section.data())?;
                 }
                 Payload::CustomSection(section) if depth == 0 => match section.as_known() {
                     wasmparser::KnownCustom::Producers(producers) => found.read_producers(producers),

@@ -25,6 +25,9 @@ pub enum LoadError {
     /// It did not compile.
     #[error(transparent)]
     Compile(#[from] CompileError),
+    /// It needs what its service has not been granted.
+    #[error("{0}")]
+    NotGranted(String),
     /// Its imports or exports have other types than the host's.
     #[error("it does not fit this host: {0}")]
     Link(String),
@@ -75,6 +78,9 @@ impl Loader {
     ) -> Result<Version, LoadError> {
         let inspection = Inspection::read(&source.wasm)?;
         let http = inspection.runnable()?;
+        if let Some(missing) = inspection.needs.missing(granted_calls(&settings)) {
+            return Err(LoadError::NotGranted(missing));
+        }
         let label = label(&source, &inspection);
         let component = self.compiler.compile(&self.engines, http, source.wasm, source.digest).await?;
         let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
@@ -98,6 +104,11 @@ impl std::fmt::Debug for Loader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loader").finish_non_exhaustive()
     }
+}
+
+/// Services that this one may call. No configuration grants calls yet, so nothing is granted.
+fn granted_calls(_settings: &Service) -> &[String] {
+    &[]
 }
 
 /// From the file's name, else the component's metadata, else the digest.

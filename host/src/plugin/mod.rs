@@ -26,6 +26,7 @@ mod limiter;
 mod load;
 mod meter;
 mod outgoing;
+mod needs;
 mod rollout;
 mod serve;
 mod slots;

@@ -5,9 +5,13 @@
 //!                                └───────────┴── rejected: the running version stays
 //! ```
 //!
-//! Each file has at most one load at a time: newer content ends the load of older content. A new version takes over
-//! in one step, when it has passed its probe; the old one keeps its requests for up to `drainTimeout`. What stands
-//! where is not decided here: the [`Directory`] is told, and publishes.
+//! Each file has at most one load at a time: newer content ends the load of older content. A new version is given to the
+//! [`Directory`] when it has passed its probe. What becomes of it (it serves at once, or is on trial first) is decided
+//! there; what gets no more requests comes back from there, and keeps those it has for up to `drainTimeout`. A version
+//! that serves again meanwhile is left alone.
+//!
+//! What was rejected for something that its service's settings can change (health check, a grant, limits) is tried
+//! again when they do. The content is read again then, so that nothing is held in memory for it.
 //!
 //! Loads run beside each other, but what they came to is taken by the one task that also hears of changes: a file that
 //! was deleted or replaced meanwhile is never published.
@@ -21,8 +25,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::call::CallContext;
@@ -32,8 +38,10 @@ use super::version::Version;
 use crate::capability::ServiceCapabilities;
 use crate::config::Service;
 
-/// How often idle slots are looked at.
-const IDLE_SWEEP: Duration = Duration::from_secs(1);
+/// How often idle slots and rejected files are looked at.
+const SWEEP: Duration = Duration::from_secs(1);
+/// How often trials are looked at.
+const TICK: Duration = Duration::from_millis(250);
 
 /// Which file a version came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -61,13 +69,17 @@ pub enum Stage {
 pub trait Directory: Send + Sync + 'static {
     /// A load of this content has come to this stage.
     fn stage(&self, file: &FileId, digest: &[u8; 32], size: usize, stage: Stage);
-    /// Whether this content is what the file serves with already; if so, whatever was said against the file is over.
+    /// Whether this content needs no loading: the file serves with it already, or it is not to be tried again.
     fn serves(&self, file: &FileId, digest: &[u8; 32]) -> bool;
-    /// From now on this version serves in place of the file's former one, which is given back.
-    fn publish(&self, file: &FileId, version: Arc<Version>, size: usize) -> Option<Arc<Version>>;
-    /// The file is gone; its version is given back.
-    fn withdraw(&self, file: &FileId) -> Option<Arc<Version>>;
-    /// A replaced or withdrawn version has finished its requests, or had to be cut off with this many left.
+    /// This version can serve.
+    fn publish(&self, file: &FileId, version: Arc<Version>, size: usize);
+    /// The file is gone.
+    fn withdraw(&self, file: &FileId);
+    /// Decides about versions on trial.
+    fn decide(&self, now: Instant);
+    /// Versions that get no more requests since this was asked last.
+    fn leaving(&self) -> Vec<Arc<Version>>;
+    /// A version that was leaving has finished its requests, or had to be cut off with this many left.
     fn retired(&self, version: &Arc<Version>, cut_off: usize);
     /// A file whose name makes it no service.
     fn refused(&self, file: &str, reason: &str);
@@ -86,7 +98,21 @@ type Load = AbortOnDropHandle<Loaded>;
 struct Loaded {
     digest: [u8; 32],
     size: usize,
-    version: Result<Arc<Version>, String>,
+    version: Result<Arc<Version>, Rejection>,
+}
+
+/// Why a load came to nothing.
+struct Rejection {
+    reason: String,
+    /// What may be different under other settings than these.
+    retry: Option<Retry>,
+}
+
+/// What is needed to try a file again.
+struct Retry {
+    file: FileVersion,
+    size: usize,
+    settings: Arc<Service>,
 }
 
 /// Follows the folder until its channel closes.
@@ -94,6 +120,7 @@ pub struct Rollout {
     loader: Arc<Loader>,
     directory: Arc<dyn Directory>,
     loads: HashMap<FileId, Load>,
+    rejected: HashMap<FileId, Retry>,
     ready: watch::Sender<bool>,
 }
 
@@ -106,22 +133,19 @@ impl Rollout {
         changes: mpsc::Receiver<Change>,
     ) -> (AbortOnDropHandle<()>, watch::Receiver<bool>) {
         let (ready, is_ready) = watch::channel(false);
-        let rollout = Self { loader, directory, loads: HashMap::new(), ready };
+        let rollout = Self { loader, directory, loads: HashMap::new(), rejected: HashMap::new(), ready };
         (AbortOnDropHandle::new(tokio::spawn(rollout.run(changes))), is_ready)
     }
 
     async fn run(mut self, mut changes: mpsc::Receiver<Change>) {
-        let mut sweep = tokio::time::interval(IDLE_SWEEP);
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut tick = tokio::time::interval(TICK);
         let mut initial = true;
         loop {
             tokio::select! {
                 change = changes.recv() => match change {
                     Some(Change::Present(file)) => self.load(file),
-                    Some(Change::Gone { file_name }) => {
-                        if let Some(old) = self.gone(&file_name) {
-                            tokio::spawn(drain(Arc::clone(&self.directory), old));
-                        }
-                    }
+                    Some(Change::Gone { file_name }) => self.gone(&file_name),
                     Some(Change::Rejected { file_name, reason }) => {
                         // Only its name counts: a file that served before and cannot be read now keeps serving.
                         self.directory.refused(&file_name, &reason);
@@ -131,8 +155,13 @@ impl Rollout {
                 },
                 _ = sweep.tick() => {
                     self.directory.serving().iter().for_each(|version| version.drop_stale_slots());
+                    self.try_again();
                 }
+                now = tick.tick() => self.directory.decide(now),
                 (id, loaded) = finished(&mut self.loads), if !self.loads.is_empty() => self.finish(&id, loaded),
+            }
+            for old in self.directory.leaving() {
+                tokio::spawn(drain(Arc::clone(&self.directory), old));
             }
             if !initial && self.loads.is_empty() && !*self.ready.borrow() {
                 self.ready.send_replace(true);
@@ -146,41 +175,59 @@ impl Rollout {
             label: file.label.as_deref().map(Arc::from),
             file: file.file_name.as_str().into(),
         };
+        self.rejected.remove(&id);
         if self.directory.serves(&id, &file.digest) {
             // What was loading in its place is no longer wanted.
             self.loads.remove(&id);
             return;
         }
-        let job = Job { loader: Arc::clone(&self.loader), directory: Arc::clone(&self.directory), id: id.clone() };
+        let job = self.job(&id);
         // Replacing the handle ends the load of older content, or forgets what it has just come to.
         self.loads.insert(id, AbortOnDropHandle::new(tokio::spawn(job.run(file))));
     }
 
-    fn finish(&self, id: &FileId, loaded: Result<Loaded, JoinError>) {
+    fn job(&self, id: &FileId) -> Job {
+        Job { loader: Arc::clone(&self.loader), directory: Arc::clone(&self.directory), id: id.clone() }
+    }
+
+    /// Loads rejected files whose settings have changed.
+    fn try_again(&mut self) {
+        let directory = Arc::clone(&self.directory);
+        let changed = |id: &FileId, retry: &mut Retry| directory.settings(&id.service) != retry.settings;
+        for (id, retry) in self.rejected.extract_if(changed).collect::<Vec<_>>() {
+            tracing::info!(service = %id.service, file = %id.file, "its settings have changed, so it is tried again");
+            let job = self.job(&id);
+            self.loads.insert(id, AbortOnDropHandle::new(tokio::spawn(job.run_again(retry))));
+        }
+    }
+
+    fn finish(&mut self, id: &FileId, loaded: Result<Loaded, JoinError>) {
         match loaded {
             Ok(Loaded { size, version: Ok(version), .. }) => {
                 // The configuration may have changed since its probe.
                 version.apply(self.directory.settings(&id.service));
-                if let Some(old) = self.directory.publish(id, version, size) {
-                    tokio::spawn(drain(Arc::clone(&self.directory), old));
-                }
+                self.directory.publish(id, version, size);
             }
-            Ok(Loaded { digest, size, version: Err(reason) }) => {
+            Ok(Loaded { digest, size, version: Err(Rejection { reason, retry }) }) => {
                 self.directory.stage(id, &digest, size, Stage::Rejected(reason));
+                if let Some(retry) = retry {
+                    self.rejected.insert(id.clone(), retry);
+                }
             }
             // Nobody ends a load that is still known here, so it panicked.
             Err(error) => tracing::error!(service = %id.service, file = %id.file, %error, "loading failed"),
         }
     }
 
-    fn gone(&mut self, file_name: &str) -> Option<Arc<Version>> {
+    fn gone(&mut self, file_name: &str) {
         self.loads.retain(|id, _| &*id.file != file_name);
+        self.rejected.retain(|id, _| &*id.file != file_name);
         let (service, label) = file_name.trim_end_matches(".wasm").split_once('@').map_or_else(
             || (file_name.trim_end_matches(".wasm"), None),
             |(service, label)| (service, Some(Arc::from(label))),
         );
         let id = FileId { service: service.into(), label, file: file_name.into() };
-        self.directory.withdraw(&id)
+        self.directory.withdraw(&id);
     }
 }
 
@@ -217,19 +264,57 @@ impl Job {
         Loaded { digest, size, version: self.try_run(file).await }
     }
 
-    async fn try_run(&self, file: FileVersion) -> Result<Arc<Version>, String> {
+    /// Loads what a file contained when it was rejected, if it still does.
+    async fn run_again(self, retry: Retry) -> Loaded {
+        let Retry { mut file, size, .. } = retry;
+        let digest = file.digest;
+        match read_again(&file, size).await {
+            Ok(bytes) => {
+                file.bytes = bytes;
+                self.run(file).await
+            }
+            // What it contains now is on its way here from the folder.
+            Err(error) => {
+                let reason = format!("it could not be read again: {error}");
+                Loaded { digest, size, version: Err(Rejection { reason, retry: None }) }
+            }
+        }
+    }
+
+    async fn try_run(&self, mut file: FileVersion) -> Result<Arc<Version>, Rejection> {
         let (size, digest) = (file.bytes.len(), file.digest);
         self.directory.stage(&self.id, &digest, size, Stage::Compiling);
         let settings = self.directory.settings(&self.id.service);
-        let source = Source { service: Arc::clone(&self.id.service), label: file.label, wasm: file.bytes, digest };
+        let wasm = std::mem::take(&mut file.bytes);
+        let source = Source { service: Arc::clone(&self.id.service), label: file.label.clone(), wasm, digest };
+        let retry = Retry { file, size, settings: Arc::clone(&settings) };
         let capabilities = self.directory.capabilities(&self.id.service);
-        let version =
-            self.loader.load(source, capabilities, settings).await.map_err(|error: LoadError| error.to_string())?;
-        let version = Arc::new(version);
+        let loaded = self.loader.load(source, capabilities, settings).await;
+        let version = match loaded {
+            Ok(version) => Arc::new(version),
+            Err(error) => {
+                let retry = matches!(error, LoadError::NotGranted(_)).then_some(retry);
+                return Err(Rejection { reason: error.to_string(), retry });
+            }
+        };
         self.directory.stage(&self.id, &digest, size, Stage::Probing);
-        probe(&version).await?;
-        Ok(version)
+        match probe(&version).await {
+            Ok(()) => Ok(version),
+            Err(reason) => Err(Rejection { reason, retry: Some(retry) }),
+        }
     }
+}
+
+/// The file's content, which must be what it was.
+async fn read_again(file: &FileVersion, size: usize) -> std::io::Result<Bytes> {
+    let other = || std::io::Error::other("its content has changed");
+    if tokio::fs::metadata(&file.path).await?.len() != size as u64 {
+        return Err(other());
+    }
+    let bytes = tokio::fs::read(&file.path).await?;
+    let digest = file.digest;
+    let same = tokio::task::spawn_blocking(move || (Sha256::digest(&bytes).as_slice() == digest).then_some(bytes));
+    same.await?.map(Bytes::from).ok_or_else(other)
 }
 
 /// Whether a version can start, and answers its health path if it has one.
@@ -262,11 +347,17 @@ pub async fn probe(version: &Arc<Version>) -> Result<(), String> {
 
 /// Waits for a version's requests, at most its `drainTimeout`.
 async fn drain(directory: Arc<dyn Directory>, old: Arc<Version>) {
+    let stint = old.stint();
     let timeout = old.settings().drain_timeout.0.get();
     let _ = tokio::time::timeout(timeout, old.drained()).await;
+    if old.stint() != stint {
+        // It serves again; if it was replaced again since, that is another drain.
+        return;
+    }
     let left = old.in_flight();
     if left > 0 {
         old.cut_off();
     }
+    old.rest();
     directory.retired(&old, left);
 }

@@ -2,6 +2,9 @@
 //!
 //! A version is immutable but for its settings (`limits`, `slots`, timeouts), which follow the configuration: the
 //! next request sees the new ones, and slots made under the old ones are not used again.
+//!
+//! A version that was replaced may come back. Each time it begins to serve is another *stint*: a drain that was begun in
+//! one does not concern the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -39,12 +42,17 @@ pub struct Version {
     generation: AtomicU64,
     in_flight: AtomicUsize,
     idle_again: Notify,
-    pub(super) cut: CancellationToken,
+    /// Of the requests that come now; another one after each cut.
+    cut: ArcSwap<CancellationToken>,
+    stint: AtomicU64,
 }
 
 /// A request that a version still works on or whose response is still being sent.
 #[derive(Debug)]
-pub(super) struct InFlight(Arc<Version>);
+pub(super) struct InFlight {
+    version: Arc<Version>,
+    cut: Arc<CancellationToken>,
+}
 
 impl Version {
     pub(super) fn new(
@@ -69,7 +77,8 @@ impl Version {
             generation: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
             idle_again: Notify::new(),
-            cut: CancellationToken::new(),
+            cut: ArcSwap::default(),
+            stint: AtomicU64::new(0),
         }
     }
 
@@ -129,7 +138,22 @@ impl Version {
 
     /// Ends every request still in flight.
     pub(super) fn cut_off(&self) {
-        self.cut.cancel();
+        self.cut.swap(Arc::default()).cancel();
+    }
+
+    /// It serves again after it was replaced: what drains it stops.
+    pub(crate) fn come_back(&self) {
+        self.stint.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Changes when it comes back.
+    pub(super) fn stint(&self) -> u64 {
+        self.stint.load(Ordering::Acquire)
+    }
+
+    /// Drops all idle slots: what is left is compiled code.
+    pub(super) fn rest(&self) {
+        self.idle.drop_idle(std::time::Duration::ZERO);
     }
 
     /// Drops slots that nobody used for their `idle` time.
@@ -141,7 +165,7 @@ impl Version {
 
     pub(super) fn enter(self: &Arc<Self>) -> InFlight {
         self.in_flight.fetch_add(1, Ordering::AcqRel);
-        InFlight(Arc::clone(self))
+        InFlight { version: Arc::clone(self), cut: self.cut.load_full() }
     }
 
     /// Who it is to others in a request that nobody else began.
@@ -172,14 +196,19 @@ impl Version {
 
 impl InFlight {
     pub(super) fn version(&self) -> &Version {
-        &self.0
+        &self.version
+    }
+
+    /// Cancelled when its time to finish is over.
+    pub(super) fn cut(&self) -> &CancellationToken {
+        &self.cut
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        if self.0.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.idle_again.notify_waiters();
+        if self.version.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.version.idle_again.notify_waiters();
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Policies: plain structs that admit or refuse, with no I/O and no knowledge of HTTP or wasm.
 
 mod bulkhead;
+mod canary;
 mod outcome;
 mod rate_limit;
 
 pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadLimits, Permit};
+pub use canary::{Canary, Decision as CanaryDecision, Progress, Reason, Share, Statistics, Summary, Wait};
 pub use outcome::Outcome;
 pub use rate_limit::{Decision, Limiter, Limiters, Quota};

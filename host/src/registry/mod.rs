@@ -4,6 +4,7 @@
 //! one of the states of [`VersionState`]; a rejected one stays listed, with its reason, until its file changes or
 //! goes. Retired versions are forgotten.
 
+mod rollout;
 mod version;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+pub use rollout::{
+    CandidateRecord, Order, OrderError, RolloutEvent, RolloutRecord, RolloutWord, TrafficRecord, VersionName,
+};
 pub use version::{VersionRecord, VersionState};
 
 /// All services.
@@ -52,17 +56,17 @@ impl Registry {
         inner.refused.remove(&record.file);
         let versions = inner.versions.entry(service.to_owned()).or_default();
         // Of what is not serving, only the newest attempt of a file counts.
-        versions.retain(|known| known.file != record.file || known.state.has_traffic() && !known.is_same(&record));
+        versions.retain(|known| known.file != record.file || known.state.is_loaded() && !known.is_same(&record));
         versions.push(record);
         versions.sort_by(|a, b| a.file.cmp(&b.file).then(b.state.has_traffic().cmp(&a.state.has_traffic())));
     }
 
-    /// Changes the state of a version that has traffic.
+    /// Changes the state of a version that is loaded.
     pub fn set_state(&self, service: &str, file: &str, digest: &str, state: VersionState) {
         let mut inner = self.lock();
         let Some(versions) = inner.versions.get_mut(service) else { return };
         for version in versions.iter_mut().filter(|known| known.file == file && known.digest == digest) {
-            if version.state.has_traffic() {
+            if version.state.is_loaded() {
                 version.state = state.clone();
                 version.since = jiff::Timestamp::now();
             }
@@ -74,10 +78,15 @@ impl Registry {
         self.forget(service, |known| known.state == VersionState::Draining && known.digest == digest);
     }
 
-    /// Forgets everything about a file that has no traffic (any more).
+    /// Forgets a version that was retained.
+    pub fn release(&self, service: &str, digest: &str) {
+        self.forget(service, |known| known.state == VersionState::Retained && known.digest == digest);
+    }
+
+    /// Forgets what was said against a file.
     pub fn remove_file(&self, service: &str, file: &str) {
         self.lock().refused.remove(file);
-        self.forget(service, |known| known.file == file && !known.state.has_traffic());
+        self.forget(service, |known| known.file == file && !known.state.is_loaded());
     }
 
     /// A file whose name or content makes it no candidate at all.

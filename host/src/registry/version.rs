@@ -5,18 +5,35 @@ use serde::{Deserialize, Serialize};
 
 /// Where a version stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "state", content = "reason")]
+#[serde(into = "Told", try_from = "Told")]
 pub enum VersionState {
     /// Being checked, compiled and linked.
     Compiling,
     /// Being started and asked for its health.
     Probing,
+    /// Gets so many percent of the requests, and is compared with the version that serves.
+    Canary {
+        /// Of the requests that name no version.
+        percent: u8,
+    },
     /// Gets requests.
     Serving,
     /// Gets no new requests; finishes those it has.
     Draining,
+    /// Was replaced, gets no requests, and can serve again at once.
+    Retained,
     /// Will not serve, and why.
     Rejected(String),
+}
+
+/// A state as the admin API shows it.
+#[derive(Serialize, Deserialize)]
+struct Told {
+    state: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    percent: Option<u8>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 /// One version of a service.
@@ -43,7 +60,12 @@ pub struct VersionRecord {
 impl VersionState {
     /// Whether it has, or may still have, requests.
     pub fn has_traffic(&self) -> bool {
-        matches!(self, Self::Serving | Self::Draining)
+        matches!(self, Self::Canary { .. } | Self::Serving | Self::Draining)
+    }
+
+    /// Whether there is a version, not only an attempt to load one.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.has_traffic() || *self == Self::Retained
     }
 
     /// One word.
@@ -51,10 +73,44 @@ impl VersionState {
         match self {
             Self::Compiling => "compiling",
             Self::Probing => "probing",
+            Self::Canary { .. } => "canary",
             Self::Serving => "serving",
             Self::Draining => "draining",
+            Self::Retained => "retained",
             Self::Rejected(_) => "rejected",
         }
+    }
+}
+
+impl From<VersionState> for Told {
+    fn from(state: VersionState) -> Self {
+        let word = state.word().to_owned();
+        match state {
+            VersionState::Canary { percent } => Self { state: word, percent: Some(percent), reason: None },
+            VersionState::Rejected(reason) => Self { state: word, percent: None, reason: Some(reason) },
+            VersionState::Compiling
+            | VersionState::Probing
+            | VersionState::Serving
+            | VersionState::Draining
+            | VersionState::Retained => Self { state: word, percent: None, reason: None },
+        }
+    }
+}
+
+impl TryFrom<Told> for VersionState {
+    type Error = String;
+
+    fn try_from(told: Told) -> Result<Self, String> {
+        Ok(match told.state.as_str() {
+            "compiling" => Self::Compiling,
+            "probing" => Self::Probing,
+            "canary" => Self::Canary { percent: told.percent.unwrap_or_default() },
+            "serving" => Self::Serving,
+            "draining" => Self::Draining,
+            "retained" => Self::Retained,
+            "rejected" => Self::Rejected(told.reason.unwrap_or_default()),
+            other => return Err(format!("`{other}` is no state of a version")),
+        })
     }
 }
 

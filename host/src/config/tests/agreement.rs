@@ -70,6 +70,7 @@ fn complete() -> Value {
         "healthCheck": { "path": "/health", "timeout": "1s" },
         "keyValue": { "quota": "0B" },
         "drainTimeout": "1s",
+        "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
     });
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
