@@ -23,6 +23,7 @@ use super::services::Snapshot;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
+use crate::policy::Class;
 
 /// A request on its way, beside its head and body.
 struct Way {
@@ -170,7 +171,7 @@ impl Way {
             return Err(GatewayError::PayloadTooLarge);
         }
         let deadline = self.deadline(&settings, target.request_timeout);
-        let admitted = backend.runtime.bulkhead.admit();
+        let admitted = backend.runtime.bulkhead.admit(Class::Request);
         let permit = match deadline {
             Some(deadline) => {
                 tokio::time::timeout_at(deadline, admitted).await.map_err(|_| GatewayError::RequestTimeout)?

@@ -16,7 +16,7 @@ use super::edge::Edge;
 use super::filter::{Chain, Stores};
 use super::route::Table;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Bulkhead as BulkheadConfig, Config, Requests, Service};
+use crate::config::{Config, Requests, Service};
 use crate::plugin::{Directory, FileId, Stage, Version};
 use crate::policy::{Bulkhead, BulkheadLimits};
 use crate::registry::{Registry, VersionRecord, VersionState};
@@ -133,7 +133,7 @@ impl Services {
             if before == now {
                 continue;
             }
-            service.runtime.bulkhead.resize(limits(&now.bulkhead));
+            service.runtime.bulkhead.resize(BulkheadLimits::from(&now.bulkhead));
             service.runtime.capabilities.set_config(now.config.clone());
             service.runtime.capabilities.log().set_rate(now.limits.log_rate.get());
             // The store is shared; opening it again sets its quota.
@@ -155,7 +155,7 @@ impl Services {
         }
         let settings = self.config.load().service(name);
         let runtime = Arc::new(ServiceRuntime {
-            bulkhead: Bulkhead::new(limits(&settings.bulkhead)),
+            bulkhead: Bulkhead::new(BulkheadLimits::from(&settings.bulkhead)),
             capabilities: Arc::new(ServiceCapabilities::new(
                 Arc::clone(name),
                 Some(self.state.store(name, settings.key_value.quota.get())),
@@ -338,14 +338,6 @@ fn backend(service: &Known) -> Backend {
     // Without a plain file, the last label in alphabetical order; files are sorted by name.
     let default = plain.or_else(|| labelled.last().map(|(_, version)| Arc::clone(version)));
     Backend { runtime: Arc::clone(&service.runtime), default, labelled }
-}
-
-fn limits(config: &BulkheadConfig) -> BulkheadLimits {
-    BulkheadLimits {
-        max_concurrent: config.max_concurrent as usize,
-        max_pending: config.max_pending as usize,
-        max_wait: config.max_wait.get(),
-    }
 }
 
 fn hex(digest: &[u8; 32]) -> String {

@@ -1,9 +1,17 @@
 //! Policies: plain structs that admit or refuse, with no I/O and no knowledge of HTTP or wasm.
 
+mod adaptive;
+mod backoff;
+mod budget;
 mod bulkhead;
 mod outcome;
 mod rate_limit;
+pub mod retry;
 
-pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadLimits, Permit};
+pub use adaptive::Adaptive;
+pub use backoff::Backoff;
+pub use budget::Budget;
+pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadLimits, Class, Permit};
 pub use outcome::Outcome;
 pub use rate_limit::{Decision, Limiter, Limiters, Quota};
+pub use retry::RetryPolicy;

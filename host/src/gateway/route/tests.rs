@@ -67,6 +67,7 @@ fn rule(matches: impl Into<Vec<Match>>, service: &str) -> Rule {
         matches: matches.into(),
         filters: Vec::new(),
         timeouts: RuleTimeouts::default(),
+        retry: None,
         backend_refs: vec![backend(service)],
     }
 }
