@@ -18,7 +18,7 @@ use super::auth::Auth;
 use super::model::Gateway;
 use super::notation::valid_path;
 use super::problem::{Problem, Span};
-use super::service::{Bulkhead, HealthCheck, Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::service::{HealthCheck, Limits, Service, ServiceDefaults, SlotReuse, Slots};
 use super::tree::{Kind, Node};
 use super::units::{Duration, Size};
 
@@ -29,10 +29,8 @@ const HEADERS: RangeInclusive<Size> = Size::kib(1)..=Size::mib(1);
 const MAX_SLOTS: RangeInclusive<u32> = 1..=10_000;
 const COMPILE_CONCURRENCY: RangeInclusive<u32> = 1..=64;
 const RESOURCES: RangeInclusive<u32> = 16..=1_000_000;
-const MAX_CONCURRENT: RangeInclusive<u32> = 1..=100_000;
 const CALLS: RangeInclusive<u32> = 0..=1_000_000;
 const OPEN_CALLS: RangeInclusive<u32> = 1..=10_000;
-const MAX_PENDING: RangeInclusive<u32> = 0..=100_000;
 /// Reading a folder more often than this costs more than it tells.
 const MIN_POLL: Duration = Duration::millis(100);
 const MS: Duration = Duration::millis(1);
@@ -174,17 +172,28 @@ impl Check<'_> {
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
         self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
         self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
-        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, rollout, .. } = defaults;
-        self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
-        rollout.check(self, at.get("defaults").get("rollout"));
+        let ServiceDefaults { limits, timeouts, retry, bulkhead, slots, health_check, rollout, .. } = defaults;
+        let defaults_at = at.get("defaults");
+        self.policies(limits, slots, health_check, defaults_at);
+        timeouts.check(self, defaults_at.get("timeouts"));
+        bulkhead.check(self, defaults_at.get("bulkhead"));
+        if let Some(retry) = retry {
+            retry.check(self, defaults_at.get("retry"));
+        }
+        rollout.check(self, defaults_at.get("rollout"));
         self.shared_filters(filters, auth, at.get("filters"));
         self.routes(routes, gateway, at.get("routes"));
     }
 
     pub(super) fn service(&mut self, service: &Service, auth: &Auth, at: At<'_>) {
-        let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
+        let Service { limits, timeouts, retry, bulkhead, slots, health_check, filters, .. } = service;
         self.shared_filters(filters, auth, at.get("filters"));
-        self.policies(limits, bulkhead, slots, health_check, at);
+        self.policies(limits, slots, health_check, at);
+        timeouts.check(self, at.get("timeouts"));
+        bulkhead.check(self, at.get("bulkhead"));
+        if let Some(retry) = retry {
+            retry.check(self, at.get("retry"));
+        }
         service.grants.check(self, at.get("grants"));
         service.rollout.check(self, at.get("rollout"));
         for (key, value) in &service.config {
@@ -194,7 +203,7 @@ impl Check<'_> {
         }
     }
 
-    fn policies(&mut self, limits: &Limits, bulkhead: &Bulkhead, slots: &Slots, health: &HealthCheck, at: At<'_>) {
+    fn policies(&mut self, limits: &Limits, slots: &Slots, health: &HealthCheck, at: At<'_>) {
         let limits_at = at.get("limits");
         self.within(limits_at.get("memory"), &limits.memory, &(Size::kib(64)..=MAX_MEMORY));
         self.at_least(limits_at.get("cpuTime"), &limits.cpu_time, &MS);
@@ -203,9 +212,6 @@ impl Check<'_> {
         self.within(limits_at.get("resources"), &limits.resources, &RESOURCES);
         self.within(limits_at.get("calls"), &limits.calls, &CALLS);
         self.within(limits_at.get("openCalls"), &limits.open_calls, &OPEN_CALLS);
-        let bulkhead_at = at.get("bulkhead");
-        self.within(bulkhead_at.get("maxConcurrent"), &bulkhead.max_concurrent, &MAX_CONCURRENT);
-        self.within(bulkhead_at.get("maxPending"), &bulkhead.max_pending, &MAX_PENDING);
         if let Slots::Reuse(SlotReuse { max_requests, idle }) = slots {
             let reuse_at = at.get("slots").get("reuse");
             self.at_least(reuse_at.get("maxRequests"), max_requests, &1);

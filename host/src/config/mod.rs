@@ -19,6 +19,7 @@
 //! configuration: reloading is calling it again and comparing [`Config::fingerprint`]s.
 
 mod auth;
+mod bulkhead;
 mod check;
 mod connections;
 mod filter;
@@ -33,12 +34,14 @@ mod notation;
 mod problem;
 mod read;
 mod requests;
+mod retry;
 mod rollout;
 mod route;
 mod schema;
 mod secret;
 mod service;
 mod split;
+mod timeouts;
 mod tree;
 mod units;
 
@@ -46,6 +49,7 @@ mod units;
 mod tests;
 
 pub use auth::*;
+pub use bulkhead::{AdaptiveLimit, Bulkhead};
 pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
 pub use filter::*;
@@ -59,14 +63,15 @@ pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, St
 pub(crate) use notation::is_plain_in_paths;
 pub use problem::{Problem, Problems, Severity};
 pub use requests::*;
+pub use retry::{Retry, RetryBudget, RuleRetry};
 pub use rollout::{Canary, Rollout};
 pub(crate) use route::compile_pattern;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};
 pub use schema::{SchemaKind, schema};
 pub use secret::{Secret, SecretRef};
 pub use service::{
-    Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,
-    Slots, Timeouts,
+    DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots,
 };
 pub use split::{Split, StickyBy};
+pub use timeouts::Timeouts;
 pub use units::{Duration, Percent, Size, UnitError};

@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
+use super::retry::RuleRetry;
 use super::schema::text;
 use super::split::Split;
 use super::units::{self, Duration};
@@ -69,6 +70,9 @@ pub struct Rule {
     /// Which version a request gets, if not only weights decide: who may choose, and who stays with one.
     #[serde(default)]
     pub split: Option<Split>,
+    /// When requests are tried again, instead of what the service says; its `budget` holds all the same.
+    #[serde(default)]
+    pub retry: Option<RuleRetry>,
     /// Where requests go; chosen by weight. At least one, unless a filter `redirect` or `staticResponse` answers.
     #[serde(default)]
     pub backend_refs: Vec<BackendRef>,

@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bulkhead::Bulkhead;
 use super::filter::Filter;
 use super::grants::Grants;
 use super::rollout::Rollout;
+use super::retry::Retry;
 use super::schema::text;
+use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
 
 /// What every service starts from.
@@ -23,6 +26,8 @@ pub struct ServiceDefaults {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// When requests are tried again; never if not given.
+    pub retry: Option<Retry>,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
     /// Whether a slot serves one request or many.
@@ -51,6 +56,8 @@ pub struct Service {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// When requests are tried again; never if not given.
+    pub retry: Option<Retry>,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
     /// Whether a slot serves one request or many.
@@ -122,29 +129,6 @@ pub struct Limits {
     pub log_rate: Size,
 }
 
-/// How long things may take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Timeouts {
-    /// From the request's headers to the end of the response; `0s` is no limit. Stops applying once the headers of a
-    /// `text/event-stream` response are out.
-    pub request: Duration,
-}
-
-/// Concurrency of one service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct Bulkhead {
-    /// Requests at once.
-    #[schemars(range(min = 1, max = 100_000))]
-    pub max_concurrent: u32,
-    /// Requests that may wait for a place; more are 503 `bulkhead_full` at once.
-    #[schemars(range(max = 100_000))]
-    pub max_pending: u32,
-    /// How long one may wait before it is 503 `bulkhead_full`.
-    pub max_wait: Duration,
-}
-
 /// Whether a slot serves one request or many.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -202,7 +186,7 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout, rollout } =
+        let ServiceDefaults { limits, timeouts, retry, bulkhead, slots, health_check, key_value, drain_timeout, rollout } =
             defaults.clone();
         Self {
             expose: Expose::default(),
@@ -210,6 +194,7 @@ impl Service {
             public: false,
             limits,
             timeouts,
+            retry,
             bulkhead,
             slots,
             health_check,
@@ -235,18 +220,6 @@ impl Default for Limits {
             open_calls: 16,
             log_rate: Size::kib(64),
         }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { request: Duration::secs(15) }
-    }
-}
-
-impl Default for Bulkhead {
-    fn default() -> Self {
-        Self { max_concurrent: 256, max_pending: 256, max_wait: Duration::secs(1) }
     }
 }
 

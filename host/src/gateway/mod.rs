@@ -25,6 +25,7 @@ mod error;
 mod exit;
 mod explain;
 pub(crate) mod filter;
+mod forward;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod headers;

@@ -26,7 +26,7 @@ use super::split::Facts;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
-use crate::policy::Outcome;
+use crate::policy::{Class, Outcome};
 
 /// A request on its way, beside its head and body.
 struct Way {
@@ -181,7 +181,7 @@ impl Way {
         chain.fault(&parts.headers, deadline, [fastrand::u64(..), fastrand::u64(..)]).await?;
         let copies = || Arc::clone(services) as Arc<_>;
         let body = mirror::tee(&parts, body, chain.mirrors(), copies, || fastrand::u64(..));
-        let admitted = backend.runtime.bulkhead.admit();
+        let admitted = backend.runtime.bulkhead.admit(Class::Request);
         let permit = match deadline {
             Some(deadline) => {
                 tokio::time::timeout_at(deadline, admitted).await.map_err(|_| GatewayError::RequestTimeout)?

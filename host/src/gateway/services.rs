@@ -29,7 +29,7 @@ use super::filter::{Chain, Stores, Told};
 use super::route::Table;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Bulkhead as BulkheadConfig, Config, Requests};
+use crate::config::{Config, Requests};
 use crate::plugin::Version;
 use crate::policy::{Bulkhead, BulkheadLimits};
 use crate::registry::Registry;
@@ -160,7 +160,7 @@ impl Services {
             if before == now {
                 continue;
             }
-            service.runtime.bulkhead.resize(limits(&now.bulkhead));
+            service.runtime.bulkhead.resize(BulkheadLimits::from(&now.bulkhead));
             service.runtime.capabilities.set_config(now.config.clone());
             service.runtime.capabilities.log().set_rate(now.limits.log_rate.get());
             // The store is shared; opening it again sets its quota.
@@ -198,7 +198,7 @@ impl Services {
             None => capabilities,
         };
         let runtime = Arc::new(ServiceRuntime {
-            bulkhead: Bulkhead::new(limits(&settings.bulkhead)),
+            bulkhead: Bulkhead::new(BulkheadLimits::from(&settings.bulkhead)),
             capabilities: Arc::new(capabilities),
         });
         known.insert(Arc::clone(name), Known { runtime: Arc::clone(&runtime), files: BTreeMap::new() });
@@ -238,13 +238,5 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
         told: Arc::clone(&chains.told),
         max_call_depth: config.gateway.calls.max_depth,
         services: known.iter().map(|(name, service)| (Arc::clone(name), Backend::new(service))).collect(),
-    }
-}
-
-fn limits(config: &BulkheadConfig) -> BulkheadLimits {
-    BulkheadLimits {
-        max_concurrent: config.max_concurrent as usize,
-        max_pending: config.max_pending as usize,
-        max_wait: config.max_wait.get(),
     }
 }

@@ -5,16 +5,26 @@
 //! nothing. Places are given in order of arrival. A [`Permit`] gives its place back when it is dropped, which the
 //! caller arranges to be when the last byte of the response is gone.
 //!
+//! A few places more are [`Class::Reserved`]: for health checks, which would otherwise find a busy service dead. They
+//! never wait.
+//!
 //! The limits can change while requests run: more places are there at once, fewer come into force as permits return.
+//! With an adaptive limit, how long answers took moves the number of places below `maxConcurrent`.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+mod places;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use self::places::{Place, Places};
+use super::adaptive::Adaptive;
+use crate::config;
 
 /// The numbers of a bulkhead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BulkheadLimits {
     /// Places.
     pub max_concurrent: usize,
@@ -22,6 +32,19 @@ pub struct BulkheadLimits {
     pub max_pending: usize,
     /// How long each may wait.
     pub max_wait: Duration,
+    /// Places on top, for [`Class::Reserved`].
+    pub reserved: usize,
+    /// Whether and how the number of places moves.
+    pub adaptive: config::AdaptiveLimit,
+}
+
+/// Who asks for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// A request of a client or of another service.
+    Request,
+    /// A health check, or an operator: gets a reserved place, or else one that is free, and never waits.
+    Reserved,
 }
 
 /// No place, and no place to wait, or waited too long.
@@ -31,60 +54,136 @@ pub struct BulkheadFull;
 
 /// A place in the bulkhead.
 #[derive(Debug)]
-pub struct Permit(#[expect(dead_code, reason = "held for its Drop")] OwnedSemaphorePermit);
+pub struct Permit(#[expect(dead_code, reason = "held for its Drop")] Place);
 
 /// See the module.
 #[derive(Debug)]
 pub struct Bulkhead {
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    reserved: Arc<Places>,
     pending: AtomicUsize,
-    limits: Mutex<BulkheadLimits>,
+    /// Whether anybody wants to know how long answers took.
+    adapts: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    limits: BulkheadLimits,
+    adaptive: Option<Adaptive>,
+    /// Places there are now.
+    size: usize,
+}
+
+impl From<&config::Bulkhead> for BulkheadLimits {
+    fn from(config: &config::Bulkhead) -> Self {
+        Self {
+            max_concurrent: config.max_concurrent as usize,
+            max_pending: config.max_pending as usize,
+            max_wait: config.max_wait.get(),
+            reserved: config.reserved as usize,
+            adaptive: config.adaptive.clone(),
+        }
+    }
 }
 
 impl Bulkhead {
     /// A bulkhead with these limits.
     pub fn new(limits: BulkheadLimits) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(limits.max_concurrent)),
+        let bulkhead = Self {
+            places: Places::new(limits.max_concurrent),
+            reserved: Places::new(limits.reserved),
             pending: AtomicUsize::new(0),
-            limits: Mutex::new(limits),
-        }
+            adapts: AtomicBool::new(false),
+            state: Mutex::new(State { size: limits.max_concurrent, limits: limits.clone(), adaptive: None }),
+        };
+        bulkhead.resize(limits);
+        bulkhead
     }
 
     /// A place, now or within `maxWait`.
     ///
     /// # Errors
     /// [`BulkheadFull`] when too many wait already or the wait was too long.
-    pub async fn admit(&self) -> Result<Permit, BulkheadFull> {
-        if let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(Permit(permit));
+    pub async fn admit(&self, class: Class) -> Result<Permit, BulkheadFull> {
+        if class == Class::Reserved {
+            let place = self.reserved.try_take().or_else(|| self.places.try_take());
+            return place.map(Permit).ok_or(BulkheadFull);
         }
-        let limits = *self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let _waiting = Waiting::enter(&self.pending, limits.max_pending)?;
-        let place = Arc::clone(&self.places).acquire_owned();
-        match tokio::time::timeout(limits.max_wait, place).await {
-            Ok(Ok(permit)) => Ok(Permit(permit)),
-            Ok(Err(_)) | Err(_) => Err(BulkheadFull),
+        if let Some(place) = self.places.try_take() {
+            return Ok(Permit(place));
+        }
+        let (max_pending, max_wait) = self.crowded(Instant::now());
+        let _waiting = Waiting::enter(&self.pending, max_pending)?;
+        match tokio::time::timeout(max_wait, self.places.take()).await {
+            Ok(Some(place)) => Ok(Permit(place)),
+            Ok(None) | Err(_) => Err(BulkheadFull),
         }
     }
 
-    /// Changes the limits; permits already given stay valid.
-    pub fn resize(&self, limits: BulkheadLimits) {
-        let mut current = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        let (old, new) = (current.max_concurrent, limits.max_concurrent);
-        *current = limits;
-        if new > old {
-            self.places.add_permits(new - old);
-        } else if new < old {
-            let surplus = u32::try_from(old - new).unwrap_or(u32::MAX);
-            let places = Arc::clone(&self.places);
-            // Takes the surplus out of circulation as it comes back.
-            tokio::spawn(async move {
-                if let Ok(permits) = places.acquire_many_owned(surplus).await {
-                    permits.forget();
-                }
-            });
+    /// An answer came after `took` (until its head, or until it was given up). Moves an adaptive limit; without one it
+    /// costs nothing. Returns the number of places if that has changed.
+    pub fn observe(&self, took: Duration, now: Instant) -> Option<usize> {
+        if !self.adapts.load(Ordering::Relaxed) {
+            return None;
         }
+        let mut state = self.lock();
+        let out = self.places.out(state.size);
+        let size = state.adaptive.as_mut()?.sample(took, out, now)?;
+        self.set_size(&mut state, size);
+        Some(size)
+    }
+
+    /// Changes the limits; permits already given stay valid. An adaptive limit stays where it is, as far as it may.
+    pub fn resize(&self, limits: BulkheadLimits) {
+        let mut state = self.lock();
+        self.reserved.resize(state.limits.reserved, limits.reserved);
+        if !limits.adaptive.enabled {
+            state.adaptive = None;
+        } else if let Some(adaptive) = &mut state.adaptive {
+            adaptive.reconfigure(&limits.adaptive, limits.max_concurrent);
+        } else {
+            state.adaptive = Some(Adaptive::new(&limits.adaptive, limits.max_concurrent));
+        }
+        self.adapts.store(state.adaptive.is_some(), Ordering::Relaxed);
+        let size = state.adaptive.as_ref().map_or(limits.max_concurrent, Adaptive::limit);
+        self.set_size(&mut state, size);
+        state.limits = limits;
+    }
+
+    /// Places there are now, without the reserved ones.
+    pub fn limit(&self) -> usize {
+        self.lock().size
+    }
+
+    /// Places that are taken now, without the reserved ones.
+    pub fn in_flight(&self) -> usize {
+        let state = self.lock();
+        self.places.out(state.size)
+    }
+
+    /// Requests that wait for a place now.
+    pub fn pending(&self) -> usize {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Somebody found no place: how many may wait, and how long.
+    fn crowded(&self, now: Instant) -> (usize, Duration) {
+        let mut state = self.lock();
+        if let Some(size) = state.adaptive.as_mut().and_then(|adaptive| adaptive.crowded(now)) {
+            self.set_size(&mut state, size);
+        }
+        (state.limits.max_pending, state.limits.max_wait)
+    }
+
+    fn set_size(&self, state: &mut State, size: usize) {
+        self.places.resize(state.size, size);
+        state.size = size;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // What is inside is numbers; there is no half-done change.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,70 +204,4 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn bulkhead(max_concurrent: usize, max_pending: usize) -> Bulkhead {
-        Bulkhead::new(BulkheadLimits { max_concurrent, max_pending, max_wait: Duration::from_secs(1) })
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_waits_for_a_place_and_gets_it() {
-        let bulkhead = Arc::new(bulkhead(1, 1));
-        let first = bulkhead.admit().await.unwrap();
-        let second = tokio::spawn({
-            let bulkhead = Arc::clone(&bulkhead);
-            async move { bulkhead.admit().await }
-        });
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        assert!(!second.is_finished());
-        drop(first);
-        assert!(second.await.unwrap().is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_ends_after_max_wait() {
-        let bulkhead = bulkhead(1, 1);
-        let _first = bulkhead.admit().await.unwrap();
-        let began = tokio::time::Instant::now();
-        assert_eq!(bulkhead.admit().await.unwrap_err(), BulkheadFull);
-        assert_eq!(began.elapsed(), Duration::from_secs(1));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn more_than_max_pending_are_refused_at_once() {
-        let bulkhead = bulkhead(1, 0);
-        let _first = bulkhead.admit().await.unwrap();
-        let began = tokio::time::Instant::now();
-        assert_eq!(bulkhead.admit().await.unwrap_err(), BulkheadFull);
-        assert_eq!(began.elapsed(), Duration::ZERO);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_waiter_that_gives_up_leaves_the_waiting_room() {
-        let bulkhead = bulkhead(1, 1);
-        let first = bulkhead.admit().await.unwrap();
-        let _ = tokio::time::timeout(Duration::from_millis(10), bulkhead.admit()).await;
-        drop(first);
-        let _second = bulkhead.admit().await.unwrap();
-        let began = tokio::time::Instant::now();
-        assert!(bulkhead.admit().await.is_err());
-        assert_eq!(began.elapsed(), Duration::from_secs(1), "it was let into the waiting room");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn resizing_counts_the_permits_that_are_out() {
-        let bulkhead = bulkhead(2, 0);
-        let (first, second) = (bulkhead.admit().await.unwrap(), bulkhead.admit().await.unwrap());
-        let limits = BulkheadLimits { max_concurrent: 1, max_pending: 0, max_wait: Duration::ZERO };
-        bulkhead.resize(limits);
-        tokio::task::yield_now().await;
-        drop(first);
-        tokio::task::yield_now().await;
-        assert!(bulkhead.admit().await.is_err(), "one place, and the second request has it");
-        drop(second);
-        let _third = bulkhead.admit().await.unwrap();
-        bulkhead.resize(BulkheadLimits { max_concurrent: 2, ..limits });
-        assert!(bulkhead.admit().await.is_ok());
-    }
-}
+mod tests;

@@ -1,11 +1,19 @@
 //! Policies: plain structs that admit or refuse, with no I/O and no knowledge of HTTP or wasm.
 
+mod adaptive;
+mod backoff;
+mod budget;
 mod bulkhead;
 mod canary;
 mod outcome;
 mod rate_limit;
+pub mod retry;
 
-pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadLimits, Permit};
+pub use adaptive::Adaptive;
+pub use backoff::Backoff;
+pub use budget::Budget;
+pub use bulkhead::{Bulkhead, BulkheadFull, BulkheadLimits, Class, Permit};
 pub use canary::{Canary, Decision as CanaryDecision, Progress, Reason, Share, Statistics, Summary, Wait};
 pub use outcome::Outcome;
 pub use rate_limit::{Decision, Limiter, Limiters, Quota};
+pub use retry::RetryPolicy;

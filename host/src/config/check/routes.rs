@@ -85,6 +85,9 @@ impl Check<'_> {
             self.matched(matched, at);
         }
         self.timeouts(rule, at.get("timeouts"));
+        if let Some(retry) = &rule.retry {
+            retry.check(self, at.get("retry"));
+        }
         self.filters_of(rule, at);
         self.backends(rule, at);
         if let Some(split) = &rule.split {

@@ -1,4 +1,4 @@
-//! Bounds that never apply, because those of the services are tighter already.
+//! Bounds that never apply, because those of the services are tighter already, and tries that are never made.
 
 use super::super::check::{At, Check};
 use super::super::filter::Filter;
@@ -7,6 +7,8 @@ use super::super::route::Rule;
 use super::super::service::Service;
 use super::super::units::{Duration, Size};
 use super::place::{Owner, Place};
+
+const GATEWAY_TIMEOUT: u16 = 504;
 
 pub(super) fn lint(config: &Config, places: &[Place<'_>], check: &mut Check<'_>) {
     for place in places {
@@ -17,6 +19,18 @@ pub(super) fn lint(config: &Config, places: &[Place<'_>], check: &mut Check<'_>)
         };
         if let Owner::Rule(rule) = place.of {
             timeouts(rule, &services, check, place.at.get("timeouts"));
+        }
+        let one_try = services.iter().any(|service| service.timeouts.backend_request != Duration::ZERO);
+        match place.of {
+            Owner::Rule(rule) if rule.timeouts.backend_request.is_none() && !one_try => {
+                let codes = rule.retry.iter().flat_map(|retry| &retry.codes);
+                slow_tries(codes, check, place.at.get("retry").get("codes"));
+            }
+            Owner::Service(_, service) if !one_try => {
+                let codes = service.retry.iter().flat_map(|retry| &retry.codes);
+                slow_tries(codes, check, place.at.get("retry").get("codes"));
+            }
+            Owner::Gateway | Owner::Rule(_) | Owner::Service(..) => {}
         }
         let Some(most) = services.iter().map(|service| service.limits.request_body).max() else { continue };
         for (filter, at) in place.filters() {
@@ -42,6 +56,15 @@ fn timeouts(rule: &Rule, services: &[Service], check: &mut Check<'_>, at: At<'_>
             );
             check.warn(at.get(name), message);
         }
+    }
+}
+
+/// Whoever writes 504 wants slow tries to end; nobody ends them.
+fn slow_tries<'a>(codes: impl Iterator<Item = &'a u16>, check: &mut Check<'_>, at: At<'_>) {
+    for (_, at) in codes.zip(at.items()).filter(|(code, _)| **code == GATEWAY_TIMEOUT) {
+        let message = "a try that takes too long is not made again: `timeouts.request` ends all tries together, so give \
+                       `timeouts.backendRequest` too";
+        check.warn(at, message);
     }
 }
 

@@ -51,6 +51,22 @@ fn believing_every_peer_is_warned_about() {
     );
 }
 
+#[test]
+fn trying_again_after_a_timeout_without_a_timeout_for_one_try_is_warned_about() {
+    let rule = |timeouts: &str, retry: &str| format!("{timeouts}retry: {retry}, backendRefs: [{{ service: a }}]");
+    let warning = "a try that takes too long is not made again: `timeouts.request` ends all tries together, so give \
+                   `timeouts.backendRequest` too";
+    assert_rule_warns("", &rule("", "{ codes: [503, 504] }"), &[&format!("22 {warning}")]);
+    assert_rule_warns("", &rule("timeouts: { backendRequest: 1s }, ", "{ codes: [503, 504] }"), &[]);
+    assert_rule_warns("defaults: { timeouts: { backendRequest: 1s } }\n", &rule("", "{ codes: [504] }"), &[]);
+    assert_rule_warns("", &rule("", "{ codes: [502, 503] }"), &[]);
+    // Of the usual codes 504 is one, and nobody has chosen it.
+    assert_rule_warns("", &rule("", "{}"), &[]);
+    let of_service = |file: &str| warnings_of(&[("services/a.yaml", file)]);
+    assert_eq!(of_service("retry: { codes: [504] }"), [format!("services/a.yaml:1:18 {warning}")]);
+    assert!(of_service("retry: { codes: [504] }\ntimeouts: { backendRequest: 5s }").is_empty());
+}
+
 const PLAIN: &str =
     "auth: { providers: [{ name: idp, issuer: i, audiences: any, algorithms: [ES256], jwks: { file: k } }] }\n";
 

@@ -64,8 +64,11 @@ fn complete() -> Value {
             "memory": "64MiB", "cpuTime": "2s", "requestBody": 1024, "responseBody": "1GiB", "headers": "8KiB",
             "resources": 100, "calls": 5, "openCalls": 2, "logRate": "1KiB",
         },
-        "timeouts": { "request": "1s" },
-        "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
+        "timeouts": {
+            "request": "1s", "backendRequest": "1s", "connect": "1s", "streamIdle": "1s", "idle": "1s",
+        },
+        "retry": serde_json::from_str::<Value>(super::super::retry::EXAMPLE).unwrap(),
+        "bulkhead": serde_json::from_str::<Value>(super::super::bulkhead::EXAMPLE).unwrap(),
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": { "path": "/health", "timeout": "1s" },
         "keyValue": { "quota": "0B" },
@@ -78,6 +81,8 @@ fn complete() -> Value {
     service["public"] = json!(true);
     service["grants"] = serde_json::from_str::<Value>(super::super::grants::EXAMPLE).unwrap();
     service["filters"] = json!(shared_filters());
+    let mut of_a_rule = policies["retry"].clone();
+    of_a_rule.as_object_mut().unwrap().remove("budget");
     json!({
         "listen": "127.0.0.1:8080",
         "admin": { "listen": "127.0.0.1:9090" },
@@ -111,6 +116,7 @@ fn complete() -> Value {
                     "filters": super::super::filter::examples(),
                     "timeouts": { "request": "1s", "backendRequest": "1s" },
                     "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
+                    "retry": of_a_rule,
                     "backendRefs": [{
                         "service": "orders", "version": "1", "weight": 5, "filters": [],
                     }],

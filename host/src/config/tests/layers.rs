@@ -52,6 +52,19 @@ services: { orders: { limits: { cpuTime: 4s } } }
 }
 
 #[test]
+fn nothing_is_tried_again_unless_somebody_says_so_and_a_service_can_say_no() {
+    assert_eq!(load_files(&[(ORDERS, "")], None).unwrap().services["orders"].retry, None);
+    let usual = load_files(&[(ORDERS, "retry: {}")], None).unwrap();
+    assert_eq!(usual.services["orders"].retry, Some(Retry::default()));
+    let base = "defaults: { retry: { backoff: 10ms, budget: { percent: 50 } } }";
+    let config = load_files(&[("gateway.yaml", base), (ORDERS, "retry: { attempts: 0 }")], None).unwrap();
+    let budget = RetryBudget { percent: 50, ..RetryBudget::default() };
+    let all = Retry { backoff: Duration::millis(10), budget, ..Retry::default() };
+    assert_eq!(config.service("other").retry, Some(all.clone()));
+    assert_eq!(config.services["orders"].retry, Some(Retry { attempts: 0, ..all }));
+}
+
+#[test]
 fn an_overlay_can_speak_of_a_service_without_a_file() {
     let config = load_files(&[("env/e.yaml", "services: { new: { expose: false }, other: }")], Some("e")).unwrap();
     assert_eq!(config.services["new"].expose, Expose::No);

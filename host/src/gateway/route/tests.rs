@@ -69,6 +69,7 @@ fn rule(matches: impl Into<Vec<Match>>, service: &str) -> Rule {
         filters: Vec::new(),
         timeouts: RuleTimeouts::default(),
         split: None,
+        retry: None,
         backend_refs: vec![backend(service)],
     }
 }

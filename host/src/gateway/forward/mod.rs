@@ -1,0 +1,3 @@
+//! The attempts of a request at a service.
+
+mod replay;
