@@ -171,17 +171,19 @@ impl Check<'_> {
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
         self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
         self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
-        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
+        let ServiceDefaults { limits, timeouts: _, load_balancer, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
             defaults;
         self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
+        load_balancer.check(self, at.get("defaults").get("loadBalancer"));
         self.shared_filters(filters, auth, at.get("filters"));
         self.routes(routes, gateway, at.get("routes"));
     }
 
     pub(super) fn service(&mut self, service: &Service, auth: &Auth, at: At<'_>) {
-        let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
+        let Service { limits, load_balancer, bulkhead, slots, health_check, filters, .. } = service;
         self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
+        load_balancer.check(self, at.get("loadBalancer"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
+use super::load_balancer::LoadBalancer;
 use super::schema::text;
 use super::units::{Duration, Size};
 
@@ -21,6 +22,8 @@ pub struct ServiceDefaults {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// How requests are spread over the instances.
+    pub load_balancer: LoadBalancer,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
     /// Whether a slot serves one request or many.
@@ -47,6 +50,8 @@ pub struct Service {
     pub limits: Limits,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// How requests are spread over the instances.
+    pub load_balancer: LoadBalancer,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
     /// Whether a slot serves one request or many.
@@ -188,7 +193,7 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout } =
+        let ServiceDefaults { limits, timeouts, load_balancer, bulkhead, slots, health_check, key_value, drain_timeout } =
             defaults.clone();
         Self {
             expose: Expose::default(),
@@ -196,6 +201,7 @@ impl Service {
             public: false,
             limits,
             timeouts,
+            load_balancer,
             bulkhead,
             slots,
             health_check,

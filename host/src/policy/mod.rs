@@ -1,5 +1,6 @@
 //! Policies: plain structs that admit or refuse, with no I/O and no knowledge of HTTP or wasm.
 
+pub mod balance;
 mod bulkhead;
 mod outcome;
 mod rate_limit;

@@ -65,6 +65,7 @@ fn complete() -> Value {
             "resources": 100, "logRate": "1KiB",
         },
         "timeouts": { "request": "1s" },
+        "loadBalancer": serde_json::from_str::<Value>(super::super::load_balancer::EXAMPLE).unwrap(),
         "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": { "path": "/health", "timeout": "1s" },
