@@ -171,8 +171,16 @@ impl Check<'_> {
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
         self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
         self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
-        let ServiceDefaults { limits, timeouts: _, load_balancer, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
-            defaults;
+        let ServiceDefaults {
+            limits,
+            timeouts: _,
+            load_balancer,
+            bulkhead,
+            slots,
+            health_check,
+            key_value: _,
+            drain_timeout: _,
+        } = defaults;
         self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
         load_balancer.check(self, at.get("defaults").get("loadBalancer"));
         self.shared_filters(filters, auth, at.get("filters"));

@@ -25,8 +25,8 @@ const SECOND: Duration = Duration::secs(1);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct LoadBalancer {
-    /// `leastRequest`, `roundRobin`, `random`, `peakEwma` or `{ consistentHash: … }`. All give an instance a share in
-    /// proportion to its `weight`.
+    /// `leastRequest`, `roundRobin`, `random`, `peakEwma` or `{ consistentHash: … }`. With all of them an instance
+    /// gets requests in proportion to its `weight`; one of weight 0 gets none.
     pub strategy: Strategy,
     /// Keeps a client at the instance that answered it first, by a cookie. Not done if not given.
     pub sticky_session: Option<StickySession>,

@@ -193,8 +193,16 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, load_balancer, bulkhead, slots, health_check, key_value, drain_timeout } =
-            defaults.clone();
+        let ServiceDefaults {
+            limits,
+            timeouts,
+            load_balancer,
+            bulkhead,
+            slots,
+            health_check,
+            key_value,
+            drain_timeout,
+        } = defaults.clone();
         Self {
             expose: Expose::default(),
             filters: Vec::new(),

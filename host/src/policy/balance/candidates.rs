@@ -13,8 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Member;
-pub(super) use super::slow_start::RAMPED;
-use super::slow_start::ramp;
+use super::slow_start::{RAMPED, ramp};
 
 /// See the module.
 pub(super) struct Candidates<'a, H> {
@@ -58,7 +57,10 @@ impl<H: Fn(usize) -> bool> Candidates<'_, H> {
 
     /// Whether one that was drawn by its weight may keep the draw while it starts slowly; `chance` is any number.
     pub(super) fn keeps_draw(&self, index: usize, chance: impl FnOnce() -> u64) -> bool {
-        let Some(member) = self.member(index).filter(|_| !self.slow_start.is_zero()) else { return true };
+        if self.slow_start.is_zero() {
+            return true;
+        }
+        let Some(member) = self.member(index) else { return false };
         let ramp = self.ramp(member);
         ramp == RAMPED || chance() >> (u64::BITS - RAMPED.trailing_zeros()) < u64::from(ramp)
     }

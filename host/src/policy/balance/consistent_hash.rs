@@ -42,11 +42,18 @@ pub(super) struct Rendezvous {
 struct Entry {
     index: usize,
     hash: u64,
-    weight: f64,
+    /// 1 / weight, or 1 if all weights are the same.
+    share: f64,
 }
 
-/// How good an instance is for a key: first whether it may have the key, then its score.
-type Rank = (bool, f64);
+/// How good an instance is for a key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Rank {
+    /// Comes first: whether its slow start leaves it the key.
+    keeps: bool,
+    /// The less, the better.
+    cost: f64,
+}
 
 /// What all that may be used have to do and can do.
 struct Room {
@@ -58,12 +65,13 @@ struct Room {
 impl Rendezvous {
     /// Of index, id and weight over 0.
     pub(super) fn new<'a>(members: impl Iterator<Item = (usize, &'a str, u32)>, bounded_load: u32) -> Self {
+        let members: Vec<_> = members.collect();
+        let weights_differ = members.windows(2).any(|pair| matches!(pair, [(_, _, a), (_, _, b)] if a != b));
         let entry = |(index, id, weight): (_, &str, _)| {
-            Entry { index, hash: xxh3_64_with_seed(id.as_bytes(), SEED_OF_IDS), weight: f64::from(weight) }
+            let share = if weights_differ { 1.0 / f64::from(weight) } else { 1.0 };
+            Entry { index, hash: xxh3_64_with_seed(id.as_bytes(), SEED_OF_IDS), share }
         };
-        let entries: Box<[Entry]> = members.map(entry).collect();
-        let weights_differ = entries.windows(2).any(|pair| matches!(pair, [a, b] if a.weight != b.weight));
-        Self { entries, weights_differ, bounded_load }
+        Self { entries: members.into_iter().map(entry).collect(), weights_differ, bounded_load }
     }
 
     /// The instance of a key.
@@ -80,6 +88,9 @@ impl Rendezvous {
             return Some(favourite);
         }
         let room = Room::measure(draw, candidates, self.bounded_load);
+        if room.takes_one_more(candidates, favourite) {
+            return Some(favourite);
+        }
         // Not all can be full, unless loads change while we look.
         self.best(candidates, key, |candidates, index| room.takes_one_more(candidates, index)).or(Some(favourite))
     }
@@ -90,27 +101,35 @@ impl Rendezvous {
         key: u64,
         has_room: impl Fn(&Candidates<'_, H>, usize) -> bool,
     ) -> Option<usize> {
-        let mut best: Option<(Rank, usize)> = None;
+        let mut chosen = None;
+        let mut best = Rank { keeps: false, cost: f64::INFINITY };
         for entry in &self.entries {
             let score = mix(key ^ entry.hash);
             // While it starts slowly it has only some of its keys, always the same, and more and more of them.
             let keeps = candidates.keeps_draw(entry.index, || mix(score));
-            let rank = (keeps, self.compared_by(score, entry.weight));
+            let limit = if keeps == best.keeps { best.cost } else { f64::INFINITY };
+            let rank = Rank { keeps, cost: self.cost(score, entry.share, limit) };
             // Whether it may be used takes longest to find out.
-            if best.is_none_or(|(best, _)| rank > best)
-                && has_room(candidates, entry.index)
-                && candidates.may_use(entry.index)
-            {
-                best = Some((rank, entry.index));
+            if rank.is_better_than(best) && has_room(candidates, entry.index) && candidates.may_use(entry.index) {
+                (chosen, best) = (Some(entry.index), rank);
             }
         }
-        best.map(|(_, index)| index)
+        chosen
     }
 
-    fn compared_by(&self, score: u64, weight: f64) -> f64 {
-        let evenly = (score >> 11) as f64;
+    /// Exact, unless it is more than `limit` anyway.
+    fn cost(&self, score: u64, share: f64, limit: f64) -> f64 {
         // From 0 to 1, without the ends.
-        if self.weights_differ { ((evenly + 0.5) / (1_u64 << 53) as f64).ln() / weight } else { evenly }
+        let evenly = ((score >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        // Never more than the logarithm, the same order among equal weights, and much faster.
+        let least = (1.0 - evenly) * share;
+        if self.weights_differ && least < limit { -evenly.ln() * share } else { least }
+    }
+}
+
+impl Rank {
+    fn is_better_than(self, other: Self) -> bool {
+        if self.keeps == other.keeps { self.cost < other.cost } else { self.keeps }
     }
 }
 

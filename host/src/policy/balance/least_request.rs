@@ -8,7 +8,7 @@
 use super::candidates::Candidates;
 use super::random::Draw;
 
-/// One of two by `is_cheaper(second, first)`.
+/// The second of two if `is_cheaper(second, first)`, else the first.
 pub(super) fn of_two<H: Fn(usize) -> bool>(
     draw: &Draw,
     candidates: &mut Candidates<'_, H>,

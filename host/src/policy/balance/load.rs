@@ -72,6 +72,10 @@ impl Load {
 
     /// The latency to reckon with: its peaks, fading.
     pub fn latency(&self, now: Instant) -> Duration {
+        Duration::try_from_secs_f64(self.latency_secs(now)).unwrap_or(Duration::MAX)
+    }
+
+    pub(super) fn latency_secs(&self, now: Instant) -> f64 {
         self.latency.estimate(self.age(now))
     }
 

@@ -154,7 +154,13 @@ impl Balancer {
 
     /// The member that a cookie means, if it may be used; goes before [`Balancer::pick`], tags and slow start. If there
     /// is none, the request is for `pick`, and the client gets the cookie of whom it chooses.
-    pub fn pinned(&self, cookie: &[u8], healthy: impl Fn(usize) -> bool, tried: &[usize], now: Instant) -> Option<Pick> {
+    pub fn pinned(
+        &self,
+        cookie: &[u8],
+        healthy: impl Fn(usize) -> bool,
+        tried: &[usize],
+        now: Instant,
+    ) -> Option<Pick> {
         let token = Token::read(cookie)?;
         let place = self.tokens.binary_search_by_key(&token, |(token, _)| *token).ok()?;
         let (_, index) = self.tokens.get(place).copied()?;
@@ -230,9 +236,7 @@ impl Group {
             (Method::LeastRequest, _) | (Method::ConsistentHash(_), None) => {
                 least_request::of_two(draw, candidates, random, least_request::is_less_busy)
             }
-            (Method::PeakEwma, _) => least_request::of_two(draw, candidates, random, |candidates, one, other| {
-                peak_ewma::cost(candidates, one) < peak_ewma::cost(candidates, other)
-            }),
+            (Method::PeakEwma, _) => least_request::of_two(draw, candidates, random, peak_ewma::is_sooner),
         }
     }
 }

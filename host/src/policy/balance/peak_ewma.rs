@@ -2,8 +2,9 @@
 //!
 //! A latency above the average becomes the average (one slow answer is a warning), a lower one pulls it down by its age
 //! alone: after the decay time (10 s) 63 % of the way. Without answers it sinks towards 0, so an instance that was left
-//! because it was slow is tried again. Cost of an instance: `latency · (requests in flight + 1) / weight`. The idea is
-//! Finagle's, the numbers are linkerd's: decay 10 s, and 1 s for an instance that never answered.
+//! because it was slow is tried again. A request is expected to wait `latency · (1 + requests in flight / weight)`, so that
+//! weights say how much an instance can do at once, and not that it were faster. The idea is Finagle's, the numbers are
+//! linkerd's: decay 10 s, and 1 s for an instance that never answered.
 //!
 //! Average and time of the last change share one 64-bit word (a float of seconds, and ticks of 16 ms), so they never
 //! contradict each other and need no lock. Of the answers within one tick only peaks count.
@@ -11,7 +12,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::candidates::{Candidates, RAMPED};
+use super::candidates::Candidates;
 
 /// Seconds after which an old average has lost 63 % of its say.
 const DECAY: f64 = 10.0;
@@ -49,23 +50,23 @@ impl PeakEwma {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 
-    /// The latency to reckon with.
-    pub(super) fn estimate(&self, at: Duration) -> Duration {
-        Duration::try_from_secs_f64(self.seconds(at)).unwrap_or(Duration::MAX)
-    }
-
-    fn seconds(&self, at: Duration) -> f64 {
+    /// The latency to reckon with, in seconds.
+    pub(super) fn estimate(&self, at: Duration) -> f64 {
         let (average, since) = unpack(self.0.load(Ordering::Relaxed));
         f64::from(average) * remains(elapsed(since, ticks(at)))
     }
 }
 
-/// What a request costs at an instance; comparable with the cost at others.
-pub(super) fn cost<H: Fn(usize) -> bool>(candidates: &Candidates<'_, H>, index: usize) -> f64 {
-    let Some(member) = candidates.member(index) else { return f64::INFINITY };
-    let waiting = member.load.in_flight().saturating_add(1);
-    let (waiting, weight) = (waiting as f64, candidates.weight(index).max(1) as f64 / f64::from(RAMPED));
-    member.load.latency(candidates.now).as_secs_f64() * waiting / weight
+/// Whether a request would wait less at one than at another.
+pub(super) fn is_sooner<H: Fn(usize) -> bool>(candidates: &Candidates<'_, H>, one: usize, other: usize) -> bool {
+    // Weights count by what is the usual weight, which is known no better than as that of these two.
+    let usual = (candidates.weight(one) + candidates.weight(other)) as f64 / 2.0;
+    let wait = |index| {
+        let load = &candidates.member(index)?.load;
+        let queue = load.in_flight() as f64 * usual / candidates.weight(index).max(1) as f64;
+        Some(load.latency_secs(candidates.now) * (1.0 + queue))
+    };
+    wait(one).zip(wait(other)).is_some_and(|(one, other)| one < other)
 }
 
 /// The part of an average that is left after so many ticks.

@@ -27,9 +27,10 @@ mod tests {
     #[test]
     fn the_share_grows_evenly_from_a_tenth_to_all() {
         let after = |millis| ramp(Duration::from_millis(millis), Duration::from_secs(10));
-        assert_eq!([0, 500, 1000, 2500, 5000, 9999, 10_000, 99_999].map(after), [
-            LEAST, LEAST, LEAST, 256, 512, 1023, RAMPED, RAMPED
-        ]);
+        assert_eq!(
+            [0, 500, 1000, 2500, 5000, 9999, 10_000, 99_999].map(after),
+            [LEAST, LEAST, LEAST, 256, 512, 1023, RAMPED, RAMPED]
+        );
         assert_eq!(LEAST, 102);
     }
 

@@ -7,8 +7,8 @@ mod two_choices;
 
 use std::collections::HashSet;
 
-use super::*;
 use super::super::Outcome;
+use super::*;
 use crate::config::{ConsistentHash, Duration as Written, HashKey, StickySession};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -69,7 +69,8 @@ impl Scene {
 
     /// Picks in a row, as letters.
     fn order(&mut self, count: usize) -> String {
-        (0..count).map(|_| &*self.balancer.members()[self.pick()].id.to_owned()).map(str::to_owned).collect()
+        let picks: Vec<usize> = (0..count).map(|_| self.pick()).collect();
+        picks.iter().map(|index| &*self.balancer.members()[*index].id).collect()
     }
 
     /// How often each is chosen in `count` times; with a key of its own each time when there is a hash to go by.

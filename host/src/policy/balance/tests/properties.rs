@@ -82,14 +82,7 @@ proptest! {
             .filter_map(|key| scene.pick_for(Some(hash_key(&key.to_be_bytes()))))
             .map(|pick| pick.index)
             .collect();
-        if matches!(config.strategy, crate::config::Strategy::PeakEwma) {
-            // Among equals in latency, the one with the higher weight is expected to answer sooner.
-            let heaviest = allowed.iter().map(|index| states[*index].0).max();
-            let heaviest = allowed.iter().filter(|index| Some(states[**index].0) == heaviest);
-            prop_assert!(heaviest.clone().all(|index| reached.contains(index)));
-        } else {
-            prop_assert_eq!(reached, allowed.into_iter().collect::<HashSet<_>>());
-        }
+        prop_assert_eq!(reached, allowed.into_iter().collect::<HashSet<_>>());
     }
 
     #[test]
@@ -102,7 +95,7 @@ proptest! {
             let index = scene.pick();
             running.extend(scene.busy(index, 1));
             if end < running.len() {
-                running.swap_remove(end);
+                drop(running.swap_remove(end));
             }
             let counted: u64 = scene.balancer.members().iter().map(|member| member.load.in_flight()).sum();
             prop_assert_eq!(counted, running.len() as u64);

@@ -41,9 +41,10 @@ fn shares_stay_in_proportion_among_those_that_are_usable() {
 #[test]
 fn idle_members_share_by_weight_when_two_are_compared() {
     // The second of two is never cheaper, so what counts is how the first is drawn.
-    let mut scene = Scene::new(&config(Strategy::LeastRequest), &WEIGHTS);
-    assert_shares(&scene.counts(50_000), &SHARES);
-    assert_shares(&Scene::new(&config(Strategy::LeastRequest), &[3, 1]).counts(50_000), &[3.0, 1.0]);
+    for strategy in [Strategy::LeastRequest, Strategy::PeakEwma] {
+        assert_shares(&Scene::new(&config(strategy.clone()), &WEIGHTS).counts(50_000), &SHARES);
+        assert_shares(&Scene::new(&config(strategy), &[3, 1]).counts(50_000), &[3.0, 1.0]);
+    }
 }
 
 #[test]
@@ -120,16 +121,18 @@ fn the_rotation_of_preferred_members_goes_on_too() {
 #[test]
 fn a_slow_start_gives_a_tenth_and_then_more_and_more() {
     for strategy in [Strategy::LeastRequest, Strategy::RoundRobin, Strategy::Random, consistent(0)] {
+        let by_key = matches!(strategy, Strategy::ConsistentHash(_));
         let slowly = LoadBalancer { slow_start: Written::secs(100), ..config(strategy) };
         let mut scene = Scene::new(&slowly, &[1, 1, 1]);
         assert_shares(&scene.counts(30_000), &[1.0; 3]);
         scene.now += 200 * SECOND;
         assert_shares(&scene.counts(30_000), &[1.0; 3]);
         scene.balancer.members()[1].load.became_available(scene.now);
-        for (seconds, share) in [(0, 0.1), (5, 0.05), (20, 0.25), (25, 0.5), (49, 0.99), (1, 1.0)] {
+        for (seconds, part) in [(0, 0.1), (5, 0.1), (20, 0.25), (25, 0.5), (49, 0.99), (1, 1.0)] {
             scene.now += seconds * SECOND;
-            let share: f64 = if seconds == 5 { 0.1 } else { share };
-            assert_shares(&scene.counts(30_000), &[1.0, share, 1.0]);
+            // Its keys are a third of all, and it has a part of them; else a part of its weight.
+            let others = if by_key { (3.0 - part) / 2.0 } else { 1.0 };
+            assert_shares(&scene.counts(30_000), &[others, part, others]);
         }
     }
 }

@@ -76,7 +76,7 @@ fn a_slow_instance_is_left_and_comes_back_when_it_is_fast_again() {
     assert!(even.iter().all(|count| *count > 1000), "{even:?}");
     let left = live(&mut scene, 60, &[10, 1000, 10]);
     assert!(left[1] < 60, "{left:?}");
-    live(&mut scene, 60, &[10, 10, 10]);
+    live(&mut scene, 120, &[10, 10, 10]);
     let back = live(&mut scene, 60, &[10, 10, 10]);
     assert!(back.iter().all(|count| *count > 1000), "{back:?}");
 }
@@ -89,7 +89,9 @@ fn who_fails_fast_is_left_as_one_who_is_slow() {
         scene.balancer.members()[0].load.start(scene.now).record(outcome, scene.now);
         assert_eq!(scene.balancer.members()[0].load.latency(scene.now), 5 * SECOND);
         assert_eq!(live(&mut scene, 10, &[10, 10])[0], 0);
-        assert!(live(&mut scene, 120, &[10, 10])[0] > 1000);
+        live(&mut scene, 120, &[10, 10]);
+        let back = live(&mut scene, 60, &[10, 10]);
+        assert!(back[0] > 1000, "{back:?}");
     }
 }
 
@@ -105,7 +107,6 @@ fn a_peak_counts_at_once_and_fades_by_63_percent_in_10_seconds() {
     assert!((after(23) - 3.0 * (-2.0_f64).exp()).abs() < 0.01);
     // A lower one pulls it down by its age alone: it has 63 % of the say after 10 s.
     load.start(now + 13 * SECOND).record(Outcome::Success, now + 13 * SECOND + SECOND / 2);
-    assert!((after(13) - 0.5).abs() < 0.75 && after(13) > 0.5);
     let expected = 3.0 * (-1.05_f64).exp() + 0.5 * (1.0 - (-1.05_f64).exp());
     assert!((load.latency(now + 13 * SECOND + SECOND / 2).as_secs_f64() - expected).abs() < 0.01);
 }
@@ -127,6 +128,18 @@ fn a_latency_from_before_the_last_one_does_not_look_centuries_old() {
     assert_eq!(load.latency(now + SECOND), 4 * SECOND, "another core's clock is a little behind");
     load.start(now).record(Outcome::Success, now + SECOND);
     assert_eq!(load.latency(now + 4 * SECOND), 4 * SECOND);
+}
+
+#[test]
+fn a_weight_says_how_much_at_once_and_not_how_fast() {
+    let mut scene = Scene::new(&config(Strategy::PeakEwma), &[3, 1]);
+    let _busy = (scene.busy(0, 5), scene.busy(1, 2));
+    assert_eq!(scene.counts(1000), [1000, 0]);
+    let _busier = scene.busy(0, 2);
+    assert_eq!(scene.counts(1000), [0, 1000]);
+    let mut scene = Scene::new(&config(Strategy::PeakEwma), &[3, 1]);
+    scene.busy(0, 1)[0].record(Outcome::Success, scene.now + 2 * SECOND);
+    assert_eq!(scene.counts(1000), [0, 1000], "an idle one that is faster comes first whatever its weight");
 }
 
 #[test]
