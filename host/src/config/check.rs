@@ -172,7 +172,8 @@ impl Check<'_> {
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
         self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
         self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
-        let ServiceDefaults { limits, timeouts, retry, bulkhead, slots, health_check, rollout, .. } = defaults;
+        let ServiceDefaults { limits, timeouts, retry, load_balancer, bulkhead, slots, health_check, rollout, .. } =
+            defaults;
         let defaults_at = at.get("defaults");
         self.policies(limits, slots, health_check, defaults_at);
         timeouts.check(self, defaults_at.get("timeouts"));
@@ -181,12 +182,13 @@ impl Check<'_> {
             retry.check(self, defaults_at.get("retry"));
         }
         rollout.check(self, defaults_at.get("rollout"));
+        load_balancer.check(self, defaults_at.get("loadBalancer"));
         self.shared_filters(filters, auth, at.get("filters"));
         self.routes(routes, gateway, at.get("routes"));
     }
 
     pub(super) fn service(&mut self, service: &Service, auth: &Auth, at: At<'_>) {
-        let Service { limits, timeouts, retry, bulkhead, slots, health_check, filters, .. } = service;
+        let Service { limits, timeouts, retry, load_balancer, bulkhead, slots, health_check, filters, .. } = service;
         self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, slots, health_check, at);
         timeouts.check(self, at.get("timeouts"));
@@ -196,6 +198,7 @@ impl Check<'_> {
         }
         service.grants.check(self, at.get("grants"));
         service.rollout.check(self, at.get("rollout"));
+        load_balancer.check(self, at.get("loadBalancer"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));

@@ -28,6 +28,7 @@ mod import;
 mod lint;
 mod listener;
 mod load;
+mod load_balancer;
 mod merge;
 mod model;
 mod notation;
@@ -59,6 +60,7 @@ pub use listener::*;
 #[cfg(fuzzing)]
 pub(crate) use load::fuzz;
 pub use load::{Config, Source, load};
+pub use load_balancer::*;
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
 pub(crate) use notation::is_plain_in_paths;
 pub use problem::{Problem, Problems, Severity};

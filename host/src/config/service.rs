@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::bulkhead::Bulkhead;
 use super::filter::Filter;
 use super::grants::Grants;
-use super::rollout::Rollout;
+use super::load_balancer::LoadBalancer;
 use super::retry::Retry;
+use super::rollout::Rollout;
 use super::schema::text;
 use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
@@ -28,6 +29,8 @@ pub struct ServiceDefaults {
     pub timeouts: Timeouts,
     /// When requests are tried again; never if not given.
     pub retry: Option<Retry>,
+    /// How requests are spread over the instances.
+    pub load_balancer: LoadBalancer,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
     /// Whether a slot serves one request or many.
@@ -58,6 +61,8 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// When requests are tried again; never if not given.
     pub retry: Option<Retry>,
+    /// How requests are spread over the instances.
+    pub load_balancer: LoadBalancer,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
     /// Whether a slot serves one request or many.
@@ -186,8 +191,18 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, retry, bulkhead, slots, health_check, key_value, drain_timeout, rollout } =
-            defaults.clone();
+        let ServiceDefaults {
+            limits,
+            timeouts,
+            retry,
+            load_balancer,
+            bulkhead,
+            slots,
+            health_check,
+            key_value,
+            drain_timeout,
+            rollout,
+        } = defaults.clone();
         Self {
             expose: Expose::default(),
             filters: Vec::new(),
@@ -195,6 +210,7 @@ impl Service {
             limits,
             timeouts,
             retry,
+            load_balancer,
             bulkhead,
             slots,
             health_check,

@@ -2,6 +2,7 @@
 
 mod adaptive;
 mod backoff;
+pub mod balance;
 mod budget;
 mod bulkhead;
 mod canary;

@@ -69,6 +69,7 @@ fn complete() -> Value {
         },
         "retry": serde_json::from_str::<Value>(super::super::retry::EXAMPLE).unwrap(),
         "bulkhead": serde_json::from_str::<Value>(super::super::bulkhead::EXAMPLE).unwrap(),
+        "loadBalancer": serde_json::from_str::<Value>(super::super::load_balancer::EXAMPLE).unwrap(),
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": { "path": "/health", "timeout": "1s" },
         "keyValue": { "quota": "0B" },
