@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf::cli;
+use wharf::cli::rollout::Order;
 use wharf::cli::validate::Verdict;
 use wharf::config::{SchemaKind, Source};
 use wharf::plugin::{CompileIn, HttpVersion, compile_stdin};
@@ -95,6 +96,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show and steer how new versions take over on a running host
+    Rollout {
+        #[command(subcommand)]
+        what: RolloutDo,
+    },
+    /// Have the version before serve again, at once
+    Rollback {
+        #[command(flatten)]
+        of: RolloutOf,
+    },
     /// Make a line for a list of API keys or of users
     Hash {
         #[command(subcommand)]
@@ -114,6 +125,50 @@ enum Command {
         /// The version of wasi:http
         http: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum RolloutDo {
+    /// Show what serves, what is on trial and what was decided
+    Status {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The service, or service@label for one of its files [default: all]
+        service: Option<String>,
+        /// Follow the trial to its end; exit code 1 if the new version does not serve then
+        #[arg(long, requires = "service", conflicts_with = "json")]
+        watch: bool,
+    },
+    /// Give the new version all requests now
+    Promote {
+        #[command(flatten)]
+        of: RolloutOf,
+    },
+    /// End the trial of the new version; the old one serves
+    Abort {
+        #[command(flatten)]
+        of: RolloutOf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct RolloutOf {
+    #[command(flatten)]
+    host: RunningHost,
+    /// The service, or service@label for one of its files
+    service: String,
+}
+
+#[derive(Debug, Args)]
+struct RunningHost {
+    #[command(flatten)]
+    source: ConfigSource,
+    /// Address of the admin listener [default: from the configuration]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<SocketAddr>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -281,6 +336,14 @@ fn run(command: Command) -> anyhow::Result<bool> {
             runtime.block_on(cli::services::run(admin, json, &mut std::io::stdout()))?;
             Ok(true)
         }
+        Command::Rollout { what } => {
+            drop(out);
+            rollout(what)
+        }
+        Command::Rollback { of } => {
+            drop(out);
+            order(of, Order::Rollback)
+        }
         Command::Hash { of: HashOf::ApiKey { name, scopes, expires } } => {
             cli::hash::api_key(&name, &scopes, expires.as_deref(), &mut out)?;
             Ok(true)
@@ -305,6 +368,44 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let code = compile_stdin(http)?;
             std::process::exit(code);
         }
+    }
+}
+
+fn rollout(what: RolloutDo) -> anyhow::Result<bool> {
+    match what {
+        RolloutDo::Status { host, service: Some(service), watch: true } => {
+            host.ask(async |admin| Ok(cli::rollout::watch(admin, &service, &mut std::io::stdout()).await?))
+        }
+        RolloutDo::Status { host, service, watch: _ } => {
+            let json = host.json;
+            host.ask(async |admin| {
+                cli::rollout::status(admin, service.as_deref(), json, &mut std::io::stdout()).await?;
+                Ok(true)
+            })
+        }
+        RolloutDo::Promote { of } => order(of, Order::Promote),
+        RolloutDo::Abort { of } => order(of, Order::Abort),
+    }
+}
+
+fn order(of: RolloutOf, order: Order) -> anyhow::Result<bool> {
+    let RolloutOf { host, service } = of;
+    let json = host.json;
+    host.ask(async |admin| {
+        cli::rollout::order(admin, &service, order, json, &mut std::io::stdout()).await?;
+        Ok(true)
+    })
+}
+
+impl RunningHost {
+    /// Runs this with the address of the admin listener.
+    fn ask(self, question: impl AsyncFnOnce(SocketAddr) -> anyhow::Result<bool>) -> anyhow::Result<bool> {
+        let admin = match self.admin {
+            Some(admin) => admin,
+            None => wharf::config::load(&self.source.into())?.gateway.admin.listen,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(question(admin))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod hash;
 pub mod import;
 pub mod inspect;
 pub mod new;
+pub mod rollout;
 pub mod schema;
 pub mod serve;
 pub mod services;

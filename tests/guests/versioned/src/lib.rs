@@ -1,11 +1,14 @@
 //! A guest that says which version it is.
 //!
 //! The marker stands once in the built file and is read at run time, so a test makes another version of the component
-//! by writing other bytes of the same length over it. A marker that begins with `sick` makes `/health` answer 503.
+//! by writing other bytes of the same length over it. What a marker begins with makes it a bad version: `sick` makes
+//! `/health` answer 503; `fail-012` answers 12 of 100 requests with 500, `trap-100` traps in each, `slow-080` takes 80 ms.
+//! Only what is asked under `/health` is not touched by the last three.
 
 use std::io::Write;
 
 use wasip2::clocks::monotonic_clock;
+use wasip2::random::random::get_random_u64;
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
 
 static MARKER: [u8; 24] = *b"version-marker-000000001";
@@ -21,7 +24,17 @@ impl wasip2::exports::http::incoming_handler::Guest for Versioned {
         let marker = unsafe { core::ptr::read_volatile(&raw const MARKER) };
         let target = request.path_with_query().unwrap_or_default();
         let path = target.split('?').next().unwrap_or_default();
-        let status = if path == "/health" && marker.starts_with(b"sick") { 503 } else { 200 };
+        let mut status = if path == "/health" && marker.starts_with(b"sick") { 503 } else { 200 };
+        if path != "/health" {
+            let degree = core::str::from_utf8(&marker[5..8]).ok().and_then(|digits| digits.parse().ok()).unwrap_or(0);
+            let hit = get_random_u64() % 100 < degree;
+            match &marker[..5] {
+                b"fail-" if hit => status = 500,
+                b"trap-" if hit => core::arch::wasm32::unreachable(),
+                b"slow-" => wait(degree),
+                _ => {}
+            }
+        }
         let number = |name: &str, default| {
             let query = target.split_once('?').map_or("", |(_, query)| query);
             let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
