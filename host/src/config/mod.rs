@@ -21,6 +21,7 @@
 mod auth;
 mod check;
 mod connections;
+mod egress;
 mod filter;
 mod import;
 mod lint;
@@ -38,6 +39,7 @@ mod secret;
 mod service;
 mod tree;
 mod units;
+mod upstream;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +47,7 @@ mod tests;
 pub use auth::*;
 pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
+pub use egress::{EgressHosts, EgressRule};
 pub use filter::*;
 pub use import::{Imported, import};
 pub use listener::*;
@@ -64,3 +67,4 @@ pub use service::{
     Slots, Timeouts,
 };
 pub use units::{Duration, Size, UnitError};
+pub use upstream::{Host, Protocol, valid_instance_url};

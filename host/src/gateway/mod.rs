@@ -18,6 +18,7 @@ mod body;
 mod chains;
 mod cookie;
 mod edge;
+mod egress;
 mod error;
 mod exit;
 mod explain;
@@ -33,6 +34,7 @@ mod rewrite;
 mod route;
 mod sanitize;
 mod services;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;

@@ -20,6 +20,7 @@ use super::headers::{self, ClientIp, RequestId, X_REQUEST_ID};
 use super::request_body::RequestBody;
 use super::route::{self, Listener};
 use super::services::Snapshot;
+use super::upstream::WebSocket;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
@@ -148,6 +149,9 @@ impl Way {
         let (label, service) = (destination.version_label.as_deref(), &destination.service);
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
         let version = backend.version(label).ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
+        if parts.extensions.get::<WebSocket>().is_some() {
+            return Err(GatewayError::NotSupported("WebSockets of this service: components answer requests only"));
+        }
         let settings = version.settings();
         let chains = [Some(&*chain), destination.chain.as_deref()];
         for chain in chains.into_iter().flatten() {
