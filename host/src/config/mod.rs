@@ -22,6 +22,7 @@ mod auth;
 mod bulkhead;
 mod check;
 mod connections;
+mod egress;
 mod filter;
 mod grants;
 mod import;
@@ -45,6 +46,7 @@ mod split;
 mod timeouts;
 mod tree;
 mod units;
+mod upstream;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +55,7 @@ pub use auth::*;
 pub use bulkhead::{AdaptiveLimit, Bulkhead};
 pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
+pub use egress::{EgressHosts, EgressRule};
 pub use filter::*;
 pub use grants::{Calls, Grants};
 pub use import::{Imported, import};
@@ -77,3 +80,4 @@ pub use service::{
 pub use split::{Split, StickyBy};
 pub use timeouts::Timeouts;
 pub use units::{Duration, Percent, Size, UnitError};
+pub use upstream::{Host, Protocol, valid_instance_url};

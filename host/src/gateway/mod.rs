@@ -21,6 +21,7 @@ mod calls;
 mod chains;
 mod cookie;
 mod edge;
+mod egress;
 mod error;
 mod exit;
 mod explain;
@@ -39,6 +40,7 @@ mod route;
 mod sanitize;
 mod services;
 mod split;
+mod upstream;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;

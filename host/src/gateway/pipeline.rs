@@ -23,6 +23,7 @@ use super::request_body::RequestBody;
 use super::route::{self, Listener};
 use super::services::{Services, Snapshot};
 use super::split::Facts;
+use super::upstream::WebSocket;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 use crate::plugin::{CallContext, Version};
@@ -156,6 +157,9 @@ impl Way {
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
         let choice = backend.choose(label).ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
         let version = choice.version;
+        if parts.extensions.get::<WebSocket>().is_some() {
+            return Err(GatewayError::NotSupported("WebSockets of this service: components answer requests only"));
+        }
         let settings = version.settings();
         let chains = [Some(&*chain), destination.chain.as_deref()];
         for chain in chains.into_iter().flatten() {

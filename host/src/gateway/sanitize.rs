@@ -7,14 +7,16 @@
 //!
 //! Answers: 400 for what is malformed, 405 for methods that would echo secrets (TRACE, TRACK), 414 for long addresses,
 //! 417 for expectations other than `100-continue`, 431 for too many headers (HTTP/2; over HTTP/1 the server says it),
-//! 501 for what HTTP has and the gateway has not: CONNECT, protocols to upgrade to, other transfer codings.
+//! 501 for what HTTP has and the gateway has not: CONNECT, upgrades to other protocols than WebSocket, other transfer
+//! codings.
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::rewrite::with_path;
+use super::upstream::WebSocket;
 use super::{GatewayError, path};
 use crate::config::{Requests, UnderscoreHeaders};
 use crate::server::HeadFlaw;
@@ -36,7 +38,7 @@ pub(super) fn sanitize(parts: &mut Parts, rules: &Requests, max_headers: u32) ->
     }
     names(&mut parts.headers, rules.underscore_headers)?;
     expectation(&parts.headers)?;
-    upgrade(&parts.headers)?;
+    upgrade(parts)?;
     let host = host(parts)?;
     target(parts, rules)?;
     Ok(host)
@@ -92,9 +94,11 @@ fn expectation(headers: &HeaderMap) -> Result<(), GatewayError> {
     if headers.get_all(EXPECT).iter().all(met) { Ok(()) } else { Err(GatewayError::ExpectationFailed) }
 }
 
-/// A guest cannot take over a connection. `h2c` is offered by clients that speak HTTP/1.1 as well, and an offer may be
-/// ignored (RFC 9110 §7.8); whoever asks for a WebSocket can do nothing with an ordinary answer.
-fn upgrade(headers: &HeaderMap) -> Result<(), GatewayError> {
+/// Whether the client wants to change the protocol. `h2c` is offered by clients that speak HTTP/1.1 as well, and an
+/// offer may be ignored (RFC 9110 §7.8). A WebSocket is noted: a remote instance can give one, a guest cannot. Whoever
+/// asks for anything else can do nothing with an ordinary answer.
+fn upgrade(parts: &mut Parts) -> Result<(), GatewayError> {
+    let headers = &parts.headers;
     let asks = |value: &HeaderValue| {
         value.as_bytes().split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     };
@@ -105,7 +109,22 @@ fn upgrade(headers: &HeaderMap) -> Result<(), GatewayError> {
     if headers.get_all(UPGRADE).iter().all(ignorable) {
         return Ok(());
     }
-    Err(GatewayError::NotSupported("upgrades to other protocols such as WebSocket: services answer requests only"))
+    let mut wanted = headers.get_all(UPGRADE).iter();
+    let is_websocket = matches!((wanted.next(), wanted.next()), (Some(value), None)
+        if value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    if !is_websocket {
+        return Err(GatewayError::NotSupported("upgrades to protocols other than WebSocket"));
+    }
+    if parts.method != Method::GET || parts.version != Version::HTTP_11 {
+        return Err(GatewayError::BadRequest("a WebSocket is asked for by GET over HTTP/1.1"));
+    }
+    let has_body = headers.contains_key(TRANSFER_ENCODING)
+        || headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes().iter().any(|digit| *digit != b'0'));
+    if has_body {
+        return Err(GatewayError::BadRequest("a request to change the protocol cannot have a body"));
+    }
+    parts.extensions.insert(WebSocket);
+    Ok(())
 }
 
 /// The authority that the client means. There is one, and it is nothing but a host, maybe with a port: whoever reads it

@@ -25,7 +25,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
 
 use super::drain::Drain;
-use super::io::{Early, Http1Io, Http2Io, Requests, early};
+use super::io::{Early, Http1Io, Http2Io, Requests, Switching, early};
 use super::limits::Limits;
 use super::streams::{Handed, StreamExecutor, Streams};
 use super::tracked::{Answering, Tracked};
@@ -137,6 +137,7 @@ impl<H: Handler> Session<H> {
             builder.max_headers(limits.max_headers);
         }
         let io = Http1Io::new(stream, early, Arc::clone(&requests), limits.clone());
+        let (of_connection, _cut) = (Arc::clone(&requests), requests.tunnel.cut_on_drop());
         let service = service_fn(move |mut request: Request<Incoming>| {
             let (number, flaw) = requests.begin();
             let is_last = flaw.is_some() || number >= limits.max_requests || request.version() == Version::HTTP_10;
@@ -148,19 +149,29 @@ impl<H: Handler> Session<H> {
             let connection = connection.clone();
             async move {
                 let mut response = handler.handle(connection, request).await;
-                if is_last || drain.is_leaving() {
+                if response.extensions_mut().remove::<Switching>().is_some() {
+                    answering.0.tunnel.open();
+                } else if is_last || drain.is_leaving() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response.map(|body| Tracked::http1(body, answering)))
             }
         });
-        let serving = builder.serve_connection(TokioIo::new(io), service);
+        let serving = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
         tokio::pin!(serving);
-        tokio::select! {
-            ended = serving.as_mut() => return Ok(ended?),
-            () = leave => serving.as_mut().graceful_shutdown(),
+        let ended = tokio::select! {
+            ended = serving.as_mut() => Some(ended),
+            () = leave => None,
+        };
+        match ended {
+            Some(ended) => ended?,
+            None => {
+                serving.as_mut().graceful_shutdown();
+                serving.await?;
+            }
         }
-        Ok(serving.await?)
+        of_connection.tunnel.ended().await;
+        Ok(())
     }
 
     async fn http2<S>(self, stream: S, early: Early, leave: impl Future<Output = ()>) -> Result<(), Ended>

@@ -8,6 +8,7 @@
 //! - `preface` decides between HTTP/1 and HTTP/2 by the first bytes;
 //! - `http1` wraps a stream for HTTP/1, with `head` to follow its requests and `chunked` their bodies;
 //! - `http2` wraps one for HTTP/2, with `frames` to follow its frames and `flood` to count the idle ones;
+//! - `tunnel` is what `http1` becomes when a connection changes to another protocol;
 //! - `timer` and `stall` are clocks that both use.
 //!
 //! Nothing here answers a request. A wrapper ends a connection by an error or an end of file that hyper sees.
@@ -21,9 +22,11 @@ mod http2;
 mod preface;
 mod stall;
 mod timer;
+mod tunnel;
 
 pub(crate) use head::HeadFlaw;
 pub(super) use http1::{Http1Io, Requests};
 pub(super) use http2::{Http2Io, OpenStreams};
 pub(super) use preface::{Early, early};
 pub(super) use timer::Timer;
+pub(crate) use tunnel::Switching;

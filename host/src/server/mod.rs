@@ -18,7 +18,7 @@ mod tracked;
 pub(crate) use admission::customer;
 pub(crate) use body_gap::BodyGap;
 pub(crate) use connection::Handler;
-pub(crate) use io::HeadFlaw;
+pub(crate) use io::{HeadFlaw, Switching};
 pub(crate) use limits::BodyPace;
 pub use listen::ListenError;
 pub(crate) use listeners::{Listeners, ListenersError, Prepared};

@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 
 use super::jwks::{KeySet, KeysError};
 use crate::config::JwksSource;
+use crate::gateway::upstream::system_tls;
 
 /// Most bytes of keys; a hundred large RSA keys with certificates are half of it.
 const MAX_BYTES: usize = 512 * 1024;
@@ -103,13 +104,8 @@ impl Fetcher {
 }
 
 async fn tls_client() -> Result<TlsClient, FetchError> {
-    let connector = tokio::task::spawn_blocking(|| {
-        let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider)?;
-        Ok(builder.https_only().enable_all_versions().build())
-    });
-    let connector = connector.await.map_err(|_| FetchError::Aborted)?;
-    Ok(client(connector.map_err(FetchError::Roots)?))
+    let config = system_tls().await.map_err(FetchError::Roots)?;
+    Ok(client(HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_all_versions().build()))
 }
 
 /// Keys are fetched every few minutes: no connection is kept for that.

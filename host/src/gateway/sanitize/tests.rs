@@ -13,6 +13,10 @@ fn get(target: &str) -> http::request::Builder {
     Request::get(target).header("host", "a.test")
 }
 
+fn websocket() -> http::request::Builder {
+    get("/").header("connection", "keep-alive, Upgrade").header("upgrade", "WebSocket")
+}
+
 fn status(request: http::request::Builder) -> u16 {
     look(request, &Requests::default()).0.map_or_else(|error| error.status().as_u16(), |_| 200)
 }
@@ -42,7 +46,15 @@ fn each_malformed_request_gets_its_answer() {
         ("a method of one's own", get("/").method("get"), 200),
         ("100-continue", get("/").header("expect", "100-Continue"), 200),
         ("another expectation", get("/").header("expect", "200-ok"), 417),
-        ("a WebSocket", get("/").header("connection", "keep-alive, Upgrade").header("upgrade", "websocket"), 501),
+        ("a WebSocket", websocket(), 200),
+        ("a WebSocket by POST", websocket().method("POST"), 400),
+        ("a WebSocket over HTTP/1.0", websocket().version(Version::HTTP_10), 400),
+        ("a WebSocket with a body", websocket().header("content-length", "1"), 400),
+        ("a WebSocket with chunks", websocket().header("transfer-encoding", "chunked"), 400),
+        ("a WebSocket without a body", websocket().header("content-length", "0"), 200),
+        ("two protocols", websocket().header("upgrade", "h2c"), 501),
+        ("a list of protocols", get("/").header("connection", "upgrade").header("upgrade", "websocket, h2c"), 501),
+        ("another protocol", get("/").header("connection", "upgrade").header("upgrade", "tls/1.0"), 501),
         ("h2c is offered", get("/").header("connection", "Upgrade, HTTP2-Settings").header("upgrade", "h2c"), 200),
         ("an upgrade that is not asked for", get("/").header("upgrade", "websocket"), 200),
         ("an underscore", get("/").header("x_y", "1"), 400),

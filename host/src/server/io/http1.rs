@@ -20,6 +20,7 @@ use super::Timer;
 use super::head::{HeadFlaw, Inspector, Place};
 use super::preface::Early;
 use super::stall::WriteStall;
+use super::tunnel::{Cut, Tunnel};
 use crate::server::limits::Limits;
 
 const UNSEEN: HeadFlaw = HeadFlaw::bad("it is not clear where the request begins");
@@ -31,6 +32,8 @@ pub(in crate::server) struct Requests {
     begun: AtomicU64,
     answered: AtomicU64,
     flaw: OnceLock<(u64, HeadFlaw)>,
+    /// What becomes of the connection when it changes to another protocol.
+    pub(in crate::server) tunnel: Tunnel,
 }
 
 impl Requests {
@@ -71,6 +74,7 @@ pub(in crate::server) struct Http1Io<S> {
     look: Option<Instant>,
     timer: Timer,
     stall: WriteStall,
+    cut: Cut,
 }
 
 /// What the client is to send next.
@@ -97,6 +101,7 @@ impl<S> Http1Io<S> {
             look: None,
             timer: Timer::default(),
             stall: WriteStall::new(limits.write_timeout),
+            cut: Cut::default(),
             limits,
         }
     }
@@ -160,6 +165,12 @@ impl<S> Http1Io<S> {
     }
 }
 
+impl<S> Drop for Http1Io<S> {
+    fn drop(&mut self) {
+        self.requests.tunnel.end();
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Http1Io<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -171,6 +182,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Http1Io<S> {
             buf.put_slice(early);
             Poll::Ready(Ok(()))
         };
+        if this.requests.tunnel.is_open() {
+            return if read.is_ready() { read } else { this.cut.poll(&this.requests.tunnel, cx) };
+        }
         match read {
             Poll::Ready(Ok(())) => {
                 this.saw(buf.filled().get(before..).unwrap_or_default());
