@@ -30,6 +30,7 @@ use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 use super::exit::Exit;
 use super::filter::Told;
 use super::headers;
+use super::forward::{Hop, forward};
 use super::pipeline::{content_length, leave_out_body};
 use super::services::{Backend, Snapshot};
 use super::{Gateway, GatewayError, ResponseBody, sanitize};
@@ -128,41 +129,28 @@ async fn deliver(
     let path = way(caller, name, snapshot.max_call_depth)?;
     let (mut parts, body) = request.into_parts();
     sanitize::sanitize(&mut parts, &snapshot.requests, snapshot.max_headers)?;
-    let version = backend.version(None).ok_or_else(|| GatewayError::NotServing(name.to_string()))?;
-    let settings = version.settings();
-    if let Some(exit) = exit {
-        exit.version(version.label());
-    }
+    let settings = &backend.settings;
     if content_length(&parts) > Some(settings.limits.request_body.get()) {
         return Err(GatewayError::PayloadTooLarge);
     }
     let own = Some(settings.timeouts.request.get()).filter(|timeout| !timeout.is_zero());
     let own = own.map(|timeout| arrived + timeout);
-    let deadline = own.into_iter().chain(caller.deadline).min();
-    let admitted = backend.runtime.bulkhead.admit();
-    let permit = match deadline {
-        Some(deadline) => {
-            tokio::time::timeout_at(deadline, admitted).await.map_err(|_| GatewayError::RequestTimeout)?
-        }
-        None => admitted.await,
-    }
-    .map_err(|_full| GatewayError::BulkheadFull)?;
-    let context = CallContext {
-        request_id: Some(Arc::clone(&caller.request_id)),
-        deadline,
+    let hop = Hop {
+        snapshot,
+        backend,
+        service: name,
+        version: None,
+        client: None,
+        retry: None,
+        try_timeout: None,
+        deadline: own.into_iter().chain(caller.deadline).min(),
         max_request_body: None,
+        request_id: Arc::clone(&caller.request_id),
         path,
         identity: told_about_client(&snapshot.told, &parts.headers),
-        permit: Some(Box::new(permit)),
+        is_fallback: false,
     };
-    let began = Instant::now();
-    let called = version.call(Request::from_parts(parts, CallBody::new(body)), context).await;
-    if let Some(exit) = exit {
-        exit.called(began);
-    }
-    let mut response = called?;
-    headers::strip_response(response.headers_mut());
-    Ok(response.map(ResponseBody::guest))
+    forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit).await
 }
 
 /// The services on the way, the caller last.

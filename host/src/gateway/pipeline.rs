@@ -18,16 +18,14 @@ use super::edge::{STRICT_TRANSPORT_SECURITY, Verdict};
 use super::exit::Exit;
 use super::filter::{Asking, Chain, Passage};
 use super::headers::{self, ClientIp, RequestId, X_REQUEST_ID};
-use super::mirror::{self, Teed};
+use super::forward::{Hop, forward};
+use super::mirror;
 use super::request_body::RequestBody;
 use super::route::{self, Listener};
 use super::services::{Services, Snapshot};
 use super::split::Facts;
-use super::upstream::WebSocket;
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
-use crate::plugin::{CallContext, Version};
-use crate::policy::{Class, Outcome};
 
 /// A request on its way, beside its head and body.
 struct Way {
@@ -155,12 +153,7 @@ impl Way {
         let destination = destination.ok_or(GatewayError::NoBackend)?;
         let (label, service) = (destination.version_label.as_deref(), &destination.service);
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
-        let choice = backend.choose(label).ok_or_else(|| GatewayError::NotServing(service.to_string()))?;
-        let version = choice.version;
-        if parts.extensions.get::<WebSocket>().is_some() {
-            return Err(GatewayError::NotSupported("WebSockets of this service: components answer requests only"));
-        }
-        let settings = version.settings();
+        let settings = &backend.settings;
         let chains = [Some(&*chain), destination.chain.as_deref()];
         for chain in chains.into_iter().flatten() {
             chain.request_headers(&mut parts.headers);
@@ -172,67 +165,35 @@ impl Way {
             // A backend that only names a host keeps the path of its rule.
             (Some(rule), Some(backend)) => rewrite::apply(&backend.over(rule), &mut parts, found.matched_prefix)?,
         }
-        if let Some(exit) = &mut self.exit {
-            exit.version(version.label());
-        }
-
         let max_request_body = chain.max_request_body();
         let of_service = settings.limits.request_body.get();
         if content_length(&parts) > Some(max_request_body.map_or(of_service, |max| max.min(of_service))) {
             return Err(GatewayError::PayloadTooLarge);
         }
-        let deadline = self.deadline(&settings, target.request_timeout);
+        let deadline = self.deadline(settings, target.request_timeout);
         chain.fault(&parts.headers, deadline, [fastrand::u64(..), fastrand::u64(..)]).await?;
         let copies = || Arc::clone(services) as Arc<_>;
         let body = mirror::tee(&parts, body, chain.mirrors(), copies, || fastrand::u64(..));
-        let admitted = backend.runtime.bulkhead.admit(Class::Request);
-        let permit = match deadline {
-            Some(deadline) => {
-                tokio::time::timeout_at(deadline, admitted).await.map_err(|_| GatewayError::RequestTimeout)?
-            }
-            None => admitted.await,
-        }
-        .map_err(|_full| GatewayError::BulkheadFull)?;
-
-        let call = CallContext {
-            request_id: Some(self.request_id.as_str().into()),
+        let hop = Hop {
+            snapshot: &snapshot,
+            backend,
+            service,
+            version: label,
+            client: Some(self.client.address),
+            retry: target.retry.as_ref(),
+            try_timeout: target.backend_timeout,
             deadline,
             max_request_body,
+            request_id: self.request_id.as_str().into(),
             path: Vec::new(),
             identity: told_about_client(&snapshot.told, &parts.headers),
-            permit: Some(Box::new(permit)),
+            is_fallback: false,
         };
-        let began = Instant::now();
-        let called = self.call(version, Request::from_parts(parts, body), call, target.backend_timeout).await;
-        if let Some(statistics) = choice.statistics {
-            statistics.record(outcome(&called), began.elapsed());
-        }
-        let mut response = called?;
-        headers::strip_response(response.headers_mut());
+        let mut response = forward(&hop, Request::from_parts(parts, body), &mut self.exit).await?;
         if let Some(chain) = &destination.chain {
             chain.response_headers(response.headers_mut());
         }
         Ok(response)
-    }
-
-    /// One try of a version; `timeout` is for the head of its response.
-    async fn call(
-        &mut self,
-        version: &Arc<Version>,
-        request: Request<Teed<RequestBody>>,
-        call: CallContext,
-        timeout: Option<std::time::Duration>,
-    ) -> Result<Response<ResponseBody>, GatewayError> {
-        let began = Instant::now();
-        let called = version.call(request, call);
-        let called = match timeout {
-            Some(timeout) => tokio::time::timeout(timeout, called).await.map_err(|_| GatewayError::RequestTimeout),
-            None => Ok(called.await),
-        };
-        if let Some(exit) = &mut self.exit {
-            exit.called(began);
-        }
-        Ok(called??.map(ResponseBody::guest))
     }
 
     /// The way back, the same for every answer.
@@ -262,19 +223,6 @@ impl Way {
             (one, other) => one.or(other),
         };
         timeout.map(|timeout| self.arrived + timeout)
-    }
-}
-
-/// What a call says about the version that was called.
-fn outcome(called: &Result<Response<ResponseBody>, GatewayError>) -> Outcome {
-    match called {
-        Ok(response) if response.status().is_server_error() => Outcome::Failure,
-        Ok(response) if response.status() == StatusCode::TOO_MANY_REQUESTS => Outcome::Overloaded,
-        Ok(response) if response.status().is_client_error() => Outcome::Ignored,
-        Err(GatewayError::Guest(_) | GatewayError::RequestTimeout) => Outcome::Failure,
-        // The client's doing, or the host's.
-        Err(_) => Outcome::Ignored,
-        Ok(_) => Outcome::Success,
     }
 }
 

@@ -1,3 +1,361 @@
-//! The attempts of a request at a service.
+//! Getting a request answered by one of a service's instances: the same for requests from outside and for calls between
+//! services.
+//!
+//! ```text
+//! version (named, trial, default) ─ again, at most `attempts` times: ──────────────────────────────┐
+//!       instance (health, ejection, balance) ─ circuit breaker ─ bulkhead ─ guest, or upstream ─ outcome ─→ response
+//!                                                    └── open, or nobody there ──→ fallback
+//! ```
+//!
+//! Decided here: the order of the policies and what each is told. What they say is theirs (`policy`); what remembers is
+//! `carried`, who can answer `pool`, what of a request decides about that `key`, and what a try counts as `ticket`. A
+//! request is deposited in the retry budget once; every try takes its own place in the bulkhead and tells the breaker,
+//! the instance and the balancer what it came to.
+//!
+//! A version is chosen once: a request that is tried again meets the same version on another instance. A deadline holds
+//! for all tries together, `backendRequest` for the head of each response. What a client gets after the last try is what
+//! that came to, not the first.
 
+mod bounded;
+mod carried;
+mod fallback;
+mod key;
+mod pool;
 mod replay;
+mod ticket;
+mod try_error;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{RETRY_AFTER, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body;
+use tokio::time::Instant;
+
+pub(crate) use carried::{Carried, EndpointState};
+pub(crate) use pool::{Endpoint, Pool, Target};
+pub(crate) use ticket::Ticket;
+
+use super::error::GatewayError;
+use super::exit::Exit;
+use super::headers;
+use super::ResponseBody;
+use super::services::{Backend, Choice, Snapshot};
+use super::upstream::{Limits as UpstreamLimits, Upstream};
+use crate::config::Service;
+use crate::plugin::{CallContext, CallError, Version};
+use crate::policy::retry::{Body as Kept, Decision, Failed, RequestFacts, Tried, is_idempotent};
+use crate::policy::{BreakerPermit, Class, Permit, RetryPolicy};
+use key::Keys;
+use replay::Replay;
+use bounded::Bounded;
+use ticket::Ended;
+use try_error::TryError;
+
+/// Which try it is, from 1; sent with second and further ones.
+const X_REQUEST_ATTEMPT: HeaderName = HeaderName::from_static("x-request-attempt");
+
+/// Where a request is to go, and under which conditions.
+#[derive(Debug, Clone)]
+pub(crate) struct Hop<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) backend: &'a Backend,
+    pub(crate) service: &'a Arc<str>,
+    /// The version that was asked for.
+    pub(crate) version: Option<&'a str>,
+    /// None for calls between services.
+    pub(crate) client: Option<IpAddr>,
+    /// The rule's own; the service's, if it has none.
+    pub(crate) retry: Option<&'a RetryPolicy>,
+    /// The rule's own bound on the head of one response.
+    pub(crate) try_timeout: Option<Duration>,
+    /// When the whole response must be there.
+    pub(crate) deadline: Option<Instant>,
+    /// Bytes of body, if there is a tighter bound than the service's own.
+    pub(crate) max_request_body: Option<u64>,
+    pub(crate) request_id: Arc<str>,
+    /// The services on the way, if it is a call between them.
+    pub(crate) path: Vec<Arc<str>>,
+    /// What its headers say about the client in the gateway's name.
+    pub(crate) identity: HeaderMap,
+    /// Whether it goes here because it could not go elsewhere.
+    pub(crate) is_fallback: bool,
+}
+
+/// A try that has passed all policies.
+struct Admitted<'a> {
+    endpoint: &'a Endpoint,
+    cookie: Option<HeaderValue>,
+    permit: BreakerPermit,
+    place: Permit,
+    ticket: Ticket,
+}
+
+/// A try without a response.
+struct Failure {
+    error: GatewayError,
+    tried: Tried,
+}
+
+/// What is chosen once for all tries.
+struct Forward<'a> {
+    hop: &'a Hop<'a>,
+    choice: Choice<'a>,
+    settings: Arc<Service>,
+    exit: &'a mut Option<Box<Exit>>,
+    tried: Vec<usize>,
+    attempt: u32,
+}
+
+/// Has the service answer.
+///
+/// # Errors
+/// When it gives no response, with the failure of the last try.
+pub(crate) async fn forward<B>(
+    hop: &Hop<'_>,
+    request: Request<B>,
+    exit: &mut Option<Box<Exit>>,
+) -> Result<Response<ResponseBody>, GatewayError>
+where
+    B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+{
+    let backend = hop.backend;
+    let choice = backend.choose(hop.version, request.headers(), hop.client);
+    let choice = choice.ok_or_else(|| GatewayError::NotServing(hop.service.to_string()))?;
+    let carried = &backend.runtime.carried;
+    carried.budget.deposit(Instant::now());
+    let settings = Arc::clone(&backend.settings);
+    let forward = Forward { hop, choice, settings, exit, tried: Vec::new(), attempt: 0 };
+    match hop.retry.or(backend.retry.as_ref()).filter(|policy| policy.is_on()) {
+        Some(policy) => forward.again_and_again(policy, request).await,
+        None => forward.once(request).await,
+    }
+}
+
+impl Forward<'_> {
+    async fn once<B>(mut self, request: Request<B>) -> Result<Response<ResponseBody>, GatewayError>
+    where
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let admitted = match self.admit(&parts).await {
+            Ok(admitted) => admitted,
+            Err(failure) => return self.fall_back(failure.error, Request::from_parts(parts, body)).await,
+        };
+        self.send(admitted, Request::from_parts(parts, body)).await.map_err(|failure| failure.error)
+    }
+
+    async fn again_and_again<B>(
+        mut self,
+        policy: &RetryPolicy,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, GatewayError>
+    where
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+    {
+        let (parts, body) = request.into_parts();
+        let idempotent = is_idempotent(parts.method.as_str());
+        let bodies = Replay::new(body, policy.max_body());
+        loop {
+            let mut head = parts.clone();
+            if self.attempt > 0 {
+                head.headers.insert(X_REQUEST_ATTEMPT, HeaderValue::from(self.attempt.saturating_add(1)));
+            }
+            let result = match self.admit(&head).await {
+                Ok(admitted) => match bodies.next() {
+                    Some(body) => self.send(admitted, Request::from_parts(head, body)).await,
+                    None => Err(Failure::refused(GatewayError::Internal)),
+                },
+                Err(failure) if self.attempt == 0 && self.falls_back(&failure.error) => {
+                    let Some(body) = bodies.next() else { return Err(failure.error) };
+                    return self.fall_back(failure.error, Request::from_parts(head, body)).await;
+                }
+                Err(failure) => Err(failure),
+            };
+            let tried = match &result {
+                Ok(response) => match retried_status(response) {
+                    Some(tried) => tried,
+                    None => break self.settle(result),
+                },
+                Err(failure) => failure.tried,
+            };
+            let body = if bodies.can_replay() { Kept::Replayable } else { Kept::TooLarge };
+            let failed = Failed {
+                attempt: self.attempt,
+                tried,
+                request: RequestFacts { idempotent, body },
+                deadline: self.hop.deadline,
+                now: Instant::now(),
+            };
+            let counters = &self.hop.backend.runtime.carried.counters;
+            match policy.decide(&failed, &self.hop.backend.runtime.carried.budget, fastrand::f64()) {
+                Decision::Retry { after } => {
+                    counters.retried();
+                    // A response that is not passed on: whoever sends it may stop.
+                    drop(result);
+                    tokio::time::sleep(after).await;
+                    self.attempt = self.attempt.saturating_add(1);
+                }
+                Decision::GiveUp(reason) => {
+                    counters.gave_up(reason);
+                    break self.settle(result);
+                }
+            }
+        }
+    }
+
+    /// The last try's result is the request's.
+    fn settle(&self, result: Result<Response<ResponseBody>, Failure>) -> Result<Response<ResponseBody>, GatewayError> {
+        if self.attempt > 0 && result.as_ref().is_ok_and(|response| !response.status().is_server_error()) {
+            self.hop.backend.runtime.carried.counters.retry_succeeded();
+        }
+        result.map_err(|failure| failure.error)
+    }
+
+    /// Takes whatever a try needs: an instance, the breaker's leave and a place in the bulkhead.
+    async fn admit(&mut self, parts: &http::request::Parts) -> Result<Admitted<'_>, Failure> {
+        let hop = self.hop;
+        let carried = &hop.backend.runtime.carried;
+        let pool = self.choice.pool;
+        let now = Instant::now();
+        let keys = Keys { uri: &parts.uri, headers: &parts.headers, client: hop.client };
+        let chosen = pool.choose(&keys, &mut self.tried, carried, now);
+        let chosen = chosen.ok_or_else(|| Failure::refused(GatewayError::NoInstance(hop.service.to_string())))?;
+        let permit = pool.state.breaker.admit(now).map_err(|open| {
+            carried.counters.circuit_open.fetch_add(1, Ordering::Relaxed);
+            Failure::refused(GatewayError::CircuitOpen(open.retry_after))
+        })?;
+        let place = self.place().await?;
+        self.tried.push(chosen.index);
+        if let Some(exit) = &mut *self.exit {
+            exit.version(&pool.label);
+            exit.instance(&chosen.endpoint.state.id);
+        }
+        let ticket = Ticket::new(
+            Arc::clone(hop.service),
+            Arc::clone(carried),
+            Arc::clone(&pool.state),
+            Arc::clone(&chosen.endpoint.state),
+            self.choice.statistics.map(Arc::clone),
+            Instant::now(),
+        );
+        Ok(Admitted { endpoint: chosen.endpoint, cookie: chosen.cookie, permit, place, ticket })
+    }
+
+    async fn place(&self) -> Result<Permit, Failure> {
+        let runtime = &self.hop.backend.runtime;
+        let admitted = runtime.bulkhead.admit(Class::Request);
+        let place = match self.hop.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline, admitted)
+                .await
+                .map_err(|_| Failure::refused(GatewayError::RequestTimeout))?,
+            None => admitted.await,
+        };
+        place.map_err(|_full| {
+            runtime.carried.counters.bulkhead_full.fetch_add(1, Ordering::Relaxed);
+            Failure::refused(GatewayError::BulkheadFull)
+        })
+    }
+
+    /// One try.
+    async fn send<B>(&self, admitted: Admitted<'_>, request: Request<B>) -> Result<Response<ResponseBody>, Failure>
+    where
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+    {
+        let Admitted { endpoint, cookie, permit, place, ticket } = admitted;
+        let began = ticket.began();
+        let asked = async {
+            match &endpoint.target {
+                Target::Local(version) => self.ask_guest(version, place, request).await,
+                Target::Remote(remote) => self.ask_upstream(remote, place, request).await,
+            }
+        };
+        let of_service = Some(self.settings.timeouts.backend_request.get()).filter(|timeout| !timeout.is_zero());
+        let result = match self.hop.try_timeout.into_iter().chain(of_service).min() {
+            Some(timeout) => tokio::time::timeout(timeout, asked).await.unwrap_or(Err(TryError::Timeout)),
+            None => asked.await,
+        };
+        let now = Instant::now();
+        match result {
+            Ok(mut response) => {
+                ticket.ended(permit, Ended::Status(response.status().as_u16()), now);
+                headers::strip_response(response.headers_mut());
+                if let Some(cookie) = cookie {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                }
+                Ok(response.map(|body| body.holding(ticket)))
+            }
+            Err(error) => {
+                tracing::debug!(service = %self.hop.service, instance = %ticket.instance(), after = ?now.saturating_duration_since(began), "{error}");
+                ticket.ended(permit, error.ended(), now);
+                Err(Failure { tried: error.tried(), error: error.into() })
+            }
+        }
+    }
+
+    async fn ask_guest<B>(
+        &self,
+        version: &Arc<Version>,
+        place: Permit,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, TryError>
+    where
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+    {
+        let hop = self.hop;
+        let context = CallContext {
+            request_id: Some(Arc::clone(&hop.request_id)),
+            deadline: hop.deadline,
+            max_request_body: hop.max_request_body,
+            path: hop.path.clone(),
+            identity: hop.identity.clone(),
+            permit: Some(Box::new(place)),
+        };
+        Ok(version.call(request, context).await?.map(ResponseBody::guest))
+    }
+
+    async fn ask_upstream<B>(
+        &self,
+        upstream: &Upstream,
+        place: Permit,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, TryError>
+    where
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+    {
+        let limit = self.settings.limits.request_body.get();
+        let limit = self.hop.max_request_body.map_or(limit, |max| max.min(limit));
+        let timeouts = &self.settings.timeouts;
+        let limits = UpstreamLimits {
+            connect: timeouts.connect.get(),
+            idle: timeouts.idle.get(),
+            stream_idle: timeouts.stream_idle.get(),
+            first_byte: None,
+            deadline: self.hop.deadline,
+        };
+        let response = upstream.send(request.map(|body| Bounded::new(body, limit)), &limits).await?;
+        // A guest gives its place back when it is done; nobody knows when a server is, but by its last byte.
+        Ok(response.map(|body| ResponseBody::upstream(body.holding(place))))
+    }
+}
+
+impl Failure {
+    fn refused(error: GatewayError) -> Self {
+        Self { error, tried: Tried::Refused }
+    }
+}
+
+/// A response that may be worth another try.
+fn retried_status(response: &Response<ResponseBody>) -> Option<Tried> {
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error()).then(|| {
+        let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        // The other form, a date, is for people: whoever has it is not asked again soon.
+        let retry_after = after.map(|after| after.trim().parse().map_or(Duration::MAX, Duration::from_secs));
+        Tried::Status { code: status.as_u16(), retry_after }
+    })
+}

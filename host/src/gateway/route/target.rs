@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, BackendRef, Route, Rule};
+use crate::policy::RetryPolicy;
 use crate::gateway::split::{Facts, Split, by_weight};
 
 /// What filters a table asks for.
@@ -40,6 +41,8 @@ pub(crate) struct Target<C> {
     pub(crate) request_timeout: Option<Duration>,
     /// The rule's own limit on one try of a backend; not longer than the other.
     pub(crate) backend_timeout: Option<Duration>,
+    /// When requests are tried again, if the rule says so.
+    pub(crate) retry: Option<RetryPolicy>,
 }
 
 /// A service, maybe one version of it, with its share of the traffic.
@@ -81,6 +84,7 @@ impl<C> Target<C> {
                 .map(|split| Split::new(split, rule.backend_refs.first().map_or("", |first| &first.service))),
             request_timeout: rule.timeouts.request.map(config::Duration::get),
             backend_timeout: rule.timeouts.backend_request.map(config::Duration::get),
+            retry: rule.retry.as_ref().map(RetryPolicy::new),
         }
     }
 
@@ -96,6 +100,7 @@ impl<C> Target<C> {
             split: None,
             request_timeout: None,
             backend_timeout: None,
+            retry: None,
         }
     }
 

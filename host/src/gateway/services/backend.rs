@@ -1,37 +1,55 @@
-//! A service as one request sees it: which version it gets.
+//! A service as one request sees it: which version it gets, and who can answer for that.
 //!
 //! A request that names no version, or one that a file has in its name (`orders@2.wasm`), goes to that file: to what
-//! serves there, or to the candidate on trial, by chance and in its percentage. A label that only a component has in
-//! its metadata names exactly that component.
+//! serves there, or to the candidate on trial, in its percentage. A label that only a component has in its metadata
+//! names exactly that component. Remote instances stand beside the component of the same label; those of a label that no
+//! component has are a version of their own, and those without a label are instances of whatever serves requests that
+//! name none.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
+
+use super::rollouts::hex;
 use super::{File, Known, ServiceRuntime};
+use crate::config::Service;
+use crate::gateway::forward::{Pool, Target};
+use crate::gateway::split::{Facts, Split};
 use crate::plugin::Version;
-use crate::policy::Statistics;
+use crate::policy::{RetryPolicy, Statistics};
+use crate::registry::{Instance, Kind};
+
+/// What a request may say to get one of the two versions of a trial.
+const TRIAL: [&str; 2] = ["stable", "canary"];
 
 /// A service in a snapshot.
 #[derive(Debug)]
 pub(crate) struct Backend {
     pub(crate) runtime: Arc<ServiceRuntime>,
-    /// The place in `files` of the one for requests that name no version.
+    pub(crate) settings: Arc<Service>,
+    /// When requests are tried again, if their rule does not say.
+    pub(crate) retry: Option<RetryPolicy>,
+    /// Who gets which version of a trial.
+    split: Split,
+    /// The place in `versions` of the one for requests that name none.
     default: Option<usize>,
-    files: Vec<Serving>,
+    versions: Vec<Serving>,
 }
 
-/// What serves from one file.
+/// What serves under one label, or from one file.
 #[derive(Debug)]
 struct Serving {
-    /// From the name of the file.
+    /// From the name of the file, or of the remote instances.
     label: Option<Arc<str>>,
-    stable: Arc<Version>,
+    stable: Pool,
     candidate: Option<OnTrial>,
 }
 
 /// A version on trial, and what the trial counts.
 #[derive(Debug)]
 struct OnTrial {
-    version: Arc<Version>,
+    pool: Pool,
     percent: u8,
     of_candidate: Arc<Statistics>,
     of_stable: Arc<Statistics>,
@@ -40,77 +58,145 @@ struct OnTrial {
 /// The version that a request gets.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice<'a> {
-    pub(crate) version: &'a Arc<Version>,
+    pub(crate) pool: &'a Pool,
     /// Where its outcome is counted, while there is a trial.
     pub(crate) statistics: Option<&'a Arc<Statistics>>,
 }
 
+/// What a backend is made of.
+pub(super) struct Parts<'a> {
+    pub(super) name: &'a Arc<str>,
+    pub(super) settings: Arc<Service>,
+    /// As the registry has them.
+    pub(super) instances: Vec<Arc<Instance>>,
+}
+
 impl Backend {
-    pub(super) fn new(service: &Known) -> Self {
-        let files: Vec<_> = service.files.values().filter_map(Serving::new).collect();
+    pub(super) fn new(service: &Known, parts: Parts<'_>) -> Self {
+        let Parts { name, settings, instances } = parts;
+        let is_remote = |instance: &Arc<Instance>| matches!(instance.kind, Kind::Remote { .. });
+        let (mut remotes, locals): (Vec<_>, Vec<_>) = instances.into_iter().partition(is_remote);
+        let runtime = Arc::clone(&service.runtime);
+        let files: Vec<&File> = service.files.values().filter(|file| file.line.stable().is_some()).collect();
         // Without a plain file, the last label in alphabetical order; files are sorted by name.
-        let default = files.iter().position(|file| file.label.is_none()).or_else(|| files.len().checked_sub(1));
-        Self { runtime: Arc::clone(&service.runtime), default, files }
+        let of_files = files.iter().position(|file| file.label.is_none()).or_else(|| files.len().checked_sub(1));
+        let maker = Maker { name, settings: &settings, runtime: &runtime, locals: &locals };
+        let mut versions = Vec::new();
+        for (index, file) in files.iter().enumerate() {
+            let Some(stable) = file.line.stable() else { continue };
+            let label = file.label.as_ref().unwrap_or(stable.label());
+            let (beside, rest) = remotes.into_iter().partition(|remote| match &remote.version {
+                Some(version) => version == label,
+                None => of_files == Some(index),
+            });
+            remotes = rest;
+            versions.push(maker.of_file(file, stable, beside));
+        }
+        remotes.sort_by(|a, b| a.version.cmp(&b.version));
+        for group in remotes.chunk_by(|a, b| a.version == b.version) {
+            versions.extend(maker.of_remotes(group));
+        }
+        let default = of_files.or_else(|| {
+            let unnamed = versions.iter().position(|version| version.label.is_none());
+            unnamed.or_else(|| versions.len().checked_sub(1))
+        });
+        let canary = settings.rollout.canary.as_ref();
+        let split = Split::new(&canary.and_then(|canary| canary.split.clone()).unwrap_or_default(), name);
+        let retry = settings.retry.as_ref().map(|retry| RetryPolicy::new(&retry.terms()));
+        Self { runtime, retry, split, default, versions, settings }
     }
 
     /// The version for a request that names this label, or none.
-    pub(crate) fn choose(&self, label: Option<&str>) -> Option<Choice<'_>> {
-        let Some(label) = label else { return Some(self.files.get(self.default?)?.split()) };
-        let of_file = self.files.iter().find(|file| file.label.as_deref() == Some(label)).map(Serving::split);
-        of_file.or_else(|| {
-            let mut plain = self.files.iter().filter(|file| file.label.is_none()).flat_map(Serving::versions);
-            plain.find(|choice| **choice.version.label() == *label)
-        })
+    pub(crate) fn choose(&self, label: Option<&str>, headers: &HeaderMap, client: Option<IpAddr>) -> Option<Choice<'_>> {
+        let of = |serving: &'_ Serving| serving.split(&self.split, headers, client);
+        let Some(label) = label else { return Some(of(self.versions.get(self.default?)?)) };
+        if let Some(serving) = self.versions.iter().find(|version| version.label.as_deref() == Some(label)) {
+            return Some(serving.split(&self.split, headers, client));
+        }
+        let mut plain = self.versions.iter().filter(|version| version.label.is_none()).flat_map(Serving::choices);
+        plain.find(|choice| *choice.pool.label == *label)
+    }
+
+    /// The version for requests that name none, whoever sends them.
+    pub(crate) fn stable(&self) -> Option<&Pool> {
+        Some(&self.versions.get(self.default?)?.stable)
+    }
+
+    /// Everybody who can answer for it.
+    pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
+        self.versions.iter().flat_map(Serving::choices).map(|choice| choice.pool)
     }
 }
 
 impl Serving {
-    fn new(file: &File) -> Option<Self> {
-        let candidate = file.line.candidate().map(|candidate| OnTrial {
-            version: Arc::clone(&candidate.version),
-            percent: candidate.canary.percent(),
-            of_candidate: Arc::clone(candidate.canary.candidate()),
-            of_stable: Arc::clone(candidate.canary.stable()),
-        });
-        Some(Self { label: file.label.clone(), stable: Arc::clone(file.line.stable()?), candidate })
-    }
-
-    fn split(&self) -> Choice<'_> {
-        match &self.candidate {
-            Some(trial) if hits(trial.percent) => trial.choice(),
+    fn split(&self, split: &Split, headers: &HeaderMap, client: Option<IpAddr>) -> Choice<'_> {
+        let Some(trial) = &self.candidate else { return self.stable() };
+        let percent = u32::from(trial.percent);
+        let choices = TRIAL.into_iter().zip([100u32.saturating_sub(percent), percent]);
+        match split.choose(choices, Facts { headers, client }, fastrand::u64(..)) {
+            Some(1) => trial.choice(),
             Some(_) | None => self.stable(),
         }
     }
 
     fn stable(&self) -> Choice<'_> {
-        Choice { version: &self.stable, statistics: self.candidate.as_ref().map(|trial| &trial.of_stable) }
+        Choice { pool: &self.stable, statistics: self.candidate.as_ref().map(|trial| &trial.of_stable) }
     }
 
-    fn versions(&self) -> impl Iterator<Item = Choice<'_>> {
+    fn choices(&self) -> impl Iterator<Item = Choice<'_>> {
         std::iter::once(self.stable()).chain(self.candidate.iter().map(OnTrial::choice))
     }
 }
 
 impl OnTrial {
     fn choice(&self) -> Choice<'_> {
-        Choice { version: &self.version, statistics: Some(&self.of_candidate) }
+        Choice { pool: &self.pool, statistics: Some(&self.of_candidate) }
     }
 }
 
-/// True in so many of a hundred cases.
-fn hits(percent: u8) -> bool {
-    fastrand::u8(..100) < percent
+/// Makes the pools of one service.
+struct Maker<'a> {
+    name: &'a Arc<str>,
+    settings: &'a Service,
+    runtime: &'a ServiceRuntime,
+    locals: &'a [Arc<Instance>],
 }
 
-#[cfg(test)]
-mod tests {
-    use super::hits;
+impl Maker<'_> {
+    fn of_file(&self, file: &File, stable: &Arc<Version>, remotes: Vec<Arc<Instance>>) -> Serving {
+        let candidate = file.line.candidate().map(|candidate| OnTrial {
+            pool: self.pool(&candidate.version, Vec::new()),
+            percent: candidate.canary.percent(),
+            of_candidate: Arc::clone(candidate.canary.candidate()),
+            of_stable: Arc::clone(candidate.canary.stable()),
+        });
+        Serving { label: file.label.clone(), stable: self.pool(stable, remotes), candidate }
+    }
 
-    #[test]
-    fn a_percentage_is_kept_and_its_ends_are_exact() {
-        assert!((0..10_000).all(|_| hits(100) && !hits(0)));
-        let count = (0..100_000).filter(|_| hits(5)).count();
-        // Six standard deviations.
-        assert!((4580..5420).contains(&count), "{count}");
+    fn pool(&self, version: &Arc<Version>, remotes: Vec<Arc<Instance>>) -> Pool {
+        let hex = hex(version.digest());
+        let is_it = |one: &&Arc<Instance>| matches!(&one.kind, Kind::Local { digest } if **digest == *hex);
+        let instance = self.locals.iter().find(is_it).cloned();
+        let key: Arc<str> = format!("{}/{}@{}", self.name, version.label(), hex.get(..8).unwrap_or_default()).into();
+        let mut endpoints = vec![(Arc::clone(&key), instance, Target::Local(Arc::clone(version)))];
+        endpoints.extend(self.remote(&remotes));
+        Pool::new((self.name, &key, Arc::clone(version.label())), self.settings, &self.runtime.carried, endpoints)
+    }
+
+    /// A version that nobody has here.
+    fn of_remotes(&self, remotes: &[Arc<Instance>]) -> Option<Serving> {
+        let label = remotes.first()?.version.clone();
+        let key = format!("{}/{}@remote", self.name, label.as_deref().unwrap_or_default()).into();
+        let shown = label.clone().unwrap_or_default();
+        let endpoints = self.remote(remotes).collect();
+        let stable = Pool::new((self.name, &key, shown), self.settings, &self.runtime.carried, endpoints);
+        Some(Serving { label, stable, candidate: None })
+    }
+
+    fn remote(&self, remotes: &[Arc<Instance>]) -> impl Iterator<Item = (Arc<str>, Option<Arc<Instance>>, Target)> {
+        remotes.iter().filter_map(|remote| {
+            let upstream = self.runtime.carried.upstream(remote)?;
+            Some((Arc::clone(&remote.id), Some(Arc::clone(remote)), Target::Remote(upstream)))
+        })
     }
 }

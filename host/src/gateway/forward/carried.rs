@@ -1,0 +1,191 @@
+//! What a service's policies remember from one configuration, and from one set of instances, to the next.
+//!
+//! A snapshot is made anew whenever a file, an instance or the configuration changes; who fails, who is busy and what
+//! the retry budget holds is no part of it. It is found again by id: an instance's by the instance's, a breaker's by the
+//! version's. A version that is replaced by another content begins anew, because it is that: a breaker that opened for
+//! the old one says nothing about the new one. What no snapshot asks for any more is forgotten.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwapOption;
+use http::Uri;
+use tokio::time::Instant;
+
+use crate::config::Service;
+use crate::gateway::upstream::{Tls, Upstream};
+use crate::policy::balance::{Balancer, Load};
+use crate::policy::retry::Reason;
+use crate::policy::{Breaker, Budget, Group, Outcome, Outlier};
+use crate::registry::{Instance, Kind};
+
+/// What a service remembers.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) budget: Budget,
+    pub(crate) counters: Counters,
+    pools: Mutex<HashMap<Arc<str>, Arc<PoolState>>>,
+    endpoints: Mutex<HashMap<Arc<str>, Arc<EndpointState>>>,
+    tls: Arc<Tls>,
+}
+
+/// What is remembered of a version: of all instances that have it together.
+#[derive(Debug)]
+pub(crate) struct PoolState {
+    pub(crate) breaker: Arc<Breaker>,
+    pub(crate) group: Group,
+    /// The last one, whose rotation the next goes on with.
+    pub(super) balancer: ArcSwapOption<Balancer>,
+}
+
+/// What is remembered of an instance.
+#[derive(Debug)]
+pub(crate) struct EndpointState {
+    pub(crate) id: Arc<str>,
+    pub(crate) load: Arc<Load>,
+    pub(crate) outlier: Arc<Outlier>,
+    /// None for a version in this process.
+    upstream: Mutex<Option<Arc<Upstream>>>,
+}
+
+/// What happened, for metrics. Only ever grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    outcomes: [AtomicU64; 4],
+    retries: AtomicU64,
+    retry_successes: AtomicU64,
+    not_retried: [AtomicU64; Reason::ALL.len()],
+    pub(crate) ejections: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    pub(crate) fallbacks: AtomicU64,
+    pub(crate) circuit_open: AtomicU64,
+    pub(crate) bulkhead_full: AtomicU64,
+}
+
+impl Carried {
+    pub(crate) fn new(settings: &Service) -> Self {
+        let retry = settings.retry.clone().unwrap_or_default();
+        Self {
+            budget: Budget::new(&retry.budget),
+            counters: Counters::default(),
+            pools: Mutex::default(),
+            endpoints: Mutex::default(),
+            tls: Arc::default(),
+        }
+    }
+
+    /// Takes another configuration on.
+    pub(crate) fn reconfigure(&self, settings: &Service) {
+        self.budget.reconfigure(&settings.retry.clone().unwrap_or_default().budget);
+        let now = Instant::now();
+        for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            pool.breaker.reconfigure(&settings.circuit_breaker, now);
+            pool.group.reconfigure(&settings.outlier_detection, now);
+        }
+    }
+
+    /// That of the version with this key.
+    pub(super) fn pool(&self, service: &Arc<str>, key: &Arc<str>, settings: &Service) -> Arc<PoolState> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = || Arc::new(PoolState::new(Arc::clone(service), Arc::clone(key), settings));
+        Arc::clone(pools.entry(Arc::clone(key)).or_insert_with(made))
+    }
+
+    /// That of the instance with this id.
+    pub(super) fn endpoint(&self, id: &Arc<str>) -> Arc<EndpointState> {
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(endpoints.entry(Arc::clone(id)).or_insert_with(|| Arc::new(EndpointState::new(Arc::clone(id)))))
+    }
+
+    /// The connections to an instance elsewhere.
+    pub(crate) fn upstream(&self, instance: &Instance) -> Option<Arc<Upstream>> {
+        let Kind::Remote { url } = &instance.kind else { return None };
+        let url: Uri = url.to_string().parse().ok()?;
+        let endpoint = self.endpoint(&instance.id);
+        let mut upstream = endpoint.upstream.lock().unwrap_or_else(PoisonError::into_inner);
+        if upstream.as_ref().is_none_or(|known| !known.is_at(&url, instance.protocol)) {
+            let made = Upstream::new(&url, instance.protocol, Arc::clone(&self.tls));
+            // Refused with the configuration, or by the admin API.
+            *upstream = made.inspect_err(|why| tracing::warn!(instance = %instance.id, why, "no instance")).ok();
+        }
+        upstream.clone()
+    }
+
+    /// Forgets what only this holds.
+    pub(super) fn forget_unused(&self) {
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, pool| Arc::strong_count(pool) > 1);
+        let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        endpoints.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+    }
+}
+
+impl PoolState {
+    fn new(service: Arc<str>, version: Arc<str>, settings: &Service) -> Self {
+        let told = move |transition: &crate::policy::Transition| {
+            tracing::warn!(%service, %version, "circuit breaker: {transition}");
+        };
+        Self {
+            breaker: Arc::new(Breaker::new(&settings.circuit_breaker, Instant::now(), told)),
+            group: Group::new(&settings.outlier_detection),
+            balancer: ArcSwapOption::empty(),
+        }
+    }
+}
+
+impl EndpointState {
+    fn new(id: Arc<str>) -> Self {
+        let now = Instant::now();
+        Self { id, load: Arc::new(Load::new(now)), outlier: Arc::new(Outlier::new(now)), upstream: Mutex::default() }
+    }
+}
+
+impl Counters {
+    /// A try has ended so.
+    pub(super) fn ended(&self, outcome: Outcome) {
+        if let Some(counter) = self.outcomes.get(place(outcome)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tries that ended so.
+    pub(crate) fn outcomes(&self, outcome: Outcome) -> u64 {
+        self.outcomes.get(place(outcome)).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// A request is tried again.
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A request that was tried again came to a good end.
+    pub(super) fn retry_succeeded(&self) {
+        self.retry_successes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A failed request is not tried again, because.
+    pub(super) fn gave_up(&self, reason: Reason) {
+        if let Some(counter) = Reason::ALL.iter().position(|one| *one == reason).and_then(|at| self.not_retried.get(at)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tries that were made again, and requests that these saved.
+    pub(crate) fn retries(&self) -> (u64, u64) {
+        (self.retries.load(Ordering::Relaxed), self.retry_successes.load(Ordering::Relaxed))
+    }
+
+    /// Failed requests that were not tried again, by reason.
+    pub(crate) fn not_retried(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
+        Reason::ALL.iter().zip(&self.not_retried).map(|(reason, counter)| (*reason, counter.load(Ordering::Relaxed)))
+    }
+}
+
+fn place(outcome: Outcome) -> usize {
+    match outcome {
+        Outcome::Success => 0,
+        Outcome::Failure => 1,
+        Outcome::Overloaded => 2,
+        Outcome::Ignored => 3,
+    }
+}
