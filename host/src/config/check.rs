@@ -171,9 +171,12 @@ impl Check<'_> {
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
         self.within(engine_at.get("compileConcurrency"), &engine.compile_concurrency, &COMPILE_CONCURRENCY);
         self.at_least(engine_at.get("compileTimeout"), &engine.compile_timeout, &Duration::secs(1));
-        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, key_value: _, drain_timeout: _ } =
-            defaults;
-        self.policies(limits, bulkhead, slots, health_check, at.get("defaults"));
+        let ServiceDefaults { limits, timeouts: _, bulkhead, slots, health_check, .. } = defaults;
+        let ServiceDefaults { circuit_breaker, outlier_detection, key_value: _, drain_timeout: _, .. } = defaults;
+        let defaults_at = at.get("defaults");
+        self.policies(limits, bulkhead, slots, health_check, defaults_at);
+        circuit_breaker.check(self, defaults_at.get("circuitBreaker"));
+        outlier_detection.check(self, defaults_at.get("outlierDetection"));
         self.shared_filters(filters, auth, at.get("filters"));
         self.routes(routes, gateway, at.get("routes"));
     }
@@ -182,6 +185,8 @@ impl Check<'_> {
         let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
         self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
+        service.circuit_breaker.check(self, at.get("circuitBreaker"));
+        service.outlier_detection.check(self, at.get("outlierDetection"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));

@@ -20,6 +20,7 @@
 
 mod auth;
 mod check;
+mod circuit_breaker;
 mod connections;
 mod filter;
 mod import;
@@ -29,6 +30,7 @@ mod load;
 mod merge;
 mod model;
 mod notation;
+mod outlier_detection;
 mod problem;
 mod read;
 mod requests;
@@ -44,6 +46,7 @@ mod tests;
 
 pub use auth::*;
 pub use check::{valid_admin_listen, valid_service_name};
+pub use circuit_breaker::{CircuitBreaker, Fallback};
 pub use connections::*;
 pub use filter::*;
 pub use import::{Imported, import};
@@ -53,6 +56,7 @@ pub(crate) use load::fuzz;
 pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
 pub(crate) use notation::is_plain_in_paths;
+pub use outlier_detection::OutlierDetection;
 pub use problem::{Problem, Problems, Severity};
 pub use requests::*;
 pub(crate) use route::compile_pattern;

@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::circuit_breaker::CircuitBreaker;
 use super::filter::Filter;
+use super::outlier_detection::OutlierDetection;
 use super::schema::text;
 use super::units::{Duration, Size};
 
@@ -23,6 +25,10 @@ pub struct ServiceDefaults {
     pub timeouts: Timeouts,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
+    /// When a version that fails is no longer called.
+    pub circuit_breaker: CircuitBreaker,
+    /// When an instance that fails is left out.
+    pub outlier_detection: OutlierDetection,
     /// Whether a slot serves one request or many.
     pub slots: Slots,
     /// What a new version must answer before it gets traffic.
@@ -49,6 +55,10 @@ pub struct Service {
     pub timeouts: Timeouts,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
+    /// When a version that fails is no longer called.
+    pub circuit_breaker: CircuitBreaker,
+    /// When an instance that fails is left out.
+    pub outlier_detection: OutlierDetection,
     /// Whether a slot serves one request or many.
     pub slots: Slots,
     /// What a new version must answer before it gets traffic.
@@ -188,8 +198,17 @@ impl Default for Service {
 impl Service {
     /// A service without a file of its own.
     pub fn from_defaults(defaults: &ServiceDefaults) -> Self {
-        let ServiceDefaults { limits, timeouts, bulkhead, slots, health_check, key_value, drain_timeout } =
-            defaults.clone();
+        let ServiceDefaults {
+            limits,
+            timeouts,
+            bulkhead,
+            circuit_breaker,
+            outlier_detection,
+            slots,
+            health_check,
+            key_value,
+            drain_timeout,
+        } = defaults.clone();
         Self {
             expose: Expose::default(),
             filters: Vec::new(),
@@ -197,6 +216,8 @@ impl Service {
             limits,
             timeouts,
             bulkhead,
+            circuit_breaker,
+            outlier_detection,
             slots,
             health_check,
             key_value,

@@ -70,6 +70,8 @@ fn complete() -> Value {
         "healthCheck": { "path": "/health", "timeout": "1s" },
         "keyValue": { "quota": "0B" },
         "drainTimeout": "1s",
+        "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
+        "outlierDetection": serde_json::from_str::<Value>(super::super::outlier_detection::EXAMPLE).unwrap(),
     });
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
