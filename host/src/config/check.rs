@@ -183,6 +183,8 @@ impl Check<'_> {
         }
         rollout.check(self, defaults_at.get("rollout"));
         load_balancer.check(self, defaults_at.get("loadBalancer"));
+        defaults.circuit_breaker.check(self, defaults_at.get("circuitBreaker"));
+        defaults.outlier_detection.check(self, defaults_at.get("outlierDetection"));
         self.shared_filters(filters, auth, at.get("filters"));
         self.routes(routes, gateway, at.get("routes"));
     }
@@ -199,6 +201,8 @@ impl Check<'_> {
         service.grants.check(self, at.get("grants"));
         service.rollout.check(self, at.get("rollout"));
         load_balancer.check(self, at.get("loadBalancer"));
+        service.circuit_breaker.check(self, at.get("circuitBreaker"));
+        service.outlier_detection.check(self, at.get("outlierDetection"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));

@@ -136,7 +136,10 @@ impl Loader {
                 *tree = merge(defaults.clone(), tree.clone());
             }
             let service: Service = read(tree, Expect::default(), &mut self.problems);
-            Check { problems: &mut self.problems }.service(&service, &gateway.auth, At::root(tree));
+            let (at, inherited) = (At::root(tree), &gateway.defaults.circuit_breaker);
+            let mut check = Check { problems: &mut self.problems };
+            check.service(&service, &gateway.auth, at);
+            service.circuit_breaker.check_written_for(name, inherited, &mut check, at.get("circuitBreaker"));
             services.insert(name.clone(), service);
         }
         Check { problems: &mut self.problems }.exposed(&services, &trees);

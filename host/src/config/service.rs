@@ -10,9 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bulkhead::Bulkhead;
+use super::circuit_breaker::CircuitBreaker;
 use super::filter::Filter;
 use super::grants::Grants;
 use super::load_balancer::LoadBalancer;
+use super::outlier_detection::OutlierDetection;
 use super::retry::Retry;
 use super::rollout::Rollout;
 use super::schema::text;
@@ -33,6 +35,10 @@ pub struct ServiceDefaults {
     pub load_balancer: LoadBalancer,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
+    /// When a version that fails is no longer called.
+    pub circuit_breaker: CircuitBreaker,
+    /// When an instance that fails is left out.
+    pub outlier_detection: OutlierDetection,
     /// Whether a slot serves one request or many.
     pub slots: Slots,
     /// What a new version must answer before it gets traffic.
@@ -65,6 +71,10 @@ pub struct Service {
     pub load_balancer: LoadBalancer,
     /// How many requests at once.
     pub bulkhead: Bulkhead,
+    /// When a version that fails is no longer called.
+    pub circuit_breaker: CircuitBreaker,
+    /// When an instance that fails is left out.
+    pub outlier_detection: OutlierDetection,
     /// Whether a slot serves one request or many.
     pub slots: Slots,
     /// What a new version must answer before it gets traffic.
@@ -197,6 +207,8 @@ impl Service {
             retry,
             load_balancer,
             bulkhead,
+            circuit_breaker,
+            outlier_detection,
             slots,
             health_check,
             key_value,
@@ -212,6 +224,8 @@ impl Service {
             retry,
             load_balancer,
             bulkhead,
+            circuit_breaker,
+            outlier_detection,
             slots,
             health_check,
             key_value,

@@ -4,6 +4,7 @@ mod agreement;
 mod auth;
 mod auth_filters;
 mod bad_values;
+mod circuit_breaker;
 mod filters;
 mod layers;
 mod listeners;

@@ -75,6 +75,8 @@ fn complete() -> Value {
         "keyValue": { "quota": "0B" },
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
+        "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
+        "outlierDetection": serde_json::from_str::<Value>(super::super::outlier_detection::EXAMPLE).unwrap(),
     });
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
