@@ -15,6 +15,7 @@ use Schema::{CannotTell, Refuses};
 type Row = (&'static str, usize, usize, &'static str, &'static str, Schema);
 
 const GATEWAY: &[Row] = &[
+    ("calls: { maxDepth: 0 }", 1, 20, "`0` is out of bounds: 1 to 64", "", Refuses),
     // Fields and types.
     (
         "listn: 127.0.0.1:80",
@@ -118,6 +119,12 @@ const GATEWAY: &[Row] = &[
 ];
 
 const SERVICE: &[Row] = &[
+    ("grants: { calls: [users, Users] }", 1, 26, "`Users` is no service name", "", CannotTell),
+    ("grants: { calls: [users, users] }", 1, 26, "`users` is granted already: name each service once", "", CannotTell),
+    ("grants: { calls: users }", 1, 18, "expected a list, found text `users`", "", Refuses),
+    ("grants: { call: [users] }", 1, 11, "unknown field `call`", "did you mean `calls`?", Refuses),
+    ("limits: { calls: 2000000 }", 1, 18, "`2000000` is out of bounds: 0 to 1000000", "", Refuses),
+    ("limits: { openCalls: 0 }", 1, 22, "`0` is out of bounds: 1 to 10000", "", Refuses),
     ("expose: users", 1, 9, "`users` is no path: it must begin with `/`", "", Refuses),
     ("expose: /a?b", 1, 9, "`/a?b` is no path: '?' cannot stand in one", "", Refuses),
     ("expose: /a/../b", 1, 9, "`/a/../b` is no path: `.` and `..` are resolved", "", CannotTell),

@@ -45,17 +45,17 @@ fn a_service_is_on_the_way_three_times_at_most() {
     assert_eq!(refusal(&["a", "a"], "a", "a", 16).as_deref(), Some("a → a → a → a"));
 }
 
+fn map(entries: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in entries {
+        headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    headers
+}
+
 #[test]
 fn an_identity_is_passed_on_and_never_made_up() {
     let told = told("x-user");
-    let name = |name| HeaderName::from_bytes(str::as_bytes(name)).unwrap();
-    let map = |entries: &[(&str, &'static str)]| {
-        let mut headers = HeaderMap::new();
-        for (key, value) in entries {
-            headers.append(name(key), HeaderValue::from_static(value));
-        }
-        headers
-    };
     let received = map(&[("x-user", "ann"), ("accept", "*/*"), ("client-cert", ":AA:")]);
     let identity = told_about_client(&told, &received);
     assert_eq!(identity, map(&[("x-user", "ann"), ("client-cert", ":AA:")]));

@@ -65,7 +65,9 @@ impl Told {
 
     /// Whether a header of this name, in any spelling, tells about the client in the gateway's name.
     pub(in crate::gateway) fn says(&self, name: &HeaderName) -> bool {
-        !self.headers.is_empty() && self.headers.contains(&one_spelling(name.as_str()))
+        let name = name.as_str().as_bytes();
+        let same = |(sent, ours): (&u8, u8)| *sent == ours || (*sent == b'_' && ours == b'-');
+        self.headers.iter().any(|ours| ours.len() == name.len() && name.iter().zip(ours.bytes()).all(same))
     }
 
     /// Parameters of the query that are not to be shown.

@@ -38,7 +38,6 @@ struct Line<'a> {
     route: Option<&'a str>,
     service: Option<&'a str>,
     version: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<&'a str>,
     subject: Option<Cow<'a, str>>,
     attempts: u32,

@@ -59,6 +59,7 @@ fn record() -> Record {
         service: Some("orders".into()),
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         version: Some("1.2".into()),
+        caller: Some("carts".into()),
         subject: Some("ann".into()),
         attempts: 1,
         user_agent: Some("curl/8".into()),
@@ -98,6 +99,7 @@ fn a_json_line_has_every_field() {
         "route": "shop",
         "service": "orders",
         "version": "1.2",
+        "caller": "carts",
         "subject": "ann",
         "attempts": 1,
         "userAgent": "curl/8",
@@ -108,6 +110,7 @@ fn a_json_line_has_every_field() {
 #[test]
 fn a_request_that_reached_no_service_has_nulls_and_a_reason() {
     let refused = Record {
+        caller: None,
         trace_id: None,
         subject: None,
         client_ip: None,
