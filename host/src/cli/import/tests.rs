@@ -300,3 +300,31 @@ fn what_is_no_yaml_is_refused() {
     let error = run(Path::new("r.yaml"), "a: [", &mut Vec::new(), &mut Vec::new()).unwrap_err();
     assert!(error.to_string().contains("not valid YAML"), "{error}");
 }
+
+#[test]
+fn mirrors_are_carried_over_with_their_share() {
+    for (share, percent) in [
+        ("", None),
+        (", percent: 20", Some("20")),
+        (", fraction: { numerator: 5, denominator: 1000 }", Some("0.5")),
+        (", fraction: { numerator: 1, denominator: 3 }", Some("33.3333")),
+        (", fraction: { numerator: 35 }", Some("35")),
+    ] {
+        let text = format!(
+            "{HEAD}metadata: {{ name: shop }}\nspec: {{ rules: [{{ filters: [{{ type: RequestMirror, requestMirror: {{ \
+             backendRef: {{ name: shadow }}{share} }} }}], backendRefs: [{{ name: orders }}] }}] }}\n"
+        );
+        let (whole, yaml, warnings) = import(&text);
+        assert!(whole && warnings.is_empty(), "{warnings}");
+        loads(&yaml);
+        let percent = percent.map(|percent| format!("        percent: {percent}\n")).unwrap_or_default();
+        assert!(yaml.contains(&format!("    - mirror:\n        service: shadow\n{percent}    backendRefs")), "{yaml}");
+    }
+    let nobody = format!(
+        "{HEAD}metadata: {{ name: shop }}\nspec: {{ rules: [{{ filters: [{{ type: RequestMirror, requestMirror: {{ \
+         backendRef: {{ kind: Bucket, name: a }} }} }}], backendRefs: [{{ name: orders }}] }}] }}\n"
+    );
+    let (whole, yaml, warnings) = import(&nobody);
+    assert!(!whole && warnings.contains("backends of kind Bucket have no counterpart"), "{warnings}");
+    assert!(!yaml.contains("mirror") && yaml.contains("service: orders"), "{yaml}");
+}

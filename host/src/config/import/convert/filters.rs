@@ -25,9 +25,14 @@ impl Import {
             "URLRewrite" => ("rewrite", self.url_rewrite(fields.fields("urlRewrite"))),
             "RequestRedirect" => ("redirect", self.request_redirect(fields.fields("requestRedirect"))),
             "CORS" => ("cors", self.cors(fields.fields("cors"))),
+            "RequestMirror" => match self.request_mirror(fields.fields("requestMirror")) {
+                Some(mirror) => ("mirror", mirror),
+                // Requests go where they went.
+                None => return Some(None),
+            },
             other => {
                 self.lost(item, format!("filters of type {other} have no counterpart"));
-                return (other == "RequestMirror").then_some(None);
+                return None;
             }
         };
         fields.finish(self);
@@ -68,6 +73,27 @@ impl Import {
         redirect.extend(self.path_modifier(fields.get("path")));
         fields.finish(self);
         redirect
+    }
+
+    /// Nothing if nobody would get the copies.
+    fn request_mirror(&mut self, mut fields: Fields<'_>) -> Option<Map<String, Value>> {
+        let backend = fields.get("backendRef").and_then(|backend| self.backend(backend)?);
+        let percent = fields.text("percent").and_then(|percent| percent.parse::<f64>().ok());
+        let mut fraction = fields.fields("fraction");
+        let mut part = |key| fraction.text(key).and_then(|number| number.parse::<u32>().ok());
+        let (numerator, denominator) = (part("numerator"), part("denominator"));
+        let share = numerator.map(|part| 100.0 * f64::from(part) / f64::from(denominator.unwrap_or(100)));
+        fraction.finish(self);
+        fields.finish(self);
+        let Some(Value::Object(mut mirror)) = backend else { return None };
+        // Four decimals can be said.
+        let percent = percent.or(share).map(|percent| (percent * 10_000.0).round() / 10_000.0);
+        mirror.extend(percent.map(|percent| {
+            // A whole number is written as one.
+            let whole = (percent.fract() == 0.0).then(|| json!(percent as u64));
+            ("percent".to_owned(), whole.unwrap_or_else(|| json!(percent)))
+        }));
+        Some(mirror)
     }
 
     fn path_modifier(&mut self, node: Option<&Node>) -> Map<String, Value> {
