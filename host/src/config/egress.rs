@@ -98,7 +98,10 @@ impl EgressRule {
             if rules.iter().take(number).any(|other| same(&other)) {
                 check.wrong(at, format!("`{}` stands here twice: give it once", rule.url()));
             } else if !rule.secure && !rule.allow_private {
-                check.warn(at, format!("`{}` goes over the internet in clear: use https if the host has it", rule.url()));
+                check.warn(
+                    at,
+                    format!("`{}` goes over the internet in clear: use https if the host has it", rule.url()),
+                );
             }
         }
     }
@@ -125,7 +128,9 @@ impl<'de> Deserialize<'de> for EgressRule {
             type Value = EgressRule;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an address such as https://api.example.com or a map such as { url: …, allowPrivate: true }")
+                f.write_str(
+                    "an address such as https://api.example.com or a map such as { url: …, allowPrivate: true }",
+                )
             }
 
             fn visit_str<E: de::Error>(self, url: &str) -> Result<EgressRule, E> {
@@ -233,9 +238,18 @@ mod tests {
             assert!(validator.is_valid(&rule), "{rule}");
         }
         for wrong in [
-            r#""api.example.com""#, r#""ftp://a.test""#, r#""https://a.test/path""#, r#""https://*""#, r#""https://""#,
-            r#""https://u:secret@a.test""#, r#""https://a.*.test""#, r#"{ "allowPrivate": true }"#, "7",
-            r#"{ "url": "https://a.test", "other": 1 }"#, r#"{ "url": 7 }"#, r#"{ "url": "https://a.test/x" }"#,
+            r#""api.example.com""#,
+            r#""ftp://a.test""#,
+            r#""https://a.test/path""#,
+            r#""https://*""#,
+            r#""https://""#,
+            r#""https://u:secret@a.test""#,
+            r#""https://a.*.test""#,
+            r#"{ "allowPrivate": true }"#,
+            "7",
+            r#"{ "url": "https://a.test", "other": 1 }"#,
+            r#"{ "url": 7 }"#,
+            r#"{ "url": "https://a.test/x" }"#,
         ] {
             let value: serde_json::Value = serde_json::from_str(wrong).unwrap();
             assert!(!validator.is_valid(&value), "{wrong}");
@@ -247,11 +261,23 @@ mod tests {
     #[test]
     fn odd_spellings_of_hosts_and_ports_are_refused() {
         for wrong in [
-            "https://2130706433", "http://0x7f.1", "https://*.10.0.0.1", "https://a.test:0", "https://a.test:",
-            "https://a.test:70000", "https://*.*.test", "https://a..test", "HTTPS://a.test", "https://[::1", "https://*.",
+            "https://2130706433",
+            "http://0x7f.1",
+            "https://*.10.0.0.1",
+            "https://a.test:0",
+            "https://a.test:",
+            "https://a.test:70000",
+            "https://*.*.test",
+            "https://a..test",
+            "HTTPS://a.test",
+            "https://[::1",
+            "https://*.",
         ] {
             assert!(EgressRule::parse(wrong, false).is_err(), "{wrong}");
         }
-        assert_eq!(EgressRule::parse("https://API.Example.com.:443/", false).unwrap().to_string(), "https://api.example.com");
+        assert_eq!(
+            EgressRule::parse("https://API.Example.com.:443/", false).unwrap().to_string(),
+            "https://api.example.com"
+        );
     }
 }

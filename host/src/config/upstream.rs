@@ -48,7 +48,9 @@ impl FromStr for Host {
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         let is_label = |label: &str| {
-            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
         };
         if name.len() > 253 || !name.split('.').all(is_label) {
             return Err(format!("`{shown}` is no host: letters, digits, `-` and dots (other letters in Punycode)"));
@@ -137,8 +139,26 @@ mod tests {
     #[test]
     fn what_may_be_an_address_to_others_is_no_name() {
         for text in [
-            "2130706433", "0x7f000001", "0x7f.1", "127.1", "0177.0.0.1", "127.0.0.01", "1.2.3.4.5", "256.1.1.1", "0x",
-            "a.0x7F", "example.1", "[::1", "[127.0.0.1]", "[fe80::1%25eth0]", "", ".", "a..b", "-..", "a b", "a%2eb",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "127.1",
+            "0177.0.0.1",
+            "127.0.0.01",
+            "1.2.3.4.5",
+            "256.1.1.1",
+            "0x",
+            "a.0x7F",
+            "example.1",
+            "[::1",
+            "[127.0.0.1]",
+            "[fe80::1%25eth0]",
+            "",
+            ".",
+            "a..b",
+            "-..",
+            "a b",
+            "a%2eb",
             "bücher.example",
         ] {
             assert!(text.parse::<Host>().is_err(), "{text}");

@@ -59,9 +59,19 @@ fn an_address_has_one_spelling() {
     let rules = rules(&[("http://127.0.0.1", true), ("http://*.1", true)].get(..1).unwrap());
     assert!(check(&rules, "http://127.0.0.1/").is_ok());
     for uri in [
-        "http://2130706433/", "http://0x7f.1/", "http://0x7f000001/", "http://0177.0.0.1/", "http://127.1/",
-        "http://127.0.0.1.example/", "http://[::ffff:127.0.0.1]/", "http://[::127.0.0.1]/", "http://localhost/",
-        "http://127.0.0.1:0/", "http://127.0.0.1:/", "http://user@127.0.0.1/", "http://127.0.0.1%2f/",
+        "http://2130706433/",
+        "http://0x7f.1/",
+        "http://0x7f000001/",
+        "http://0177.0.0.1/",
+        "http://127.1/",
+        "http://127.0.0.1.example/",
+        "http://[::ffff:127.0.0.1]/",
+        "http://[::127.0.0.1]/",
+        "http://localhost/",
+        "http://127.0.0.1:0/",
+        "http://127.0.0.1:/",
+        "http://user@127.0.0.1/",
+        "http://127.0.0.1%2f/",
     ] {
         assert!(check(&rules, uri).is_err(), "{uri}");
     }
@@ -101,7 +111,10 @@ async fn names_of_this_machine_are_asked_only_if_that_is_meant() {
     let url = format!("http://localhost:{}", server.port());
     let egress = Egress::new(rules(&[(&url, false)]));
     let error = ask(&egress, &url).await.unwrap_err();
-    assert!(matches!(&error, EgressError::Denied(Denied::Address { host, .. }) if host.starts_with("localhost:")), "{error:?}");
+    assert!(
+        matches!(&error, EgressError::Denied(Denied::Address { host, .. }) if host.starts_with("localhost:")),
+        "{error:?}"
+    );
     egress.set_rules(rules(&[(&url, true)]));
     let asked = tokio::spawn(async move { ask(&egress, &url).await });
     let mut peer = server.accept().await;
@@ -112,7 +125,9 @@ async fn names_of_this_machine_are_asked_only_if_that_is_meant() {
 
 #[tokio::test]
 async fn addresses_that_are_not_public_are_refused_without_allow_private() {
-    for host in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "0.0.0.0"] {
+    for host in
+        ["127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "0.0.0.0"]
+    {
         let url = format!("http://{host}:81");
         let error = ask(&Egress::new(rules(&[(&url, false)])), &url).await.unwrap_err();
         assert!(matches!(error, EgressError::Denied(Denied::Address { .. })), "{host}: {error:?}");

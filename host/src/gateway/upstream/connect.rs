@@ -9,7 +9,8 @@
 
 use std::future::Ready;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
@@ -25,6 +27,9 @@ use super::error::{NotDelivered, with_causes};
 use super::reach::Reach;
 use super::tls::Tls;
 use crate::config::{Host, Protocol};
+
+/// After so long in silence the kernel asks whether the other side is still there; tunnels have no other way to know.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// Who is asked, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -76,10 +81,11 @@ impl Origin {
     pub(super) async fn connect(
         &self,
         tls: &Tls,
+        lookups: &Arc<Semaphore>,
         http2: bool,
         limit: Duration,
     ) -> Result<(Stream, bool), NotDelivered> {
-        let addresses = self.resolve().await?;
+        let addresses = self.resolve(lookups).await?;
         let stream = tcp(addresses, self.port, limit).await?;
         if !self.secure {
             return Ok((Stream::Plain(stream), self.protocol == Protocol::H2c));
@@ -95,13 +101,10 @@ impl Origin {
         Ok((Stream::Tls(Box::new(stream)), is_http2))
     }
 
-    async fn resolve(&self) -> Result<Vec<SocketAddr>, NotDelivered> {
+    async fn resolve(&self, lookups: &Arc<Semaphore>) -> Result<Vec<SocketAddr>, NotDelivered> {
         let found: Vec<IpAddr> = match &self.host {
             Host::Address(address) => vec![*address],
-            Host::Name(name) => {
-                let found = tokio::net::lookup_host((name.as_str(), self.port)).await;
-                found.map_err(|error| NotDelivered::Dns(error.to_string()))?.map(|address| address.ip()).collect()
-            }
+            Host::Name(name) => lookup(name.clone(), self.port, lookups).await.map_err(NotDelivered::Dns)?,
         };
         let first = found.first().copied().ok_or_else(|| NotDelivered::Dns("it has no address".to_owned()))?;
         let allowed: Vec<SocketAddr> = found
@@ -116,9 +119,21 @@ impl Origin {
     }
 }
 
+/// Asks the operating system. Its resolver blocks a thread and cannot be stopped, so a lookup counts until it is over,
+/// whether anybody still waits for it or not.
+async fn lookup(name: String, port: u16, lookups: &Arc<Semaphore>) -> Result<Vec<IpAddr>, String> {
+    let place = Arc::clone(lookups).acquire_owned().await.map_err(|closed| closed.to_string())?;
+    let found = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        (name, port).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect())
+    });
+    found.await.map_err(|panicked| panicked.to_string())?.map_err(|error| error.to_string())
+}
+
 async fn tcp(addresses: Vec<SocketAddr>, port: u16, limit: Duration) -> Result<TcpStream, NotDelivered> {
     let mut connector = HttpConnector::new_with_resolver(Resolved(addresses));
     connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEP_ALIVE));
     connector.set_connect_timeout(Some(limit));
     // A name, so that the addresses are asked for.
     let uri = Uri::builder().scheme("http").authority(format!("resolved:{port}")).path_and_query("/").build();

@@ -85,7 +85,7 @@ impl Http1 {
 
     async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Self, NotDelivered> {
         let mut builder = http1::Builder::new();
-        builder.max_buf_size(HEAD_BYTES);
+        builder.max_buf_size(HEAD_BYTES).max_header_size(HEAD_BYTES);
         let (sender, connection) =
             builder.handshake(TokioIo::new(stream)).await.map_err(|e| NotDelivered::Connect(with_causes(&e)))?;
         let task = tokio::spawn(async move {

@@ -54,8 +54,8 @@ pub(crate) use error::{NotDelivered, UpstreamError};
 use outgoing::{Address, Outgoing, Sending};
 pub(crate) use pool::{Pool, Target};
 pub(crate) use reach::Reach;
-pub(in crate::gateway) use tls::system as system_tls;
 pub(crate) use tls::Tls;
+pub(in crate::gateway) use tls::system as system_tls;
 pub(crate) use upgrade::{WebSocket, upgrade};
 
 use crate::config::Protocol;

@@ -23,6 +23,8 @@ use super::error::{NotDelivered, UpstreamError};
 use super::tls::Tls;
 use crate::config::Protocol;
 
+/// Names that are looked up at once: each blocks a thread that others need, too.
+const LOOKUPS: usize = 16;
 /// How often old connections are looked for.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -40,6 +42,7 @@ pub(crate) struct Pool {
     tls: Arc<Tls>,
     places: Arc<Semaphore>,
     max: usize,
+    lookups: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
@@ -71,7 +74,8 @@ impl Target {
 impl Pool {
     /// At most `max` connections at once.
     pub(crate) fn new(tls: Arc<Tls>, max: usize) -> Arc<Self> {
-        Arc::new(Self { tls, places: Arc::new(Semaphore::new(max)), max, state: Mutex::default() })
+        let lookups = Arc::new(Semaphore::new(LOOKUPS));
+        Arc::new(Self { tls, places: Arc::new(Semaphore::new(max)), max, lookups, state: Mutex::default() })
     }
 
     /// A connection to send one request on, one that waits or a new one. With `http1`, only HTTP/1.1 will do.
@@ -132,7 +136,7 @@ impl Pool {
             Some(alone)
         };
         self.make_room();
-        let (stream, is_http2) = target.origin.connect(&self.tls, !http1, limits.connect).await?;
+        let (stream, is_http2) = target.origin.connect(&self.tls, &self.lookups, !http1, limits.connect).await?;
         if !http1 {
             target.is_http1.store(!is_http2, Ordering::Release);
         }
@@ -140,7 +144,8 @@ impl Pool {
             return Ok(self.lease(target, Http1::new(stream).await?, place));
         }
         let connection = Arc::new(Http2::new(stream, place, limits.idle).await?);
-        let lease = connection.lease(limits.idle).ok_or_else(|| NotDelivered::Connect("it closed at once".to_owned()))?;
+        let lease =
+            connection.lease(limits.idle).ok_or_else(|| NotDelivered::Connect("it closed at once".to_owned()))?;
         let mut state = self.state();
         state.shared.push((Arc::clone(target), connection));
         self.watch(&mut state);

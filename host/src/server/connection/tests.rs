@@ -53,6 +53,18 @@ impl Handler for Paths {
                 sleep(2 * MINUTE).await;
                 full("later")
             }
+            "/tunnel" => {
+                let changed = hyper::upgrade::on(request);
+                tokio::spawn(async move {
+                    let (mut reading, mut writing) = tokio::io::split(TokioIo::new(changed.await.unwrap()));
+                    tokio::io::copy(&mut reading, &mut writing).await
+                });
+                let mut response =
+                    Response::builder().status(101).header("upgrade", "websocket").body(full("")).unwrap();
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+                response.extensions_mut().insert(Switching);
+                return response;
+            }
             _ => full("hello"),
         })
     }
@@ -473,4 +485,48 @@ async fn a_request_that_was_on_its_way_when_a_drain_began_is_answered() {
     client.send(GET).await;
     let got = client.text().await;
     assert!(got.contains("connection: close") && got.ends_with("hello"), "{got}");
+}
+
+const TUNNEL: &[u8] = b"GET /tunnel HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
+async fn tunnel() -> Client {
+    let mut client = cleartext();
+    client.send(TUNNEL).await;
+    let head = client.text().await;
+    assert!(head.starts_with("HTTP/1.1 101 Switching Protocols\r\n") && !head.contains("content-length"), "{head}");
+    client
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_watches_requests_in_a_connection_that_changed_its_protocol() {
+    let mut client = tunnel().await;
+    for bytes in ["GET / HTTP/1.1\r\n", "content-length: 1\r\ncontent-length: 2\r\n\r\n", "\0\x01"] {
+        sleep(HOUR).await;
+        client.send(bytes).await;
+        assert_eq!(client.text().await, bytes);
+    }
+    assert!(!client.serving.is_finished(), "it still counts as a connection");
+    drop(client.stream);
+    timeout(MINUTE, client.serving).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_a_tunnel_until_it_cuts_it() {
+    let mut client = tunnel().await;
+    client.drain.announce();
+    sleep(HOUR).await;
+    client.send("still there").await;
+    assert_eq!(client.text().await, "still there");
+    client.serving.abort();
+    assert_eq!(timeout(MINUTE, client.stream.read(&mut [0; 8])).await.unwrap().unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_for_a_tunnel_that_gets_none_leaves_the_connection_as_it_was() {
+    let mut client = cleartext();
+    client.send(String::from_utf8(TUNNEL.to_vec()).unwrap().replace("/tunnel", "/")).await;
+    assert!(client.text().await.ends_with("\r\n\r\nhello"));
+    client.send(GET).await;
+    assert!(client.text().await.ends_with("\r\n\r\nhello"));
+    assert_eq!(client.ended_after().await, 60);
 }

@@ -59,8 +59,7 @@ impl Cut {
     /// An error once the tunnel is cut; the task is woken then.
     pub(super) fn poll<T>(&mut self, tunnel: &Tunnel, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let cut = self.0.get_or_insert_with(|| Box::pin(tunnel.cut.clone().cancelled_owned()));
-        let cut = std::task::ready!(cut.as_mut().poll(cx));
-        let () = cut;
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the listener is closed")))
+        let aborted = || io::Error::new(io::ErrorKind::ConnectionAborted, "the listener is closed");
+        cut.as_mut().poll(cx).map(|()| Err(aborted()))
     }
 }

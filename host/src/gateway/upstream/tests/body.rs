@@ -117,7 +117,7 @@ async fn a_body_that_breaks_off_is_no_whole_one() {
 async fn a_response_has_to_end_by_the_deadline_unless_it_is_a_stream_of_events() {
     let server = Server::start().await;
     let upstream = server.upstream();
-    for (kind, is_cut) in [("text/html", true), ("Text/Event-Stream; charset=utf-8", false), ("text/event", true)] {
+    for (kind, is_cut) in [("text/html", true), ("text/event", true), ("Text/Event-Stream; charset=utf-8", false)] {
         let limits = Limits { deadline: Some(Instant::now() + Duration::from_millis(300)), ..limits() };
         let answer = send_within(&upstream, get("/"), limits);
         let mut peer = server.accept().await;

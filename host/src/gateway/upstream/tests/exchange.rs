@@ -20,10 +20,19 @@ async fn the_head_is_the_clients_without_what_was_for_this_hop_only() {
         .header("x-kept", "b");
     let answer = send(&upstream, request.body(empty()).unwrap());
     let mut peer = server.accept().await;
-    let expected =
-        ["GET /orders?id=1&x=%2F HTTP/1.1", "connection: te", "host: shop.test", "te: trailers", "x-kept: a", "x-kept: b"];
+    let expected = [
+        "GET /orders?id=1&x=%2F HTTP/1.1",
+        "connection: te",
+        "host: shop.test",
+        "te: trailers",
+        "x-kept: a",
+        "x-kept: b",
+    ];
     assert_eq!(peer.head().await, expected);
-    peer.send("HTTP/1.1 201 Fine\r\nX-A: 1\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: 5\r\ncontent-length: 2\r\n\r\nok").await;
+    peer.send(
+        "HTTP/1.1 201 Fine\r\nX-A: 1\r\nconnection: x-hop\r\nx-hop: 1\r\nkeep-alive: 5\r\ncontent-length: 2\r\n\r\nok",
+    )
+    .await;
     let response = answer.await.unwrap().unwrap();
     assert_eq!((response.status().as_u16(), response.version()), (201, http::Version::HTTP_11));
     let mut names: Vec<&str> = response.headers().keys().map(HeaderName::as_str).collect();
@@ -60,8 +69,11 @@ async fn the_framing_says_what_the_body_is() {
         }
         let peer = peer.as_mut().unwrap();
         let head = peer.head().await;
-        let framing: Vec<&str> =
-            head.iter().map(String::as_str).filter(|l| l.starts_with("content-l") || l.starts_with("transfer")).collect();
+        let framing: Vec<&str> = head
+            .iter()
+            .map(String::as_str)
+            .filter(|l| l.starts_with("content-l") || l.starts_with("transfer"))
+            .collect();
         assert_eq!(framing.join(","), line, "{method}");
         assert_eq!(String::from_utf8(peer.exactly(bytes.len()).await).unwrap(), bytes, "{method}");
         peer.send("HTTP/1.1 204 No Content\r\n\r\n").await;
