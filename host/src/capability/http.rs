@@ -74,6 +74,18 @@ pub enum DispatchError {
     /// The answer did not come in time.
     #[error("no answer came in time")]
     Timeout,
+    /// No connection came about in time.
+    #[error("no connection in time")]
+    ConnectTimeout,
+    /// The other side could not prove who it is, or TLS failed otherwise.
+    #[error("the TLS handshake failed")]
+    Untrusted,
+    /// The connection broke off.
+    #[error("the connection broke off")]
+    Broken,
+    /// What came is no response.
+    #[error("the response is not valid")]
+    BadResponse,
     /// The host that would carry the call is going away.
     #[error("the host is stopping")]
     Stopping,
@@ -89,6 +101,10 @@ impl From<DispatchError> for HttpError {
             DispatchError::BadAddress => Self::HttpRequestUriInvalid,
             DispatchError::TooManyOpen => Self::ConnectionLimitReached,
             DispatchError::Timeout => Self::HttpResponseTimeout,
+            DispatchError::ConnectTimeout => Self::ConnectionTimeout,
+            DispatchError::Untrusted => Self::TlsCertificateError,
+            DispatchError::Broken => Self::ConnectionTerminated,
+            DispatchError::BadResponse => Self::HttpProtocolError,
             DispatchError::Stopping => Self::DestinationUnavailable,
         }
     }

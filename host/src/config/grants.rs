@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{At, Check, valid_service_name};
+use super::egress::EgressRule;
 
 /// A chain of calls that is longer is a mistake in any system, and each step holds a slot.
 const MAX_DEPTH: std::ops::RangeInclusive<u32> = 1..=64;
@@ -19,6 +20,9 @@ const MAX_DEPTH: std::ops::RangeInclusive<u32> = 1..=64;
 pub struct Grants {
     /// Services that it may call as `http://<service>.internal/`. Itself only if it is in the list.
     pub calls: Vec<String>,
+    /// Hosts outside that it may ask: `https://api.example.com`, `https://*.example.org:8443`, or
+    /// `{ url: …, allowPrivate: true }` for a host of the own network.
+    pub egress: Vec<EgressRule>,
 }
 
 /// Calls between services, all of them.
@@ -38,6 +42,7 @@ impl Default for Calls {
 
 impl Grants {
     pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
+        EgressRule::check_all(&self.egress, check, at.get("egress"));
         let mut seen = BTreeSet::new();
         for (name, at) in self.calls.iter().zip(at.get("calls").items()) {
             if let Err(message) = valid_service_name(name) {
@@ -57,4 +62,7 @@ impl Calls {
 
 /// Every field, as the tests of the format use it.
 #[cfg(test)]
-pub(in crate::config) const EXAMPLE: &str = r#"{ "calls": ["users", "inventory"] }"#;
+pub(in crate::config) const EXAMPLE: &str = r#"{
+    "calls": ["users", "inventory"],
+    "egress": ["https://*.example.org:8443", { "url": "http://db.example.org", "allowPrivate": true }]
+}"#;

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{At, Check};
+use super::split::Split;
 use super::units::Duration;
 
 const PERCENT: RangeInclusive<u8> = 1..=100;
@@ -50,6 +51,9 @@ pub struct Canary {
     /// So many times the old version's 99th percentile may the new one's be. 1 to 1000.
     #[schemars(range(min = 1, max = 1000))]
     pub max_latency_ratio: f64,
+    /// Who may choose between `canary` and `stable`, and who stays with one, besides chance: a request with
+    /// `x-version: canary` gets the new version when `header: x-version` is given here.
+    pub split: Option<Split>,
 }
 
 impl Default for Rollout {
@@ -66,6 +70,7 @@ impl Default for Canary {
             min_requests: 20,
             max_error_rate: 1.0,
             max_latency_ratio: 1.5,
+            split: None,
         }
     }
 }
@@ -99,6 +104,9 @@ impl Canary {
         check.within(at.get("interval"), &self.interval, &INTERVAL);
         check.within(at.get("minRequests"), &self.min_requests, &MIN_REQUESTS);
         check.within(at.get("maxErrorRate"), &self.max_error_rate, &ERROR_RATE);
+        if let Some(split) = &self.split {
+            split.check_names(check, at.get("split"));
+        }
         check.within(at.get("maxLatencyRatio"), &self.max_latency_ratio, &LATENCY_RATIO);
     }
 }

@@ -41,6 +41,21 @@ pub enum StickyBy {
 impl Split {
     /// Checks the values, and that `backends` are versions of one service.
     pub(super) fn check(&self, backends: &[BackendRef], check: &mut Check<'_>, at: At<'_>, rule_at: At<'_>) {
+        self.check_names(check, at);
+        let mut versions = BTreeSet::new();
+        let backends_at = rule_at.get("backendRefs");
+        for (backend, at) in backends.iter().zip(backends_at.items()) {
+            if backends.first().is_some_and(|first| first.service != backend.service) {
+                let message = "`split` is among versions of one service: make a rule of its own for another service";
+                check.wrong(at.get("service"), message);
+            } else if !versions.insert(backend.version.as_deref()) {
+                check.wrong(at, "the same version twice: `split` could not tell them apart");
+            }
+        }
+    }
+
+    /// Checks the values.
+    pub(super) fn check_names(&self, check: &mut Check<'_>, at: At<'_>) {
         let Self { header, cookie, sticky_by } = self;
         if header.is_none() && cookie.is_none() && sticky_by.is_none() && !at.has_refused() {
             check.wrong(at, "says nothing: give `header`, `cookie` or `stickyBy`");
@@ -51,16 +66,6 @@ impl Split {
         }
         if let Some(name) = cookie {
             check_cookie(name, check, at.get("cookie"));
-        }
-        let mut versions = BTreeSet::new();
-        let backends_at = rule_at.get("backendRefs");
-        for (backend, at) in backends.iter().zip(backends_at.items()) {
-            if backends.first().is_some_and(|first| first.service != backend.service) {
-                let message = "`split` is among versions of one service: make a rule of its own for another service";
-                check.wrong(at.get("service"), message);
-            } else if !versions.insert(backend.version.as_deref()) {
-                check.wrong(at, "the same version twice: `split` could not tell them apart");
-            }
         }
     }
 }

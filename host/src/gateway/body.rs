@@ -4,14 +4,19 @@
 //! the guest broke off, and says which.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
+use super::GatewayError;
 use super::exit::Exit;
 use super::filter::{CompressError, Compressed, Encoder};
+use super::forward::Ticket;
+use super::upstream::UpstreamBody;
 use crate::plugin::{CallError, GuestBody};
 
 /// A response body of the gateway.
@@ -19,6 +24,7 @@ use crate::plugin::{CallError, GuestBody};
 pub struct ResponseBody {
     coded: Coded,
     exit: Option<Box<Exit>>,
+    ticket: Option<Box<Ticket>>,
 }
 
 #[derive(Debug)]
@@ -31,15 +37,31 @@ enum Coded {
 enum Source {
     Gateway(Full<Bytes>),
     Guest(GuestBody),
+    Upstream(Box<UpstreamBody>, Arc<AtomicU64>),
 }
 
 impl ResponseBody {
     pub(super) fn gateway(body: Bytes) -> Self {
-        Self { coded: Coded::Plain(Source::Gateway(Full::new(body))), exit: None }
+        Self::plain(Source::Gateway(Full::new(body)))
     }
 
     pub(super) fn guest(body: GuestBody) -> Self {
-        Self { coded: Coded::Plain(Source::Guest(body)), exit: None }
+        Self::plain(Source::Guest(body))
+    }
+
+    /// `sent` counts the bytes of the request's body.
+    pub(super) fn upstream(body: UpstreamBody, sent: Arc<AtomicU64>) -> Self {
+        Self::plain(Source::Upstream(Box::new(body), sent))
+    }
+
+    fn plain(source: Source) -> Self {
+        Self { coded: Coded::Plain(source), exit: None, ticket: None }
+    }
+
+    /// Keeps the ticket of the try that this is the response of to its end.
+    pub(super) fn holding(mut self, ticket: Ticket) -> Self {
+        self.ticket = Some(Box::new(ticket));
+        self
     }
 
     /// Compresses what comes, if there is an encoder.
@@ -70,18 +92,20 @@ impl Coded {
         match source {
             Source::Gateway(_) => 0,
             Source::Guest(body) => body.received(),
+            Source::Upstream(_, sent) => sent.load(Ordering::Relaxed),
         }
     }
 }
 
 impl Body for Source {
     type Data = Bytes;
-    type Error = CallError;
+    type Error = GatewayError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, GatewayError>>> {
         match &mut *self {
             Self::Gateway(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Guest(body) => Pin::new(body).poll_frame(cx),
+            Self::Guest(body) => Pin::new(body).poll_frame(cx).map_err(GatewayError::from),
+            Self::Upstream(body, _) => Pin::new(&mut **body).poll_frame(cx).map_err(GatewayError::from),
         }
     }
 
@@ -89,6 +113,7 @@ impl Body for Source {
         match self {
             Self::Gateway(body) => body.is_end_stream(),
             Self::Guest(body) => body.is_end_stream(),
+            Self::Upstream(body, _) => body.is_end_stream(),
         }
     }
 
@@ -96,27 +121,36 @@ impl Body for Source {
         match self {
             Self::Gateway(body) => body.size_hint(),
             Self::Guest(body) => body.size_hint(),
+            Self::Upstream(body, _) => body.size_hint(),
         }
     }
 }
 
 /// What a failed encoder means is that the rest of the response is lost.
-fn broken(error: CompressError<CallError>) -> CallError {
+fn broken(error: CompressError<GatewayError>) -> GatewayError {
     match error {
         CompressError::Body(error) => error,
-        CompressError::Encoder(error) => CallError::InvalidResponse(format!("it could not be compressed: {error}")),
+        CompressError::Encoder(error) => {
+            CallError::InvalidResponse(format!("it could not be compressed: {error}")).into()
+        }
     }
 }
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = CallError;
+    type Error = GatewayError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, GatewayError>>> {
         let frame = match &mut self.coded {
             Coded::Plain(body) => Pin::new(body).poll_frame(cx),
             Coded::Compressed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(broken),
         };
+        if let Poll::Ready(Some(Err(error))) = &frame
+            && error.is_of_callee()
+            && let Some(ticket) = self.ticket.take()
+        {
+            ticket.broke_off();
+        }
         let (ended, received) = (self.is_end_stream(), self.coded.received());
         if let Some(exit) = &mut self.exit {
             match &frame {

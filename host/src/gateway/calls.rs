@@ -35,10 +35,10 @@ use super::pipeline::{content_length, leave_out_body};
 use super::services::{Backend, Snapshot};
 use super::{Gateway, GatewayError, ResponseBody, sanitize};
 use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched};
-use crate::plugin::{CallContext, CallError};
 
 mod body;
 mod destination;
+mod network;
 
 use body::CallBody;
 use destination::Destination;
@@ -47,12 +47,12 @@ use destination::Destination;
 const MAX_VISITS: usize = 3;
 
 impl Dispatch for Gateway {
-    fn dispatch(self: Arc<Self>, caller: Caller, request: Request<WasiBody>, _options: RequestOptions) -> Dispatched {
+    fn dispatch(self: Arc<Self>, caller: Caller, request: Request<WasiBody>, options: RequestOptions) -> Dispatched {
         let request_id = Arc::clone(&caller.request_id);
         let runtime = self.runtime.clone();
         // On the executor that serves connections, whichever the caller runs on: a callee is not to be slow, nor its CPU
         // time counted as its caller's, because that one is.
-        let call = AbortOnDropHandle::new(runtime.spawn(async move { self.call(caller, request).await }));
+        let call = AbortOnDropHandle::new(runtime.spawn(async move { self.call(caller, request, options).await }));
         Box::pin(async move {
             match call.await {
                 Ok(called) => called,
@@ -67,11 +67,33 @@ impl Dispatch for Gateway {
 }
 
 impl Gateway {
-    async fn call(&self, caller: Caller, request: Request<WasiBody>) -> Result<Response<WasiBody>, DispatchError> {
+    async fn call(
+        &self,
+        caller: Caller,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, DispatchError> {
         match Destination::of(request.uri())? {
             Destination::Service(name) => self.call_service(caller, name, request).await,
-            Destination::Network => Err(DispatchError::NotGranted),
+            Destination::Network => self.call_network(caller, request, options).await,
         }
+    }
+
+    async fn call_network(
+        &self,
+        caller: Caller,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<Response<WasiBody>, DispatchError> {
+        let arrived = Instant::now();
+        let egress = self.services.egress(&caller.service).ok_or(DispatchError::Stopping)?;
+        let (mut parts, body) = request.into_parts();
+        let trace = headers::outgoing(&mut parts.headers, &caller);
+        let mut exit = self.access_log().map(|log| Box::new(Exit::new(log, &parts, arrived)));
+        if let Some(exit) = &mut exit {
+            exit.called_out(&caller.service, &caller.request_id, &trace);
+        }
+        network::send(&egress, &caller, Request::from_parts(parts, body), options, exit).await
     }
 
     async fn call_service(
@@ -216,19 +238,8 @@ fn refused(exit: Option<Box<Exit>>, error: &GatewayError, why: DispatchError) ->
 /// A body as a guest gets it. One that is cut looks cut.
 fn wasi(body: ResponseBody) -> WasiBody {
     body.map_err(|error| match error {
-        CallError::Deadline => HttpError::HttpResponseTimeout,
-        CallError::Trap(_)
-        | CallError::Panic(_)
-        | CallError::CpuTime
-        | CallError::OutOfMemory(_)
-        | CallError::NoResponse
-        | CallError::InvalidResponse(_)
-        | CallError::RequestTooLarge
-        | CallError::RequestStalled
-        | CallError::RequestBroken(_)
-        | CallError::CutOff
-        | CallError::NoSlot
-        | CallError::Start(_) => HttpError::HttpResponseIncomplete,
+        GatewayError::RequestTimeout => HttpError::HttpResponseTimeout,
+        _ => HttpError::HttpResponseIncomplete,
     })
     .boxed_unsync()
 }

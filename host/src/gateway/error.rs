@@ -6,11 +6,14 @@
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use super::upstream::UpstreamError;
 use crate::plugin::CallError;
 
 /// A request that got no answer from a service.
@@ -28,6 +31,15 @@ pub enum GatewayError {
     /// The service is known, but no version of it serves (yet).
     #[error("no version of `{0}` is serving")]
     NotServing(String),
+    /// No instance may be asked: there is none with a weight, or none that is well.
+    #[error("no instance of `{0}` can be asked")]
+    NoInstance(String),
+    /// The circuit breaker is open; how long until it makes sense to come again.
+    #[error("the circuit breaker is open")]
+    CircuitOpen(Duration),
+    /// Another server gave no good answer.
+    #[error(transparent)]
+    Upstream(UpstreamError),
     /// Calls between services go too deep, or in a ring; the services on the way.
     #[error("calls between services go too deep or in a ring: {0}")]
     LoopDetected(String),
@@ -127,15 +139,42 @@ impl From<CallError> for GatewayError {
     }
 }
 
+impl From<UpstreamError> for GatewayError {
+    fn from(error: UpstreamError) -> Self {
+        match error {
+            UpstreamError::Request(error) => error.into(),
+            UpstreamError::Timeout => Self::RequestTimeout,
+            UpstreamError::NotDelivered(_) | UpstreamError::Broken(_) | UpstreamError::InvalidResponse(_) => {
+                Self::Upstream(error)
+            }
+        }
+    }
+}
+
 impl GatewayError {
+    /// Whether it speaks against whoever was asked, when a response breaks off.
+    pub(super) fn is_of_callee(&self) -> bool {
+        matches!(self, Self::Guest(_) | Self::Upstream(_))
+    }
+
     /// What the client is told by the status line.
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::NoBackend | Self::UnknownService(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NotServing(_) | Self::BulkheadFull | Self::Draining | Self::IdentityUnavailable => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotServing(_)
+            | Self::NoInstance(_)
+            | Self::CircuitOpen(_)
+            | Self::BulkheadFull
+            | Self::Draining
+            | Self::IdentityUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream(error) => match error {
+                UpstreamError::NotDelivered(_) => StatusCode::SERVICE_UNAVAILABLE,
+                UpstreamError::Timeout => StatusCode::GATEWAY_TIMEOUT,
+                UpstreamError::Broken(_) | UpstreamError::InvalidResponse(_) | UpstreamError::Request(_) => {
+                    StatusCode::BAD_GATEWAY
+                }
+            },
             Self::LoopDetected(_) => StatusCode::LOOP_DETECTED,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -171,7 +210,14 @@ impl GatewayError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoRoute => "no_route",
-            Self::NoBackend | Self::UnknownService(_) | Self::NotServing(_) => "no_instance",
+            Self::NoBackend | Self::UnknownService(_) | Self::NotServing(_) | Self::NoInstance(_) => "no_instance",
+            Self::CircuitOpen(_) => "circuit_open",
+            Self::Upstream(error) => match error {
+                UpstreamError::NotDelivered(_) => "connect_failed",
+                UpstreamError::Timeout => "request_timeout",
+                UpstreamError::Broken(_) => "upstream_reset",
+                UpstreamError::InvalidResponse(_) | UpstreamError::Request(_) => "upstream_invalid_response",
+            },
             Self::LoopDetected(_) => "loop_detected",
             Self::GrantDenied => "grant_denied",
             Self::BulkheadFull => "bulkhead_full",
@@ -214,6 +260,9 @@ impl GatewayError {
         match self.reason() {
             "no_route" => "No route matches this request",
             "no_instance" => "The service is not available",
+            "circuit_open" => "The service fails and is not asked for now",
+            "upstream_reset" => "The service broke off",
+            "upstream_invalid_response" => "The service gave no valid response",
             "loop_detected" => "Calls between services go too deep or in a ring",
             "grant_denied" => "The caller may not call this service",
             "bulkhead_full" => "The service has too many requests at once",
@@ -241,6 +290,9 @@ impl GatewayError {
     fn retry_after(&self) -> Option<HeaderValue> {
         if let Self::RateLimited(seconds) = self {
             return Some(HeaderValue::from(*seconds));
+        }
+        if let Self::CircuitOpen(wait) = self {
+            return Some(HeaderValue::from(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)));
         }
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then(|| HeaderValue::from_static("1"))
     }

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::Response;
 use http::header::{CONTENT_LENGTH, HOST, USER_AGENT};
@@ -14,7 +15,6 @@ use tokio::time::Instant;
 
 use super::GatewayError;
 use super::headers::{RequestId, Trace};
-use crate::plugin::CallError;
 use crate::telemetry::{AccessLog, REDACTED, Record};
 
 /// A request on its way out.
@@ -59,6 +59,13 @@ impl Exit {
         self.record.request_id = request_id.as_str().to_owned();
         self.record.caller = Some(Arc::clone(caller));
         self.record.service = Some(Arc::clone(callee));
+    }
+
+    /// A service asks a host outside.
+    pub(super) fn called_out(&mut self, caller: &Arc<str>, request_id: &Arc<str>, trace: &Trace) {
+        self.record.trace_id = Some(trace.id().into());
+        self.record.request_id = request_id.to_string();
+        self.record.caller = Some(Arc::clone(caller));
     }
 
     /// It has no response, and never had a service's.
@@ -120,10 +127,16 @@ impl Exit {
         }
     }
 
-    /// A service gave the head of its response, after so long.
-    pub(super) fn called(&mut self, began: Instant) {
+    /// An instance is asked, maybe not for the first time.
+    pub(super) fn tried(&mut self, instance: &Arc<str>) {
         self.record.attempts += 1;
-        self.record.upstream = Some(began.elapsed());
+        self.record.instance = Some(Arc::clone(instance));
+    }
+
+    /// It gave the head of its response, or none, after so long.
+    pub(super) fn called(&mut self, took: Duration) {
+        let before = self.record.upstream.unwrap_or_default();
+        self.record.upstream = Some(before + took);
     }
 
     /// The whole response was handed over, and so many bytes of the request were read.
@@ -134,8 +147,8 @@ impl Exit {
         }
     }
 
-    pub(super) fn broke_off(&mut self, error: &CallError) {
-        self.record.reason = Some(GatewayError::from(error.clone()).reason());
+    pub(super) fn broke_off(&mut self, error: &GatewayError) {
+        self.record.reason = Some(error.reason());
     }
 }
 

@@ -230,7 +230,7 @@ pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Ex
         match outcome {
             Outcome::Wins { host, path: by } => {
                 let prefix = found.as_ref().and_then(|found| found.matched_prefix);
-                let split = split(target, Facts { headers, client: *client });
+                let split = split(target, Facts { headers, client: Some(*client) });
                 destination = Some(self::destination((config, files), target, split, origin, (host, by), prefix, path));
             }
             Outcome::ComesAfter(reason) => others.push(Other { origin, holds: true, reasons: vec![reason] }),

@@ -38,7 +38,6 @@ use tokio::time::Instant;
 use super::GatewayError;
 use super::filter::{Fate, Mirror, Ticket};
 use super::headers::X_WHARF_MIRROR;
-use crate::plugin::CallError;
 
 /// For so long is read on what the service left.
 const READ_ON: Duration = Duration::from_secs(1);
@@ -46,7 +45,7 @@ const READ_ON: Duration = Duration::from_secs(1);
 const MAX_ANSWER: usize = 1 << 20;
 
 /// The answer to a copy.
-pub(super) type Answer = Response<UnsyncBoxBody<Bytes, CallError>>;
+pub(super) type Answer = Response<UnsyncBoxBody<Bytes, GatewayError>>;
 
 /// Sends copies where they belong.
 #[async_trait]

@@ -121,7 +121,7 @@ impl Way {
         };
         let found = snapshot.table.find(&asked).ok_or(GatewayError::NoRoute)?;
         let target = found.target;
-        let facts = Facts { headers: &parts.headers, client: self.client.address };
+        let facts = Facts { headers: &parts.headers, client: Some(self.client.address) };
         let destination = target.choose(facts, fastrand::u64(..)).map(|backend| Destination {
             service: Arc::clone(&backend.service),
             version_label: backend.version.clone(),

@@ -13,19 +13,22 @@ mod directory;
 mod line;
 mod rollouts;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 use ipnet::IpNet;
 
-pub(crate) use backend::Backend;
+use backend::Parts;
+pub(crate) use backend::{Backend, Choice};
 use line::Line;
 pub(crate) use rollouts::Rollouts;
 
 use super::chains::Chains;
 use super::edge::Edge;
+use super::egress::{Egress, EgressRules};
 use super::filter::{Chain, Stores, Told};
+use super::forward::Carried;
 use super::route::Table;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
@@ -55,6 +58,8 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(crate) struct ServiceRuntime {
     pub(crate) bulkhead: Bulkhead,
+    pub(crate) carried: Arc<Carried>,
+    egress: Arc<Egress>,
     capabilities: Arc<ServiceCapabilities>,
 }
 
@@ -102,7 +107,7 @@ impl Services {
         stores.providers.apply(&config.gateway.auth);
         let chains = Chains::compile(&config, &stores)?;
         let known = BTreeMap::new();
-        let snapshot = ArcSwap::from_pointee(build(&config, &chains, &known));
+        let snapshot = ArcSwap::from_pointee(build(&config, &chains, &known, &registry));
         Ok(Self {
             registry,
             state,
@@ -133,6 +138,11 @@ impl Services {
         }
     }
 
+    /// By which way a service's requests to hosts outside go.
+    pub(crate) fn egress(&self, service: &str) -> Option<Arc<Egress>> {
+        self.lock().get(service).map(|service| Arc::clone(&service.runtime.egress))
+    }
+
     /// Whether one service may call another, by the configuration in force.
     pub(crate) fn may_call(&self, caller: &str, callee: &str) -> bool {
         let config = self.config.load();
@@ -160,6 +170,8 @@ impl Services {
             if before == now {
                 continue;
             }
+            service.runtime.carried.reconfigure(&now);
+            service.runtime.egress.set_rules(EgressRules::new(&now.grants.egress));
             service.runtime.bulkhead.resize(BulkheadLimits::from(&now.bulkhead));
             service.runtime.capabilities.set_config(now.config.clone());
             service.runtime.capabilities.log().set_rate(now.limits.log_rate.get());
@@ -175,7 +187,7 @@ impl Services {
                 self.forget(name, &forgotten);
             }
         }
-        self.snapshot.store(Arc::new(build(&config, &chains, &known)));
+        self.snapshot.store(Arc::new(build(&config, &chains, &known, &self.registry)));
         drop(known);
         self.stores.limiters.forget_unused();
         Ok(())
@@ -186,6 +198,8 @@ impl Services {
             return Arc::clone(&service.runtime);
         }
         let settings = self.config.load().service(name);
+        let carried = Arc::new(Carried::new(&settings));
+        let grants = settings.grants.clone();
         let capabilities = ServiceCapabilities::new(
             Arc::clone(name),
             Some(self.state.store(name, settings.key_value.quota.get())),
@@ -199,6 +213,8 @@ impl Services {
         };
         let runtime = Arc::new(ServiceRuntime {
             bulkhead: Bulkhead::new(BulkheadLimits::from(&settings.bulkhead)),
+            carried,
+            egress: Egress::new(EgressRules::new(&grants.egress)),
             capabilities: Arc::new(capabilities),
         });
         known.insert(Arc::clone(name), Known { runtime: Arc::clone(&runtime), files: BTreeMap::new() });
@@ -206,7 +222,7 @@ impl Services {
     }
 
     fn publish_snapshot(&self, known: &BTreeMap<Arc<str>, Known>) {
-        self.snapshot.store(Arc::new(build(&self.config.load(), &self.chains.load(), known)));
+        self.snapshot.store(Arc::new(build(&self.config.load(), &self.chains.load(), known, &self.registry)));
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
@@ -215,7 +231,28 @@ impl Services {
     }
 }
 
+impl Services {
+    /// Instances came or went: whoever comes now meets those that are there. Services without a component of their own
+    /// are known for as long as somebody answers for them elsewhere.
+    pub(crate) fn instances_changed(&self) {
+        let mut known = self.lock();
+        let mut elsewhere = BTreeSet::new();
+        for instance in self.registry.all_instances() {
+            if instance.is_remote() {
+                self.runtime(&mut known, &instance.service);
+                elsewhere.insert(Arc::clone(&instance.service));
+            }
+        }
+        known.retain(|name, service| !service.files.is_empty() || elsewhere.contains(name));
+        self.publish_snapshot(&known);
+    }
+}
+
 impl Snapshot {
+    pub(crate) fn services(&self) -> impl Iterator<Item = (&Arc<str>, &Backend)> {
+        self.services.iter()
+    }
+
     pub(crate) fn service(&self, name: &str) -> Option<&Backend> {
         self.services.get(name)
     }
@@ -227,7 +264,13 @@ impl std::fmt::Debug for Services {
     }
 }
 
-fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) -> Snapshot {
+fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>, registry: &Registry) -> Snapshot {
+    let backend = |name: &Arc<str>, service: &Known| {
+        let parts = Parts { name, settings: Arc::new(config.service(name)), instances: registry.instances(name) };
+        let backend = Backend::new(service, parts);
+        service.runtime.carried.forget_unused();
+        backend
+    };
     let automatic = known.keys().filter_map(|name| Some((Arc::clone(name), config.service(name).expose.prefix(name)?)));
     Snapshot {
         table: Table::build(&config.gateway.routes, automatic, |scope| chains.get(scope)),
@@ -237,6 +280,6 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>) ->
         max_headers: config.gateway.connections.max_headers,
         told: Arc::clone(&chains.told),
         max_call_depth: config.gateway.calls.max_depth,
-        services: known.iter().map(|(name, service)| (Arc::clone(name), Backend::new(service))).collect(),
+        services: known.iter().map(|(name, service)| (Arc::clone(name), backend(name, service))).collect(),
     }
 }

@@ -49,8 +49,8 @@ enum Key {
 pub(crate) struct Facts<'a> {
     /// As they came; cookies are among them.
     pub(crate) headers: &'a HeaderMap,
-    /// The client, behind trusted proxies.
-    pub(crate) client: IpAddr,
+    /// The client, behind trusted proxies; none for calls between services.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl Split {
@@ -110,7 +110,7 @@ impl Split {
         let address;
         let user = match self.sticky_by.as_ref()? {
             Key::Client => {
-                address = match customer(facts.client) {
+                address = match customer(facts.client?) {
                     IpAddr::V4(address) => address.octets().to_vec(),
                     IpAddr::V6(address) => address.octets().to_vec(),
                 };

@@ -145,14 +145,19 @@ fn shown(request: &Request<WasiBody>) -> String {
 /// Tells the operator why a service does not get what it asks for; once a request, since it may ask often.
 fn refuse(exchange: &Exchange, destination: &str, error: DispatchError) -> DispatchError {
     let advice = match error {
-        DispatchError::NotGranted => "; name the service in grants.calls of its caller, and call it by http",
+        DispatchError::NotGranted => "; name a service in grants.calls of its caller, and call it by http; a host outside in grants.egress",
         DispatchError::UsedUp => "; see limits.calls",
         DispatchError::TooManyOpen => "; see limits.openCalls",
         DispatchError::NoSuchName | DispatchError::NotFound | DispatchError::PortClosed | DispatchError::BadAddress => {
             "; a service is called as http://<service>.internal/"
         }
-        // The guest's own clock, and ours.
-        DispatchError::Timeout | DispatchError::Stopping => return error,
+        // Clocks, and what others do.
+        DispatchError::Timeout
+        | DispatchError::ConnectTimeout
+        | DispatchError::Untrusted
+        | DispatchError::Broken
+        | DispatchError::BadResponse
+        | DispatchError::Stopping => return error,
     };
     exchange.warn_of_call(destination, &error, advice);
     error

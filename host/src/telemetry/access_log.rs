@@ -80,6 +80,8 @@ pub struct Record {
     pub service: Option<Arc<str>>,
     /// The version of it that answered.
     pub version: Option<Arc<str>>,
+    /// The instance that answered, or was asked last.
+    pub instance: Option<Arc<str>>,
     /// The service that called, if it was a call between services.
     pub caller: Option<Arc<str>>,
     /// Who the client proved to be.

@@ -21,7 +21,7 @@ mod jwt;
 mod kept;
 pub(crate) mod layers;
 pub(crate) mod mirror;
-mod parameter;
+pub(super) mod parameter;
 mod rate_limit;
 mod redirect;
 mod rewrite;
@@ -35,6 +35,7 @@ pub(crate) use compression::{CompressError, Compressed, Encoder};
 pub(crate) use mirror::{Fate, Mirror, Ticket};
 pub(crate) use rewrite::Rewrite;
 pub(crate) use told::Told;
+pub(super) use static_response::StaticResponse;
 #[cfg(test)]
 pub(super) use told::told;
 

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use percent_encoding::percent_decode;
 
 /// The values of all parameters called `name`, as sent.
-pub(super) fn all<'u>(uri: &'u Uri, name: &str) -> impl Iterator<Item = &'u str> {
+pub(in crate::gateway) fn all<'u>(uri: &'u Uri, name: &str) -> impl Iterator<Item = &'u str> {
     uri.query().unwrap_or_default().split('&').filter_map(move |pair| value(pair, name))
 }
 

@@ -1,6 +1,8 @@
 //! A request's body on its way to another server, up to `limits.requestBody`: guests have the same bound.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,11 +14,13 @@ use crate::plugin::CallError;
 pub(super) struct Bounded<B> {
     body: B,
     left: u64,
+    sent: Arc<AtomicU64>,
 }
 
 impl<B> Bounded<B> {
-    pub(super) fn new(body: B, limit: u64) -> Self {
-        Self { body, left: limit }
+    /// Counts what it sends in `sent`.
+    pub(super) fn new(body: B, limit: u64, sent: Arc<AtomicU64>) -> Self {
+        Self { body, left: limit, sent }
     }
 }
 
@@ -28,9 +32,10 @@ where
     type Error = CallError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        let Self { body, left } = &mut *self;
+        let Self { body, left, sent } = &mut *self;
         Pin::new(body).poll_frame(cx).map_ok(|frame| {
             let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+            sent.fetch_add(length, Ordering::Relaxed);
             (left.checked_sub(length), frame)
         })
         .map(|frame| {
@@ -60,7 +65,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_may_have_as_many_bytes_as_the_limit_and_not_one_more() {
         let body = || Full::new(Bytes::from_static(b"four")).map_err(|never| match never {});
-        assert_eq!(Bounded::new(body(), 4).collect().await.unwrap().to_bytes(), "four");
-        assert_eq!(Bounded::new(body(), 3).collect().await.unwrap_err(), CallError::RequestTooLarge);
+        let sent = Arc::<AtomicU64>::default();
+        let bounded = |limit| Bounded::new(body(), limit, Arc::clone(&sent));
+        assert_eq!(bounded(4).collect().await.unwrap().to_bytes(), "four");
+        assert_eq!(sent.load(Ordering::Relaxed), 4);
+        assert_eq!(bounded(3).collect().await.unwrap_err(), CallError::RequestTooLarge);
     }
 }

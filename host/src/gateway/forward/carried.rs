@@ -113,7 +113,7 @@ impl Carried {
     }
 
     /// Forgets what only this holds.
-    pub(super) fn forget_unused(&self) {
+    pub(crate) fn forget_unused(&self) {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, pool| Arc::strong_count(pool) > 1);
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
         endpoints.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
@@ -123,7 +123,7 @@ impl Carried {
 impl PoolState {
     fn new(service: Arc<str>, version: Arc<str>, settings: &Service) -> Self {
         let told = move |transition: &crate::policy::Transition| {
-            tracing::warn!(%service, %version, "circuit breaker: {transition}");
+            tracing::warn!(%service, %version, "circuit breaker {transition}");
         };
         Self {
             breaker: Arc::new(Breaker::new(&settings.circuit_breaker, Instant::now(), told)),

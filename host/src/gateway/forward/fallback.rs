@@ -3,24 +3,24 @@
 //! Another service, under its own policies, or a fixed response. A fallback has no fallback of its own, so there is no
 //! ring, and a service that answers badly is not replaced: whether its answer is bad is for the caller to say.
 
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 
 use super::{Forward, GatewayError, Hop, ResponseBody, forward};
 use crate::config::Fallback;
+use crate::gateway::filter::StaticResponse;
 use crate::plugin::CallError;
 
 impl Forward<'_> {
     /// Whether there is a fallback for this failure.
     pub(super) fn falls_back(&self, error: &GatewayError) -> bool {
         !self.hop.is_fallback
-            && self.settings.circuit_breaker.fallback.is_some()
+            && self.settings.circuit_breaker.fallback != Fallback::default()
             && matches!(error, GatewayError::CircuitOpen(_) | GatewayError::NoInstance(_))
     }
 
@@ -33,28 +33,32 @@ impl Forward<'_> {
     where
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
     {
-        let fallback = self.settings.circuit_breaker.fallback.clone().filter(|_| self.falls_back(&error));
-        let Some(fallback) = fallback else { return Err(error) };
+        if !self.falls_back(&error) {
+            return Err(error);
+        }
         let hop = self.hop;
         hop.backend.runtime.carried.counters.fallbacks.fetch_add(1, Ordering::Relaxed);
-        match fallback {
-            Fallback::Response(response) => {
-                let mut answer = Response::new(ResponseBody::gateway(Bytes::from(response.body)));
-                // Checked with the configuration.
-                *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-                if let Ok(value) = HeaderValue::try_from(response.content_type) {
-                    answer.headers_mut().insert(CONTENT_TYPE, value);
+        let settings = Arc::clone(&self.settings);
+        let Fallback { response, .. } = &settings.circuit_breaker.fallback;
+        let other = settings.circuit_breaker.fallback.service_for(hop.service, &self.choice.pool.label);
+        let answered = match other {
+            Some((name, version)) => {
+                let service: Arc<str> = name.into();
+                match hop.snapshot.service(&service) {
+                    Some(backend) => {
+                        let retry = None;
+                        let hop = Hop { backend, service: &service, version, retry, is_fallback: true, ..hop.clone() };
+                        // One type of body, or there would be one for each level of what is only one level deep.
+                        Box::pin(forward(&hop, request.map(UnsyncBoxBody::new), self.exit)).await
+                    }
+                    None => Err(error),
                 }
-                Ok(answer)
             }
-            Fallback::Service(other) => {
-                let service: Arc<str> = other.service.as_str().into();
-                let Some(backend) = hop.snapshot.service(&service) else { return Err(error) };
-                let version = other.version.as_deref();
-                let hop = Hop { backend, service: &service, version, retry: None, is_fallback: true, ..hop.clone() };
-                // One type of body, or there would be one for each level of what is only one level deep.
-                Box::pin(forward(&hop, request.map(UnsyncBoxBody::new), self.exit)).await
-            }
+            None => Err(error),
+        };
+        match (answered, response) {
+            (Err(_), Some(fixed)) => Ok(StaticResponse::new(fixed).answer().map(ResponseBody::gateway)),
+            (answered, _) => answered,
         }
     }
 }

@@ -16,6 +16,7 @@
 //! for all tries together, `backendRequest` for the head of each response. What a client gets after the last try is what
 //! that came to, not the first.
 
+mod ask;
 mod bounded;
 mod carried;
 mod fallback;
@@ -24,6 +25,7 @@ mod pool;
 mod replay;
 mod ticket;
 mod try_error;
+mod websocket;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,7 +38,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
-pub(crate) use carried::{Carried, EndpointState};
+pub(crate) use ask::{ask, ask_aside};
+pub(crate) use carried::Carried;
 pub(crate) use pool::{Endpoint, Pool, Target};
 pub(crate) use ticket::Ticket;
 
@@ -45,14 +48,13 @@ use super::exit::Exit;
 use super::headers;
 use super::ResponseBody;
 use super::services::{Backend, Choice, Snapshot};
-use super::upstream::{Limits as UpstreamLimits, Upstream};
+use super::upstream::WebSocket;
 use crate::config::Service;
-use crate::plugin::{CallContext, CallError, Version};
+use crate::plugin::{CallContext, CallError};
 use crate::policy::retry::{Body as Kept, Decision, Failed, RequestFacts, Tried, is_idempotent};
 use crate::policy::{BreakerPermit, Class, Permit, RetryPolicy};
 use key::Keys;
 use replay::Replay;
-use bounded::Bounded;
 use ticket::Ended;
 use try_error::TryError;
 
@@ -130,13 +132,16 @@ where
     carried.budget.deposit(Instant::now());
     let settings = Arc::clone(&backend.settings);
     let forward = Forward { hop, choice, settings, exit, tried: Vec::new(), attempt: 0 };
+    if request.extensions().get::<WebSocket>().is_some() {
+        return forward.web_socket(request).await;
+    }
     match hop.retry.or(backend.retry.as_ref()).filter(|policy| policy.is_on()) {
         Some(policy) => forward.again_and_again(policy, request).await,
         None => forward.once(request).await,
     }
 }
 
-impl Forward<'_> {
+impl<'a> Forward<'a> {
     async fn once<B>(mut self, request: Request<B>) -> Result<Response<ResponseBody>, GatewayError>
     where
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
@@ -217,7 +222,7 @@ impl Forward<'_> {
     }
 
     /// Takes whatever a try needs: an instance, the breaker's leave and a place in the bulkhead.
-    async fn admit(&mut self, parts: &http::request::Parts) -> Result<Admitted<'_>, Failure> {
+    async fn admit(&mut self, parts: &http::request::Parts) -> Result<Admitted<'a>, Failure> {
         let hop = self.hop;
         let carried = &hop.backend.runtime.carried;
         let pool = self.choice.pool;
@@ -233,7 +238,7 @@ impl Forward<'_> {
         self.tried.push(chosen.index);
         if let Some(exit) = &mut *self.exit {
             exit.version(&pool.label);
-            exit.instance(&chosen.endpoint.state.id);
+            exit.tried(&chosen.endpoint.state.id);
         }
         let ticket = Ticket::new(
             Arc::clone(hop.service),
@@ -262,24 +267,31 @@ impl Forward<'_> {
     }
 
     /// One try.
-    async fn send<B>(&self, admitted: Admitted<'_>, request: Request<B>) -> Result<Response<ResponseBody>, Failure>
+    async fn send<B>(&mut self, admitted: Admitted<'_>, request: Request<B>) -> Result<Response<ResponseBody>, Failure>
     where
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
     {
         let Admitted { endpoint, cookie, permit, place, ticket } = admitted;
         let began = ticket.began();
-        let asked = async {
-            match &endpoint.target {
-                Target::Local(version) => self.ask_guest(version, place, request).await,
-                Target::Remote(remote) => self.ask_upstream(remote, place, request).await,
-            }
+        let hop = self.hop;
+        let context = CallContext {
+            request_id: Some(Arc::clone(&hop.request_id)),
+            deadline: hop.deadline,
+            max_request_body: hop.max_request_body,
+            path: hop.path.clone(),
+            identity: hop.identity.clone(),
+            permit: Some(Box::new(place)),
         };
+        let asked = ask(&endpoint.target, &self.settings, context, request);
         let of_service = Some(self.settings.timeouts.backend_request.get()).filter(|timeout| !timeout.is_zero());
-        let result = match self.hop.try_timeout.into_iter().chain(of_service).min() {
+        let result = match hop.try_timeout.into_iter().chain(of_service).min() {
             Some(timeout) => tokio::time::timeout(timeout, asked).await.unwrap_or(Err(TryError::Timeout)),
             None => asked.await,
         };
         let now = Instant::now();
+        if let Some(exit) = &mut *self.exit {
+            exit.called(now.saturating_duration_since(began));
+        }
         match result {
             Ok(mut response) => {
                 ticket.ended(permit, Ended::Status(response.status().as_u16()), now);
@@ -290,56 +302,11 @@ impl Forward<'_> {
                 Ok(response.map(|body| body.holding(ticket)))
             }
             Err(error) => {
-                tracing::debug!(service = %self.hop.service, instance = %ticket.instance(), after = ?now.saturating_duration_since(began), "{error}");
+                tracing::debug!(service = %hop.service, instance = %ticket.instance(), after = ?now.saturating_duration_since(began), "{error}");
                 ticket.ended(permit, error.ended(), now);
                 Err(Failure { tried: error.tried(), error: error.into() })
             }
         }
-    }
-
-    async fn ask_guest<B>(
-        &self,
-        version: &Arc<Version>,
-        place: Permit,
-        request: Request<B>,
-    ) -> Result<Response<ResponseBody>, TryError>
-    where
-        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
-    {
-        let hop = self.hop;
-        let context = CallContext {
-            request_id: Some(Arc::clone(&hop.request_id)),
-            deadline: hop.deadline,
-            max_request_body: hop.max_request_body,
-            path: hop.path.clone(),
-            identity: hop.identity.clone(),
-            permit: Some(Box::new(place)),
-        };
-        Ok(version.call(request, context).await?.map(ResponseBody::guest))
-    }
-
-    async fn ask_upstream<B>(
-        &self,
-        upstream: &Upstream,
-        place: Permit,
-        request: Request<B>,
-    ) -> Result<Response<ResponseBody>, TryError>
-    where
-        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
-    {
-        let limit = self.settings.limits.request_body.get();
-        let limit = self.hop.max_request_body.map_or(limit, |max| max.min(limit));
-        let timeouts = &self.settings.timeouts;
-        let limits = UpstreamLimits {
-            connect: timeouts.connect.get(),
-            idle: timeouts.idle.get(),
-            stream_idle: timeouts.stream_idle.get(),
-            first_byte: None,
-            deadline: self.hop.deadline,
-        };
-        let response = upstream.send(request.map(|body| Bounded::new(body, limit)), &limits).await?;
-        // A guest gives its place back when it is done; nobody knows when a server is, but by its last byte.
-        Ok(response.map(|body| ResponseBody::upstream(body.holding(place))))
     }
 }
 

@@ -109,6 +109,11 @@ impl Pool {
         })
     }
 
+    /// Somebody for a copy of a request.
+    pub(super) fn anybody(&self, keys: &Keys<'_>, now: Instant) -> Option<&Target> {
+        Some(&self.endpoints.get(self.pick(keys, &[], now)?.index)?.target)
+    }
+
     /// Whether so few of its instances are well that all are used.
     pub(crate) fn panics(&self, now: Instant) -> bool {
         self.balancer.panics(|index| self.endpoints.get(index).is_some_and(|endpoint| endpoint.is_well(now)), now)

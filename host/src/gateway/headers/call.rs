@@ -56,6 +56,19 @@ pub(crate) fn call(headers: &mut HeaderMap, caller: &Caller) -> (RequestId, Trac
     (id, trace(headers))
 }
 
+/// Puts the headers of a request to a host outside in order: nothing that only the gateway may say leaves it, but for
+/// the trace, so that whoever follows it can go on there.
+pub(crate) fn outgoing(headers: &mut HeaderMap, caller: &Caller) -> Trace {
+    drop_ours(headers);
+    for (name, value) in [(TRACEPARENT, &caller.trace.parent), (TRACESTATE, &caller.trace.state)] {
+        headers.remove(&name);
+        if let Some(value) = value {
+            headers.insert(name, value.clone());
+        }
+    }
+    trace(headers)
+}
+
 fn remove(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
     if headers.keys().any(&unwanted) {
         let names: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name)).cloned().collect();

@@ -1,4 +1,4 @@
-//! Copies for versions in this process: a call past the service's bulkhead, whose places are for clients.
+//! Copies go past the policies of the service, whose places are for clients.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::Instant;
 
 use super::{Answer, MirrorSink};
+use crate::gateway::forward::ask_aside;
 use crate::gateway::headers::X_REQUEST_ID;
 use crate::gateway::{GatewayError, Services};
 use crate::plugin::{CallContext, CallError};
@@ -25,10 +26,11 @@ impl MirrorSink for Services {
         // What is in force now: the request it copies may be long over.
         let snapshot = self.snapshot();
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_owned()))?;
-        let version = backend.version(version).ok_or_else(|| GatewayError::NotServing(service.to_owned()))?;
+        let choice = backend.choose(version, request.headers(), None);
+        let choice = choice.ok_or_else(|| GatewayError::NotServing(service.to_owned()))?;
         let request_id = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).map(Arc::from);
         let context = CallContext { request_id, deadline: Some(deadline), ..CallContext::default() };
         let request = request.map(|body| Full::new(body).map_err(|never| -> CallError { match never {} }));
-        Ok(version.call(request, context).await?.map(BodyExt::boxed_unsync))
+        Ok(ask_aside(choice.pool, &backend.settings, context, request).await?.map(BodyExt::boxed_unsync))
     }
 }

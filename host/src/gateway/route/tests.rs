@@ -612,7 +612,7 @@ fn weighted(weights: &[u32]) -> Target<()> {
 
 /// Where a request goes about which nothing is known.
 fn choose<C>(target: &Target<C>, random: u64) -> Option<&Backend<C>> {
-    target.choose(Facts { headers: &HeaderMap::new(), client: CLIENT }, random)
+    target.choose(Facts { headers: &HeaderMap::new(), client: Some(CLIENT) }, random)
 }
 
 #[test]

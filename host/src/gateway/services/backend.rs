@@ -74,8 +74,7 @@ pub(super) struct Parts<'a> {
 impl Backend {
     pub(super) fn new(service: &Known, parts: Parts<'_>) -> Self {
         let Parts { name, settings, instances } = parts;
-        let is_remote = |instance: &Arc<Instance>| matches!(instance.kind, Kind::Remote { .. });
-        let (mut remotes, locals): (Vec<_>, Vec<_>) = instances.into_iter().partition(is_remote);
+        let (mut remotes, locals): (Vec<_>, Vec<_>) = instances.into_iter().partition(|instance| instance.is_remote());
         let runtime = Arc::clone(&service.runtime);
         let files: Vec<&File> = service.files.values().filter(|file| file.line.stable().is_some()).collect();
         // Without a plain file, the last label in alphabetical order; files are sorted by name.
@@ -108,8 +107,9 @@ impl Backend {
 
     /// The version for a request that names this label, or none.
     pub(crate) fn choose(&self, label: Option<&str>, headers: &HeaderMap, client: Option<IpAddr>) -> Option<Choice<'_>> {
-        let of = |serving: &'_ Serving| serving.split(&self.split, headers, client);
-        let Some(label) = label else { return Some(of(self.versions.get(self.default?)?)) };
+        let Some(label) = label else {
+            return Some(self.versions.get(self.default?)?.split(&self.split, headers, client));
+        };
         if let Some(serving) = self.versions.iter().find(|version| version.label.as_deref() == Some(label)) {
             return Some(serving.split(&self.split, headers, client));
         }

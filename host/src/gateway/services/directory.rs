@@ -99,7 +99,7 @@ impl Directory for Services {
         let mut known = self.lock();
         let Some(service) = known.get_mut(&file.service) else { return };
         let line = service.files.remove(&file.file).map(|file| file.line).unwrap_or_default();
-        if service.files.is_empty() {
+        if service.files.is_empty() && self.registry.instances(&file.service).iter().all(|one| !one.is_remote()) {
             known.remove(&file.service);
         }
         self.publish_snapshot(&known);

@@ -14,7 +14,7 @@ fn headers(sent: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn choose(split: &Split, choices: &[(&str, u32)], headers: &HeaderMap, random: u64) -> Option<usize> {
-    split.choose(choices.iter().copied(), Facts { headers, client: CLIENT }, random)
+    split.choose(choices.iter().copied(), Facts { headers, client: Some(CLIENT) }, random)
 }
 
 fn by_user() -> Split {
@@ -162,7 +162,7 @@ fn a_user_is_an_address_a_header_or_a_cookie_and_nobody_without_one() {
 
     let address = split(serde_json::json!({ "stickyBy": "clientIp" }));
     let of = |client: &str| {
-        let facts = Facts { headers: &HeaderMap::new(), client: client.parse().unwrap() };
+        let facts = Facts { headers: &HeaderMap::new(), client: Some(client.parse().unwrap()) };
         address.choose(choices.iter().copied(), facts, 0).unwrap()
     };
     // One customer's addresses of IPv6 are one user, and IPv4 in the form of IPv6 is the same.

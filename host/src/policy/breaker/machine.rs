@@ -63,6 +63,17 @@ pub enum OpenReason {
     ProbesLost,
 }
 
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.to, self.reason) {
+            (State::Closed, _) => f.write_str("closed: probes were answered well"),
+            (State::HalfOpen, _) => f.write_str("half open: a few calls are let through"),
+            (State::Open, Some(reason)) => write!(f, "open for {:.1?}: {reason}", self.wait),
+            (State::Open, None) => write!(f, "open for {:.1?}", self.wait),
+        }
+    }
+}
+
 /// The answer to somebody who wants to call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Admitted {
