@@ -213,7 +213,7 @@ fn loader_and_schema_refuse_the_same_fields() {
             // An overlay's routes may be incomplete for the schema, because they lie over others.
             let incomplete = (key == "rules" || key == "backendRefs") && loader && !schema;
             // An empty map leaves what the defaults say.
-            let inherited = place == "/services/orders/slots";
+            let inherited = place == "/services/orders/slots" || place.contains("/orders/loadBalancer/strategy");
             // Others refer to these by name, which only the loader sees.
             let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners");
             assert!(

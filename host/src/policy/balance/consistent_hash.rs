@@ -5,7 +5,7 @@
 //! instance goes, only its own keys move, and they spread over all others; when one comes, it takes its share and
 //! nothing else moves; the same for a changed weight. A ring of virtual nodes or a Maglev table finds its instance faster
 //! among thousands, but shares less evenly, moves more, needs memory and building, and pours all keys of an instance
-//! that is gone over the next one. Here a choice takes about a nanosecond for each instance.
+//! that is gone over the next one. Here a choice takes some 3 ns for each instance.
 //!
 //! Bounded load (Mirrokni, Thorup and Zadimoghaddam, 2016): an instance takes at most `boundedLoad` percent of its share
 //! of all requests in flight, rounded up, and keys beyond that go to their next-best instance. So one hot key cannot

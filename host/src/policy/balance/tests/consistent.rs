@@ -149,3 +149,13 @@ fn during_a_slow_start_keys_move_once_and_never_back() {
     }
     assert!((900..1100).contains(&owned.len()), "{}", owned.len());
 }
+
+#[test]
+fn what_a_slow_start_leaves_to_others_they_share_by_weight() {
+    let slowly = LoadBalancer { slow_start: Written::secs(100), ..config(consistent(0)) };
+    let mut scene = Scene::new(&slowly, &[10, 1, 3]);
+    scene.now += 200 * SECOND;
+    scene.balancer.members()[0].load.became_available(scene.now);
+    let own = 0.1 * 10.0 / 14.0;
+    assert_shares(&scene.counts(50_000), &[own, (1.0 - own) / 4.0, (1.0 - own) * 3.0 / 4.0]);
+}
