@@ -14,7 +14,7 @@
 //! are let through as probes (`machine` has these rules). When it closes, counting begins anew.
 //!
 //! What is counted: [`Outcome::Overloaded`] is a failure for the rate and as a probe, and is nothing in a row;
-//! [`Outcome::Ignored`] is nothing at all. A [`Permit`] that is dropped without a word, because its call was cancelled,
+//! [`Outcome::Ignored`] is nothing at all. A [`BreakerPermit`] that is dropped without a word, because its call was cancelled,
 //! counts nothing and gives a probe's place back. A call that began before the state last changed counts nothing either:
 //! it tells of another time.
 //!
