@@ -255,7 +255,7 @@ fn a_hundred_that_went_together_do_not_come_back_together() {
     // Nor in bunches: in no tenth of that time more than a quarter of them.
     for tenth in 0..10 {
         let from = *first + (*last - *first) / 10 * tenth;
-        let bunch = times.iter().filter(|time| (from..from + (*last - *first) / 10).contains(time)).count();
+        let bunch = times.iter().filter(|time| (from..from + (*last - *first) / 10).contains(*time)).count();
         assert!(bunch <= 25, "{bunch} within a tenth: {times:?}");
     }
 }
