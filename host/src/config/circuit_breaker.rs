@@ -65,7 +65,7 @@ pub struct CircuitBreaker {
     pub fallback: Fallback,
 }
 
-/// What callers get while a breaker is open: another service's answer, a fixed one if that fails, or both in this order.
+/// What callers get while a breaker is open: the answer of another service, and a fixed one when there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Fallback {

@@ -14,19 +14,20 @@
 //! are let through as probes (`machine` has these rules). When it closes, counting begins anew.
 //!
 //! What is counted: [`Outcome::Overloaded`] is a failure for the rate and as a probe, and is nothing in a row;
-//! [`Outcome::Ignored`] is nothing at all. A [`Permit`] that is dropped without a word, because its call was cancelled,
-//! counts nothing and gives a probe's place back. A call that began before the state last changed counts nothing either:
-//! it tells of another time.
+//! [`Outcome::Ignored`] is nothing at all. A [`BreakerPermit`] that is dropped without a word, because its call was
+//! cancelled, counts nothing and gives a probe's place back. A call that began before the state last changed counts
+//! nothing either: it tells of another time.
 //!
 //! Cost: closed, a call reads one word when it comes and changes one counter when it ends, without a lock. Everything
-//! else is behind a lock for some ten nanoseconds. The clock is passed in and must be monotonic; nothing runs by itself,
-//! so what time brings about is seen by the next call or question. Never decided here: what a failure is, and what a
-//! caller gets instead.
+//! else is behind a lock for some ten nanoseconds. The clock is passed in and must be monotonic; nothing runs by
+//! itself, so what time brings about is seen by the next call or question. Never decided here: what a failure is, and
+//! what a caller gets instead.
 
+mod count;
 mod machine;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +35,9 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::Outcome;
-use super::window::{Counts, Window};
+use super::window::Counts;
 use crate::config::CircuitBreaker;
+use count::{Count, is_slow};
 use machine::{Admitted, Machine};
 pub use machine::{OpenReason, State as BreakerState, Transition};
 
@@ -52,15 +54,6 @@ pub struct Breaker {
     count: ArcSwap<Count>,
     machine: Mutex<Machine>,
     told: Told,
-}
-
-/// What is counted while the breaker is closed.
-#[derive(Debug)]
-struct Count {
-    period: u64,
-    config: CircuitBreaker,
-    window: Arc<Window>,
-    row: Arc<AtomicU32>,
 }
 
 /// The breaker is open: the call must not be made.
@@ -125,7 +118,8 @@ impl Breaker {
     }
 
     /// Takes a new configuration on. The state stays, and so does what was counted; when the length of the window
-    /// changes, all of it counts as if it had just happened. An open breaker stays open for at most the new longest time.
+    /// changes, all of it counts as if it had just happened. An open breaker stays open for at most the new longest
+    /// time.
     pub fn reconfigure(&self, config: &CircuitBreaker, now: Instant) {
         let mut machine = self.machine();
         let old = self.count.load();
@@ -145,8 +139,8 @@ impl Breaker {
         let status = BreakerStatus {
             state: machine.state(),
             since: machine.since(),
-            counts: count.window.counts(now),
-            consecutive_failures: count.row.load(Ordering::Relaxed),
+            counts: count.counts(now),
+            consecutive_failures: count.row(),
             retry_after: machine.left_open(now),
         };
         self.release(machine, now);
@@ -235,76 +229,6 @@ impl Drop for BreakerPermit {
             self.breaker.machine().cancelled(self.period);
         }
     }
-}
-
-impl Count {
-    fn new(period: u64, config: CircuitBreaker, now: Instant) -> Self {
-        let window = Arc::new(Window::new(config.sliding_window.get(), now));
-        Self { period, config, window, row: Arc::default() }
-    }
-
-    /// The same counts, measured by another configuration.
-    fn with(&self, config: CircuitBreaker, now: Instant) -> Self {
-        if !config.enabled {
-            return Self::new(self.period, config, now);
-        }
-        let same = self.config.sliding_window == config.sliding_window;
-        let window = if same { Arc::clone(&self.window) } else { self.resized(&config, now) };
-        Self { period: self.period, config, window, row: Arc::clone(&self.row) }
-    }
-
-    fn resized(&self, config: &CircuitBreaker, now: Instant) -> Arc<Window> {
-        let window = Window::new(config.sliding_window.get(), now);
-        window.add_all(self.window.counts(now), now);
-        Arc::new(window)
-    }
-
-    /// Counts a call, and says why the breaker must open, if it must.
-    fn add(&self, outcome: Outcome, took: Duration, now: Instant) -> Option<OpenReason> {
-        let failed = match outcome {
-            Outcome::Success => false,
-            Outcome::Failure | Outcome::Overloaded => true,
-            Outcome::Ignored => return None,
-        };
-        let slow = is_slow(&self.config, took);
-        self.window.add(failed, slow, now);
-        let row = match outcome {
-            Outcome::Failure => self.row.fetch_add(1, Ordering::AcqRel).saturating_add(1),
-            // Mostly there is nothing to do, and a word that is only read is in every core's cache.
-            Outcome::Success if self.row.load(Ordering::Relaxed) != 0 => {
-                self.row.store(0, Ordering::Release);
-                0
-            }
-            Outcome::Success | Outcome::Overloaded | Outcome::Ignored => 0,
-        };
-        if !failed && !slow {
-            return None;
-        }
-        if self.config.consecutive_failures > 0 && row >= self.config.consecutive_failures {
-            return Some(OpenReason::ConsecutiveFailures(row));
-        }
-        self.rates(self.window.counts(now))
-    }
-
-    fn rates(&self, counts: Counts) -> Option<OpenReason> {
-        let CircuitBreaker { failure_rate_threshold, slow_call_rate_threshold, .. } = self.config;
-        // Calls may have been slow by an earlier configuration.
-        let slow = if self.config.slow_call_duration_threshold.get().is_zero() { 0 } else { counts.slow };
-        if counts.calls < u64::from(self.config.minimum_number_of_calls) {
-            None
-        } else if failure_rate_threshold > 0 && counts.reach(counts.failures, failure_rate_threshold) {
-            Some(OpenReason::FailureRate(counts))
-        } else if slow > 0 && counts.reach(slow, slow_call_rate_threshold) {
-            Some(OpenReason::SlowCallRate(counts))
-        } else {
-            None
-        }
-    }
-}
-
-fn is_slow(config: &CircuitBreaker, took: Duration) -> bool {
-    let threshold = config.slow_call_duration_threshold.get();
-    !threshold.is_zero() && took > threshold
 }
 
 impl fmt::Debug for Breaker {

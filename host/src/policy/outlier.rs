@@ -1,10 +1,10 @@
 //! Outlier ejection: which instances of a service are left out because they fail while others do not.
 //!
-//! An [`Outlier`] is one instance's record, kept for as long as the instance is known; a [`Group`] is what the instances
-//! of one service have in common: the rules, who is a member, and how many may be out at once. An instance goes after so
-//! many failures in a row, or when a rate of its calls failed, and comes back by itself: nothing has to run for that, the
-//! clock that is passed in decides. What is said while it is out (its last calls end, or panic routing uses it) counts
-//! nothing, so the next ejection takes exactly as many failures as the first.
+//! An [`Outlier`] is one instance's record, kept for as long as the instance is known; a [`Group`] is what the
+//! instances of one service have in common: the rules, who is a member, and how many may be out at once. An instance
+//! goes after so many failures in a row, or when a rate of its calls failed, and comes back by itself: nothing has to
+//! run for that, the clock that is passed in decides. What is said while it is out (its last calls end, or panic
+//! routing uses it) counts nothing, so the next ejection takes exactly as many failures as the first.
 //!
 //! It is out for a base time, times the number of its ejections, up to a longest time; each `interval` that it is back
 //! takes one off that number (Envoy's rules). Chance takes up to a quarter off each time, so that instances that went

@@ -6,8 +6,8 @@
 //!
 //! Half open: so many probes, each a real call. All must be good; one that fails opens again at once, because each was
 //! somebody's request (Hystrix and APISIX do the same; resilience4j takes the rate of its ten, which says little of
-//! three). Slow ones are looked at together when all are back. A probe that was cancelled gives its place to another. If
-//! probes are out and not one of them comes back for a time, they are lost and it opens again: no state waits for
+//! three). Slow ones are looked at together when all are back. A probe that was cancelled gives its place to another.
+//! If probes are out and not one of them comes back for a time, they are lost and it opens again: no state waits for
 //! ever. With no probe out there is nothing to wait for, however long nobody calls.
 
 use std::fmt;
