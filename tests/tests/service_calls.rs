@@ -444,6 +444,24 @@ async fn a_caller_that_ends_takes_its_calls_with_it() {
 }
 
 #[tokio::test]
+async fn callers_that_hold_all_slots_are_answered_and_give_them_back() {
+    let wharf = callers("bulkhead: { maxWait: 300ms }")
+        .service("hostile", "bulkhead: { maxWait: 300ms }")
+        .gateway("engine: { maxSlots: 2 }")
+        .start()
+        .await;
+    let began = Instant::now();
+    let path = calling("caller", "/call", "http://hostile.internal/sleep?ms=100");
+    for answer in join_all((0..6).map(|_| wharf.get(&path))).await {
+        if answer.status != 200 {
+            answer.assert_problem(503, "bulkhead_full");
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    wharf.get(&path).await.assert_status(200);
+}
+
+#[tokio::test]
 async fn calls_are_counted() {
     let wharf = callers("limits: { calls: 6, openCalls: 4 }").start().await;
     for caller in CALLERS {
