@@ -125,7 +125,7 @@ spec:
         - path: {{ type: Glob, value: /d }}
       filters:
         - type: RequestMirror
-          requestMirror: {{ backendRef: {{ name: shadow }} }}
+          requestMirror: {{ backendRef: {{ name: shadow, kind: Bucket }} }}
       retry: {{ attempts: 3 }}
       timeouts: {{ request: 0s }}
       backendRefs:
@@ -167,7 +167,7 @@ kind: HTTPRoute
             "warning: routes.yaml:12: `cookies` has no counterpart",
             "warning: routes.yaml:13: the match is left out: without that condition it would match more",
             "warning: routes.yaml:13: paths of type Glob have no counterpart",
-            "warning: routes.yaml:15: filters of type RequestMirror have no counterpart",
+            "warning: routes.yaml:16: left out: backends of kind Bucket have no counterpart",
             "warning: routes.yaml:17: `retry` has no counterpart",
             "warning: routes.yaml:18: `0s` (no timeout) is not possible for one rule: set `timeouts.request` of the service",
             "warning: routes.yaml:20: services have no namespaces here: the name alone is carried over",

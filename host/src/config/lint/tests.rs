@@ -127,7 +127,7 @@ fn what_stands_beside_an_answer_is_warned_about() {
         "filters: [{ mirror: { service: b } }, { staticResponse: {} }, { fault: { abort: { status: 500, percent: 5 } } }]",
         &[
             "12 has no effect: `staticResponse` answers all requests",
-            "65 has no effect: `staticResponse` answers all requests",
+            "64 has no effect: `staticResponse` answers all requests",
         ],
     );
 }
