@@ -73,7 +73,7 @@ enum Phase {
 struct Probe {
     /// The limit and the latency from before, if this is not the first one.
     before: Option<(usize, Duration)>,
-    /// From when on no more than the least limit were in flight.
+    /// From when on nobody came who made more than the least limit.
     since: Option<Instant>,
     /// When somebody was first kept out by it.
     felt: Option<Instant>,
@@ -126,7 +126,7 @@ impl Adaptive {
     pub fn sample(&mut self, rtt: Duration, in_flight: usize, now: Instant) -> Option<usize> {
         let before = self.limit;
         match self.phase {
-            Phase::Probing(probe) => self.probe(probe, rtt, in_flight, now),
+            Phase::Probing(probe) => self.probe(probe, rtt, now),
             Phase::Following { .. } => {
                 self.samples.add(rtt, &mut self.random);
                 self.follow(in_flight, now);
@@ -154,18 +154,11 @@ impl Adaptive {
         (self.limit != limit).then_some(self.limit)
     }
 
-    fn probe(&mut self, probe: Probe, rtt: Duration, in_flight: usize, now: Instant) {
-        let since = match probe.since {
-            Some(since) => since,
-            None if in_flight > self.limit => return,
-            // Those who come from now on; of the first probe, all.
-            None => {
-                let since = if probe.before.is_some() { now } else { now.checked_sub(rtt).unwrap_or(now) };
-                self.phase = Phase::Probing(Probe { since: Some(since), ..probe });
-                since
-            }
-        };
-        // It may have met a queue from before.
+    fn probe(&mut self, probe: Probe, rtt: Duration, now: Instant) {
+        // The first probe begins with the first request.
+        let since = probe.since.unwrap_or_else(|| now.checked_sub(rtt).unwrap_or(now));
+        self.phase = Phase::Probing(Probe { since: Some(since), ..probe });
+        // Whoever came earlier met a queue; since then there are places for the least limit only.
         if now.saturating_duration_since(since) < rtt {
             return;
         }
@@ -203,7 +196,7 @@ impl Adaptive {
         }
         let at_least = if self.limit == self.min { at_least + 1 } else { 0 };
         if now >= probe_at || at_least >= LOOKS_AT_LEAST {
-            self.phase = Phase::Probing(Probe { before: Some((self.limit, idle)), ..Probe::default() });
+            self.phase = Phase::Probing(Probe { before: Some((self.limit, idle)), since: Some(now), felt: None });
             self.limit = self.min;
         } else {
             self.phase = Phase::Following { idle, looked: now, probe_at, at_least };

@@ -64,7 +64,7 @@ mod tests {
             let width = (*most - *least) / 10;
             for tenth in 0..10 {
                 let begin = *least + width * tenth;
-                let within = waits.iter().filter(|wait| (begin..begin + width).contains(wait)).count();
+                let within = waits.iter().filter(|wait| (begin..begin + width).contains(*wait)).count();
                 assert!((60..150).contains(&within), "{n}: {within} in tenth {tenth}");
             }
         }

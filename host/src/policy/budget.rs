@@ -117,7 +117,6 @@ impl From<Slot> for u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use proptest::prelude::*;
@@ -185,21 +184,45 @@ mod tests {
 
     #[test]
     fn threads_together_spend_no_more_than_there_is() {
-        let (budget, now) = (Arc::new(budget(20, 0)), Instant::now());
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let budget = Arc::clone(&budget);
-                std::thread::spawn(move || {
-                    let mut spent = 0;
-                    for _ in 0..5_000 {
-                        budget.deposit(now);
-                        spent += usize::from(budget.withdraw(now));
-                    }
-                    spent
+        const ROUNDS: usize = 3_000;
+        let now = Instant::now();
+        let budgets: Vec<_> = (0..ROUNDS).map(|_| budget(100, 0)).collect();
+        budgets.iter().for_each(|budget| budget.deposit(now));
+        let arrived = std::sync::atomic::AtomicUsize::new(0);
+        let spend = || {
+            let mut spent = 0;
+            for (round, budget) in budgets.iter().enumerate() {
+                // Both at the same time, each round.
+                arrived.fetch_add(1, Ordering::SeqCst);
+                while arrived.load(Ordering::SeqCst) < 2 * (round + 1) {
+                    std::thread::yield_now();
+                }
+                spent += usize::from(budget.withdraw(now));
+            }
+            spent
+        };
+        let spent = std::thread::scope(|scope| {
+            let other = scope.spawn(spend);
+            spend() + other.join().unwrap()
+        });
+        assert_eq!(spent, ROUNDS, "each has one to spend");
+    }
+
+    #[test]
+    fn no_deposit_is_lost_between_threads() {
+        let (budget, now) = (budget(20, 0), Instant::now());
+        let spend = || {
+            (0..5_000)
+                .filter(|_| {
+                    budget.deposit(now);
+                    budget.withdraw(now)
                 })
-            })
-            .collect();
-        let spent: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+                .count()
+        };
+        let spent: usize = std::thread::scope(|scope| {
+            let threads = [scope.spawn(spend), scope.spawn(spend), scope.spawn(spend), scope.spawn(spend)];
+            threads.map(|thread| thread.join().unwrap()).iter().sum()
+        });
         assert_eq!(spent + withdrawn(&budget, now), 4_000);
     }
 

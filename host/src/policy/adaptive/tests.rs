@@ -225,8 +225,10 @@ fn streams_that_never_end_do_not_keep_everybody_out() {
     ten(&mut later, ms(10), 3, begun + ms(100));
     let now = begun + Duration::from_secs(70);
     assert_eq!(ten(&mut later, ms(10), 5, now), 3);
+    assert_eq!(later.sample(ms(10), 1, now + ms(20)), None);
     assert_eq!(later.crowded(now), None);
     assert_eq!(later.crowded(now + ms(3000)), Some(8), "where it was");
+    assert_eq!(later.samples.seen, 0, "and from the beginning");
 }
 
 #[test]
