@@ -18,6 +18,7 @@ mod body;
 mod chains;
 mod cookie;
 mod edge;
+#[cfg_attr(not(test), expect(dead_code, reason = "called by the capability of guests to ask outside hosts"))]
 mod egress;
 mod error;
 mod exit;
@@ -34,6 +35,7 @@ mod rewrite;
 mod route;
 mod sanitize;
 mod services;
+#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "called by the attempts at remote instances"))]
 mod upstream;
 
 use std::net::SocketAddr;

@@ -1,12 +1,13 @@
 //! WebSockets: two connections over HTTP/1.1 become one tunnel.
 //!
 //! A request to change the protocol is sent on as what it is, a request; the client's connection stays HTTP until the
-//! server has answered 101, and any other answer is an ordinary response. A proxy that begins to copy bytes earlier lets
-//! its client smuggle requests to the server past every rule (CVE-2026-2833). Only `websocket` is passed, only with GET
-//! over HTTP/1.1, and never with a body; the sanitizer sees to that and leaves a [`WebSocket`] with the request.
+//! server has answered 101, and any other answer is an ordinary response. A proxy that begins to copy bytes earlier
+//! lets its client smuggle requests to the server past every rule (CVE-2026-2833). Only `websocket` is passed, only
+//! with GET over HTTP/1.1, and never with a body; the sanitizer sees to that and leaves a [`WebSocket`] with the
+//! request.
 //!
-//! After the 101 bytes are copied both ways, each side's end is passed on, and the tunnel ends when both have ended, one
-//! breaks, or nothing moved for `streamIdle`. The request's deadline holds for the 101 only.
+//! After the 101 bytes are copied both ways, each side's end is passed on, and the tunnel ends when both have ended,
+//! one breaks, or nothing moved for `streamIdle`. The request's deadline holds for the 101 only.
 
 use std::io;
 use std::pin::Pin;
