@@ -18,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -55,7 +55,7 @@ pub(crate) async fn upgrade<T: Send + 'static>(
     let answered = exchange_clean(pool, target, base, request, Some(switch()), limits).await?;
     let Exchange { mut parts, body, lease, sending } = answered;
     let server = parts.extensions.remove::<OnUpgrade>();
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+    if parts.status != 101 {
         return Ok(answer(parts, body, lease, sending, limits).map(|body| body.holding(held)));
     }
     let server = server.ok_or_else(|| UpstreamError::Broken("the server's end of the tunnel is gone".to_owned()))?;
