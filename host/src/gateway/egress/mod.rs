@@ -1,15 +1,15 @@
 //! Requests of guests to hosts outside: only to those that are granted, only by public addresses, and only so many.
 //!
-//! [`EgressRules`] decide by the address that a guest wrote; the connection decides again by the addresses that the name
-//! turned out to have (`upstream::Reach`), and connects to those and no others. So neither a spelling nor a resolver
-//! leads anywhere else. A redirect is an answer like any other: whoever follows it asks again, and is checked again.
+//! [`EgressRules`] decide by the address that a guest wrote; the connection decides again by the addresses that the
+//! name turned out to have (`upstream::Reach`), and connects to those and no others. So neither a spelling nor a
+//! resolver leads anywhere else. A redirect is an answer like any other: whoever follows it asks again, and is checked again.
 //!
 //! Each service has an [`Egress`] of its own with its own connections and TLS sessions: what one of them sent on a
 //! connection can never be another's business. It outlasts changes of the configuration; rules are replaced in it.
 //!
 //! Bounds per service: [`MAX_REQUESTS`] open at once (until the response's body has ended), [`MAX_CONNECTIONS`]
-//! connections, [`MAX_TARGETS`] hosts that are remembered. Times: those a guest asks for, but no longer than [`CONNECT`],
-//! [`FIRST_BYTE`] and [`BETWEEN_BYTES`].
+//! connections, [`MAX_TARGETS`] hosts that are remembered. Times: those a guest asks for, but no longer than
+//! [`CONNECT`], [`FIRST_BYTE`] and [`BETWEEN_BYTES`].
 
 mod rules;
 

@@ -22,6 +22,7 @@ use super::connect::Stream;
 use super::error::{NotDelivered, with_causes};
 use super::outgoing::Outgoing;
 use super::pool::{Pool, Target};
+use super::read_first::ReadFirst;
 
 /// Bytes of a response's head, as for requests.
 const HEAD_BYTES: usize = 64 << 10;
@@ -86,8 +87,10 @@ impl Http1 {
     async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Result<Self, NotDelivered> {
         let mut builder = http1::Builder::new();
         builder.max_buf_size(HEAD_BYTES).max_header_size(HEAD_BYTES);
-        let (sender, connection) =
-            builder.handshake(TokioIo::new(stream)).await.map_err(|e| NotDelivered::Connect(with_causes(&e)))?;
+        let (sender, connection) = builder
+            .handshake(TokioIo::new(ReadFirst::new(stream)))
+            .await
+            .map_err(|e| NotDelivered::Connect(with_causes(&e)))?;
         let task = tokio::spawn(async move {
             // Those whose request it was are told.
             if let Err(error) = connection.with_upgrades().await {

@@ -7,13 +7,13 @@
 //!
 //! Decided here: how a message is framed, when a connection may be used again, and what a failure says about the
 //! request: [`UpstreamError::NotDelivered`] is a promise that the server has seen nothing of it. Nothing is tried twice
-//! but for one case: when a connection that waited turns out to be closed and hyper hands the request back unwritten, it
-//! goes out on another one. So a request is written once at most.
+//! but for one case: when a connection that waited turns out to be closed and hyper hands the request back unwritten,
+//! it goes out on another one. So a request is written once at most.
 //!
 //! Never decided here: which server, whether to try again, how many at once, and what a client is told of a failure.
 //!
 //! - `connect` opens connections, `reach` says to which addresses, `tls` whom to trust;
-//! - `pool` keeps them, `connection` lends them out;
+//! - `pool` keeps them, `connection` lends them out, `read_first` saves answers from servers that close early;
 //! - `outgoing` is the request on its way, `response` and `body` are what comes back;
 //! - `upgrade` turns a pair of connections into a tunnel.
 //!
@@ -28,6 +28,7 @@ mod error;
 mod outgoing;
 mod pool;
 mod reach;
+mod read_first;
 mod response;
 mod tls;
 mod upgrade;

@@ -1,8 +1,9 @@
 //! Which addresses may be asked.
 //!
 //! A name resolves to whatever its owner says, so only addresses count, and they count after resolution. Public are
-//! those that the registries of IANA (RFC 6890 and its successors) call globally reachable; an IPv6 address with an IPv4
-//! address in it (mapped, compatible, NAT64, 6to4) is no better than that one. What is not known to be public is not.
+//! those that the registries of IANA (RFC 6890 and its successors) call globally reachable; an IPv6 address with an
+//! IPv4 address in it (mapped, compatible, NAT64, 6to4) is no better than that one. What is not known to be public is
+//! not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -9,7 +9,7 @@
 
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderValue, StatusCode, Version};
+use http::{HeaderValue, Version};
 
 use crate::gateway::headers;
 
@@ -18,7 +18,7 @@ use crate::gateway::headers;
 /// # Errors
 /// Says why it cannot be passed on.
 pub(super) fn sanitize(parts: &mut Parts, switched: bool) -> Result<(), &'static str> {
-    if parts.status.is_informational() && !(switched && parts.status == StatusCode::SWITCHING_PROTOCOLS) {
+    if parts.status.is_informational() && !(switched && parts.status == 101) {
         return Err("it changes to a protocol that nobody asked for");
     }
     if parts.status.as_u16() > 599 {
@@ -47,7 +47,7 @@ pub(super) fn sanitize(parts: &mut Parts, switched: bool) -> Result<(), &'static
         }
     }
     headers::strip_response(&mut parts.headers);
-    if parts.status == StatusCode::NO_CONTENT || parts.status.is_informational() {
+    if parts.status == 204 || parts.status.is_informational() {
         parts.headers.remove(CONTENT_LENGTH);
     }
     parts.version = Version::HTTP_11;

@@ -1,12 +1,13 @@
 //! WebSockets: two connections over HTTP/1.1 become one tunnel.
 //!
 //! A request to change the protocol is sent on as what it is, a request; the client's connection stays HTTP until the
-//! server has answered 101, and any other answer is an ordinary response. A proxy that begins to copy bytes earlier lets
-//! its client smuggle requests to the server past every rule (CVE-2026-2833). Only `websocket` is passed, only with GET
-//! over HTTP/1.1, and never with a body; the sanitizer sees to that and leaves a [`WebSocket`] with the request.
+//! server has answered 101, and any other answer is an ordinary response. A proxy that begins to copy bytes earlier
+//! lets its client smuggle requests to the server past every rule (CVE-2026-2833). Only `websocket` is passed, only
+//! with GET over HTTP/1.1, and never with a body; the sanitizer sees to that and leaves a [`WebSocket`] with the
+//! request.
 //!
-//! After the 101 bytes are copied both ways, each side's end is passed on, and the tunnel ends when both have ended, one
-//! breaks, or nothing moved for `streamIdle`. The request's deadline holds for the 101 only.
+//! After the 101 bytes are copied both ways, each side's end is passed on, and the tunnel ends when both have ended,
+//! one breaks, or nothing moved for `streamIdle`. The request's deadline holds for the 101 only.
 
 use std::io;
 use std::pin::Pin;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -54,7 +55,7 @@ pub(crate) async fn upgrade<T: Send + 'static>(
     let answered = exchange_clean(pool, target, base, request, Some(switch()), limits).await?;
     let Exchange { mut parts, body, lease, sending } = answered;
     let server = parts.extensions.remove::<OnUpgrade>();
-    if parts.status != StatusCode::SWITCHING_PROTOCOLS {
+    if parts.status != 101 {
         return Ok(answer(parts, body, lease, sending, limits).map(|body| body.holding(held)));
     }
     let server = server.ok_or_else(|| UpstreamError::Broken("the server's end of the tunnel is gone".to_owned()))?;

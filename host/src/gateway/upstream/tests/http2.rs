@@ -189,3 +189,31 @@ async fn a_dropped_response_resets_its_stream_and_no_other() {
     assert_eq!(upstream.pool.open(), 1);
     serving.abort();
 }
+
+#[tokio::test]
+async fn an_answer_before_the_request_was_read_lets_go_of_the_rest_of_it() {
+    let server = Server::start().await;
+    let upstream = server.below("", Protocol::H2c);
+    let (mut sender, body) = http_body_util::Channel::<Bytes, CallError>::new(1);
+    let answer = send(&upstream, post(body.boxed_unsync()));
+    let mut connection = h2::server::handshake(server.accept().await.stream).await.unwrap();
+    let (_unread, mut respond) = next(&mut connection).await;
+    respond.send_response(Response::builder().status(413).body(()).unwrap(), true).unwrap();
+    let driving = tokio::spawn(async move { while connection.accept().await.is_some() {} });
+    assert_eq!(answer.await.unwrap().unwrap().status(), 413);
+    soon(async { while sender.send_data(Bytes::from_static(b"a")).await.is_ok() {} }).await;
+    assert_eq!(upstream.pool.open(), 1, "the connection is not to blame");
+    driving.abort();
+}
+
+#[tokio::test]
+async fn what_a_request_carries_along_inside_the_gateway_stays_there() {
+    let server = Server::start().await;
+    let upstream = server.below("", Protocol::H2c);
+    let mut request = get("/");
+    request.extensions_mut().insert(hyper::ext::Protocol::from_static("websocket"));
+    let answer = send(&upstream, request);
+    let serving = tokio::spawn(serve(server.accept().await.stream, echo_version));
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200, "with `:protocol` it is malformed");
+    serving.abort();
+}

@@ -210,3 +210,53 @@ async fn an_instance_is_kept_while_its_address_is_the_same() {
         assert!(!upstream.is_at(&at(url), protocol), "{url}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn an_early_answer_is_not_lost_when_the_server_closes_at_once() {
+    let server = Server::start().await;
+    let upstream = server.upstream();
+    for _ in 0..40 {
+        let pieces = (0..160).map(|_| Ok(Frame::data(Bytes::from(vec![0; 64 << 10])))).collect();
+        let answer = send(&upstream, post(stream(pieces)));
+        let mut peer = server.accept().await;
+        peer.head().await;
+        peer.send("HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 2\r\n\r\nno").await;
+        drop(peer);
+        assert_eq!(answer.await.unwrap().unwrap().status(), 413);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_hands_the_request_back_unwritten() {
+    let server = Server::start().await;
+    let upstream = server.upstream();
+    let peer = exchange(&server, &upstream, limits()).await;
+    let mut lease = upstream.pool.acquire(&upstream.target, false, &limits()).await.unwrap();
+    drop(peer);
+    soon(async {
+        while matches!(&lease, Lease::Http1(lease) if lease.connection.is_ready()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    let (body, sending) = Outgoing::new(&HeaderMap::new(), full("abc"));
+    let error = lease.send(Request::post("/").body(body).unwrap()).await.unwrap_err();
+    let request = unwritten(error, &sending).expect("it may go out on another connection");
+    assert!(!request.body().is_end_stream() && !sending.is_done(), "with all of its body");
+}
+
+#[tokio::test]
+async fn a_shared_connection_that_nobody_uses_makes_room_too() {
+    let (one, other) = (Server::start().await, Server::start().await);
+    let pool = Pool::new(Arc::default(), 1);
+    let upstream = |server: &Server, protocol: Protocol| {
+        let url: Uri = format!("http://127.0.0.1:{}", server.port()).parse().unwrap();
+        let target = Target::new(Origin::new(&url, protocol, Reach::Anywhere).unwrap());
+        Arc::new(Upstream { pool: Arc::clone(&pool), target, base: String::new() })
+    };
+    let answer = send(&upstream(&one, Protocol::H2c), get("/"));
+    let serving = tokio::spawn(super::http2::serve(one.accept().await.stream, super::http2::echo_version));
+    assert_eq!(text(answer.await.unwrap().unwrap().into_body()).await.unwrap(), "h2");
+    exchange(&other, &upstream(&other, Protocol::Http1), limits()).await;
+    soon(serving).await.unwrap();
+}
