@@ -120,6 +120,7 @@ pub struct Running {
     admin: Listeners<Admin>,
     gateway: Arc<Gateway>,
     config: ConfigWatch,
+    _leases: AbortOnDropHandle<()>,
     _rollout: AbortOnDropHandle<()>,
     _folder: Folder,
 }
@@ -179,7 +180,8 @@ impl Host {
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let gateway = Arc::new(Gateway::new(Arc::clone(&services), access_log(&config)));
         let draining = CancellationToken::new();
-        let admin = Admin { registry: Arc::clone(&registry), ready: ready.clone(), draining: draining.clone() };
+        let admin = Admin::new(Arc::clone(&registry), ready.clone(), draining.clone());
+        let leases = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&registry).run()));
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
         let public = settings.public_listeners();
@@ -208,6 +210,7 @@ impl Host {
             admin: admin_listeners,
             gateway,
             config,
+            _leases: leases,
             _rollout: rollout,
             _folder: folder,
         })

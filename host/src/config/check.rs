@@ -15,10 +15,11 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use super::auth::Auth;
+use super::health_check::HealthCheck;
+use super::instances::{check_instances, check_labels};
 use super::model::Gateway;
-use super::notation::valid_path;
 use super::problem::{Problem, Span};
-use super::service::{Bulkhead, HealthCheck, Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::service::{Bulkhead, Limits, Service, ServiceDefaults, SlotReuse, Slots};
 use super::tree::{Kind, Node};
 use super::units::{Duration, Size};
 
@@ -155,6 +156,7 @@ impl Check<'_> {
         super::listener::check_all(gateway, self, at);
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
+        gateway.registry.check(self, at.get("registry"));
         auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");
         if let Err(message) = valid_admin_listen(admin.listen) {
@@ -182,6 +184,8 @@ impl Check<'_> {
         let Service { limits, bulkhead, slots, health_check, filters, .. } = service;
         self.shared_filters(filters, auth, at.get("filters"));
         self.policies(limits, bulkhead, slots, health_check, at);
+        check_labels(&service.tags, &service.metadata, self, at);
+        check_instances(&service.instances, self, at.get("instances"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
@@ -204,11 +208,7 @@ impl Check<'_> {
             self.at_least(reuse_at.get("maxRequests"), max_requests, &1);
             self.at_least(reuse_at.get("idle"), idle, &MS);
         }
-        let health_at = at.get("healthCheck");
-        self.at_least(health_at.get("timeout"), &health.timeout, &MS);
-        if let Some(Err(message)) = health.path.as_deref().map(valid_path) {
-            self.wrong(health_at.get("path"), message);
-        }
+        health.check(self, at.get("healthCheck"));
     }
 
     /// Two configured services cannot be reached under the same path.

@@ -22,7 +22,9 @@ mod auth;
 mod check;
 mod connections;
 mod filter;
+mod health_check;
 mod import;
+mod instances;
 mod lint;
 mod listener;
 mod load;
@@ -31,6 +33,7 @@ mod model;
 mod notation;
 mod problem;
 mod read;
+mod registry;
 mod requests;
 mod route;
 mod schema;
@@ -46,7 +49,9 @@ pub use auth::*;
 pub use check::{valid_admin_listen, valid_service_name};
 pub use connections::*;
 pub use filter::*;
+pub use health_check::{HealthCheck, InstanceCheck, StatusRange};
 pub use import::{Imported, import};
+pub use instances::{InstanceUrl, RemoteInstance, WEIGHT, valid_word, wrong_metadata, wrong_tags};
 pub use listener::*;
 #[cfg(fuzzing)]
 pub(crate) use load::fuzz;
@@ -54,13 +59,13 @@ pub use load::{Config, Source, load};
 pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, State};
 pub(crate) use notation::is_plain_in_paths;
 pub use problem::{Problem, Problems, Severity};
+pub use registry::RegistrySettings;
 pub use requests::*;
 pub(crate) use route::compile_pattern;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};
 pub use schema::{SchemaKind, schema};
 pub use secret::{Secret, SecretRef};
 pub use service::{
-    Bulkhead, DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse,
-    Slots, Timeouts,
+    Bulkhead, DrainTimeout, Expose, ExposeText, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots, Timeouts,
 };
 pub use units::{Duration, Size, UnitError};

@@ -67,7 +67,7 @@ fn complete() -> Value {
         "timeouts": { "request": "1s" },
         "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
-        "healthCheck": { "path": "/health", "timeout": "1s" },
+        "healthCheck": serde_json::from_str::<Value>(super::super::health_check::EXAMPLE).unwrap(),
         "keyValue": { "quota": "0B" },
         "drainTimeout": "1s",
     });
@@ -75,6 +75,9 @@ fn complete() -> Value {
     service["expose"] = json!("/orders");
     service["config"] = json!({ "currency": "EUR" });
     service["public"] = json!(true);
+    service["tags"] = json!(["commerce"]);
+    service["metadata"] = json!({ "team": "shop" });
+    service["instances"] = serde_json::from_str(super::super::instances::EXAMPLE).unwrap();
     service["filters"] = json!(shared_filters());
     json!({
         "listen": "127.0.0.1:8080",
@@ -88,6 +91,7 @@ fn complete() -> Value {
         "connections": serde_json::from_str::<Value>(super::super::connections::EXAMPLE).unwrap(),
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
         "filters": shared_filters(),
+        "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
         "accessLog": { "enabled": false, "format": "json" },
         "drain": { "preStopDelay": "1s", "timeout": "1s" },
         "defaults": policies,
@@ -120,8 +124,18 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 9] =
-    ["/headers", "/queryParams", "/cookies", "/config", "/set", "/setIfAbsent", "/add", "/claims", "/claimsToHeaders"];
+const FREE: [&str; 10] = [
+    "/metadata",
+    "/headers",
+    "/queryParams",
+    "/cookies",
+    "/config",
+    "/set",
+    "/setIfAbsent",
+    "/add",
+    "/claims",
+    "/claimsToHeaders",
+];
 
 fn refused_by_loader(value: &Value) -> bool {
     load_files(&[("env/all.yaml", &serde_json::to_string_pretty(value).unwrap())], Some("all")).is_err()
