@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::Admin;
 use crate::config::{self, Config, Problems};
-use crate::gateway::{Gateway, Services};
+use crate::gateway::{Gateway, HealthChecks, Services};
 use crate::plugin::{
     Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
 };
@@ -120,6 +120,8 @@ pub struct Running {
     admin: Listeners<Admin>,
     gateway: Arc<Gateway>,
     config: ConfigWatch,
+    _leases: AbortOnDropHandle<()>,
+    _health: HealthChecks,
     _rollout: AbortOnDropHandle<()>,
     _folder: Folder,
 }
@@ -179,12 +181,9 @@ impl Host {
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let draining = CancellationToken::new();
-        let admin = Admin {
-            registry: Arc::clone(&registry),
-            rollouts: Arc::clone(&services) as _,
-            ready: ready.clone(),
-            draining: draining.clone(),
-        };
+        let health = HealthChecks::start(Arc::clone(&services), Arc::clone(&registry));
+        let admin = Admin::new(Arc::clone(&registry), Arc::clone(&services) as _, ready.clone(), draining.clone());
+        let leases = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&registry).run()));
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
         let public = settings.public_listeners();
@@ -213,6 +212,8 @@ impl Host {
             admin: admin_listeners,
             gateway,
             config,
+            _leases: leases,
+            _health: health,
             _rollout: rollout,
             _folder: folder,
         })

@@ -95,6 +95,9 @@ enum Command {
         /// As JSON
         #[arg(long)]
         json: bool,
+        /// Go on with a line for every change
+        #[arg(long)]
+        watch: bool,
     },
     /// Show and steer how new versions take over on a running host
     Rollout {
@@ -326,14 +329,19 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
             Ok(cli::inspect::run(&wasm, json, &mut out)?)
         }
-        Command::Services { source, admin, json } => {
+        Command::Services { source, admin, json, watch } => {
             let admin = match admin {
                 Some(admin) => admin,
                 None => wharf::config::load(&source.into())?.gateway.admin.listen,
             };
             drop(out);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(cli::services::run(admin, json, &mut std::io::stdout()))?;
+            let out = &mut std::io::stdout();
+            if watch {
+                runtime.block_on(cli::services::watch(admin, json, out))?;
+            } else {
+                runtime.block_on(cli::services::run(admin, json, out))?;
+            }
             Ok(true)
         }
         Command::Rollout { what } => {

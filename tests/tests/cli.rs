@@ -60,7 +60,7 @@ fn help_mentions_every_command_and_flag() {
         ("config", &["--config", "--env", "[SERVICE]"]),
         ("schema", &["gateway", "service", "overlay"]),
         ("inspect", &["<FILE>", "--json"]),
-        ("services", &["--config", "--admin", "--json"]),
+        ("services", &["--config", "--admin", "--json", "--watch"]),
         ("new", &["<NAME>", "--dir"]),
     ] {
         let help = prints(dir.path(), &[command, "--help"]);

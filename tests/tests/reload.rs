@@ -192,7 +192,7 @@ async fn a_service_that_is_not_well_at_the_start_does_not_serve() {
         .plugin_as("versioned", "slow")
         .service("well", "healthCheck: { path: / }")
         .service("lost", "healthCheck: { path: /nowhere }")
-        .service("late", "healthCheck: { path: /hang, timeout: 300ms }")
+        .service("late", "healthCheck: { path: /hang, startTimeout: 300ms }")
         .service("trapping", "healthCheck: { path: /trap }")
         // It answers after half a second, which the default timeout allows.
         .service("slow", "healthCheck: { path: /slow }")
@@ -202,7 +202,7 @@ async fn a_service_that_is_not_well_at_the_start_does_not_serve() {
     wharf.get("/slow/").await.assert_status(200);
     for (service, words) in [
         ("lost", "its health check at /nowhere answered 404"),
-        ("late", "healthCheck.timeout (300ms)"),
+        ("late", "healthCheck.startTimeout (300ms)"),
         ("trapping", "its health check at /trap failed"),
     ] {
         let reason = wharf.rejection(service).await;

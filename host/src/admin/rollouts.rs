@@ -8,13 +8,11 @@
 //!
 //! `{service}` is `orders`, or `orders@2` for the file `orders@2.wasm`.
 
-use bytes::Bytes;
 use http::header::ALLOW;
 use http::{HeaderValue, Method, Response, StatusCode};
-use http_body_util::Full;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, respond, text};
+use super::{Admin, Answer, respond, text, whole};
 use crate::registry::{Order, OrderError, RolloutRecord};
 
 const PATH: &str = "/api/rollouts";
@@ -29,7 +27,7 @@ pub struct RolloutList {
 
 impl Admin {
     /// The answer, if this path is about rollouts.
-    pub(super) fn rollouts(&self, method: &Method, path: &str) -> Option<Response<Full<Bytes>>> {
+    pub(super) fn rollouts(&self, method: &Method, path: &str) -> Option<Response<Answer>> {
         let rest = path.strip_prefix(PATH)?;
         let parts: Vec<&str> = if rest.is_empty() { Vec::new() } else { rest.strip_prefix('/')?.split('/').collect() };
         let reads = matches!(*method, Method::GET | Method::HEAD);
@@ -48,7 +46,7 @@ impl Admin {
     }
 }
 
-fn told(result: Result<RolloutRecord, OrderError>) -> Response<Full<Bytes>> {
+fn told(result: Result<RolloutRecord, OrderError>) -> Response<Answer> {
     match result {
         Ok(record) => json(&record),
         Err(error) => {
@@ -58,22 +56,26 @@ fn told(result: Result<RolloutRecord, OrderError>) -> Response<Full<Bytes>> {
                     StatusCode::CONFLICT
                 }
             };
-            text(status, &format!("{error}\n"))
+            said(status, format!("{error}\n"))
         }
     }
 }
 
-fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
+fn json(value: &impl Serialize) -> Response<Answer> {
     match serde_json::to_vec_pretty(value) {
-        Ok(body) => respond(StatusCode::OK, "application/json", body.into()),
-        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        Ok(body) => respond(StatusCode::OK, "application/json", body.into()).map(whole),
+        Err(error) => said(StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }
 
-fn only(methods: &'static str) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {methods}\n"));
+fn only(methods: &'static str) -> Response<Answer> {
+    let mut response = said(StatusCode::METHOD_NOT_ALLOWED, format!("only {methods}\n"));
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
+}
+
+fn said(status: StatusCode, text: String) -> Response<Answer> {
+    respond(status, "text/plain; charset=utf-8", text.into()).map(whole)
 }
 
 #[cfg(test)]

@@ -1,22 +1,28 @@
 //! `wharf services`: asks a running host what it serves.
 
+mod watch;
+
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use http::Response;
 use http::header::HOST;
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 use jiff::Timestamp;
 
 use crate::ServiceList;
-use crate::registry::VersionState;
+use crate::registry::{Health, InstanceRecord, ServiceRecord, VersionState};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER: usize = 64 << 20;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -43,10 +49,13 @@ pub enum ServicesError {
 /// When nobody answers there or `out` cannot be written to.
 pub async fn run(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) -> Result<(), ServicesError> {
     let no_answer = |cause: String| ServicesError::NoAnswer { address, cause };
-    let body = tokio::time::timeout(TIMEOUT, ask(address))
+    let list =
+        async { Ok(Limited::new(ask(address, "/api/services").await?.into_body(), MAX_ANSWER).collect().await?) };
+    let body = tokio::time::timeout(TIMEOUT, list)
         .await
         .map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?
-        .map_err(|error| no_answer(error.to_string()))?;
+        .map_err(|error: Cause| no_answer(error.to_string()))?
+        .to_bytes();
     if json {
         out.write_all(&body)?;
         return Ok(writeln!(out)?);
@@ -55,10 +64,22 @@ pub async fn run(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) 
     Ok(print(&list, Timestamp::now(), out)?)
 }
 
-async fn ask(address: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let request = Request::get(format!("http://{address}/api/services"))
-        .header(HOST, address.to_string())
-        .body(Empty::<Bytes>::new())?;
+/// Prints the services, and then every change until the host ends.
+///
+/// # Errors
+/// When nobody answers there, the host breaks off, or `out` cannot be written to.
+pub async fn watch(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) -> Result<(), ServicesError> {
+    let no_answer = |cause: String| ServicesError::NoAnswer { address, cause };
+    let response = tokio::time::timeout(TIMEOUT, ask(address, "/api/watch"))
+        .await
+        .map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?
+        .map_err(|error| no_answer(error.to_string()))?;
+    Ok(watch::follow(response.into_body(), json, out).await?)
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<Response<Incoming>, Cause> {
+    let request =
+        Request::get(format!("http://{address}{path}")).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
     let response = Client::builder(TokioExecutor::new()).build_http().request(request).await.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         cause.unwrap_or_else(|| error.to_string())
@@ -67,7 +88,7 @@ async fn ask(address: SocketAddr) -> Result<Bytes, Box<dyn std::error::Error + S
     if !status.is_success() {
         return Err(format!("it answers {status}").into());
     }
-    Ok(Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes())
+    Ok(response)
 }
 
 fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
@@ -92,17 +113,64 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
             ]);
         }
     }
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<_> = (0..7).map(width).collect();
-    for row in &rows {
-        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
+    let has_versions = rows.len() > 1;
+    if has_versions {
+        table(&rows, out)?;
+    }
+    instances(&list.services, has_versions, now, out)?;
+    for service in list.services.iter().filter(|service| !service.tags.is_empty()) {
+        writeln!(out, "\n{} is tagged {}", service.name, service.tags.join(", "))?;
     }
     for (file, reason) in reasons {
         writeln!(out, "\n{file} is rejected: {reason}")?;
     }
     for refused in &list.refused {
         writeln!(out, "\n{} is no service: {}", refused.file, refused.reason)?;
+    }
+    Ok(())
+}
+
+/// Instances elsewhere, and those here that are not as their version's state says.
+fn instances(services: &[ServiceRecord], below: bool, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    let is_told = |instance: &&InstanceRecord| {
+        instance.url.is_some() || !matches!(instance.health, Health::Healthy | Health::Stopping)
+    };
+    let mut rows =
+        vec![["INSTANCE", "SERVICE", "VERSION", "HEALTH", "SINCE", "WEIGHT", "TAGS", "AT"].map(str::to_owned)];
+    let mut reasons = Vec::new();
+    for instance in services.iter().flat_map(|service| &service.instances).filter(is_told) {
+        if let Some(reason) = instance.health.reason() {
+            reasons.push((&instance.id, instance.health.word(), reason));
+        }
+        rows.push([
+            instance.id.clone(),
+            instance.service.clone(),
+            or_dash(instance.version.as_deref().unwrap_or_default()),
+            instance.health.word().to_owned(),
+            ago(now, instance.since),
+            instance.weight.to_string(),
+            or_dash(&instance.tags.join(",")),
+            instance.url.as_ref().map_or("here".to_owned(), ToString::to_string),
+        ]);
+    }
+    if rows.len() > 1 {
+        if below {
+            writeln!(out)?;
+        }
+        table(&rows, out)?;
+    }
+    for (id, word, reason) in reasons {
+        writeln!(out, "\n{id} is {word}: {reason}")?;
+    }
+    Ok(())
+}
+
+fn table<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let widths: Vec<_> = (0..N).map(width).collect();
+    for row in rows {
+        let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        writeln!(out, "{}", cells.join("  ").trim_end())?;
     }
     Ok(())
 }
@@ -124,7 +192,7 @@ fn ago(now: Timestamp, since: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{RefusedFile, ServiceRecord, VersionRecord};
+    use crate::registry::{RefusedFile, Registration, Registry, ServiceRecord, VersionRecord};
 
     #[test]
     fn the_table_shows_states_and_reasons() {
@@ -142,6 +210,7 @@ mod tests {
             services: vec![ServiceRecord {
                 name: "orders".to_owned(),
                 versions: vec![version("a", VersionState::Serving), version("b", rejected)],
+                ..ServiceRecord::default()
             }],
             refused: vec![RefusedFile { file: "Bad Name.wasm".to_owned(), reason: "no name".to_owned() }],
         };
@@ -158,6 +227,38 @@ orders.wasm is rejected: it is a core module
 Bad Name.wasm is no service: no name
 ";
         assert_eq!(text, expected);
+    }
+
+    #[tokio::test]
+    async fn instances_elsewhere_have_a_table_of_their_own() {
+        let registry = Registry::default();
+        let instance = Registration {
+            id: Some("b".to_owned()),
+            service: "orders".to_owned(),
+            url: "http://127.0.0.1:9001".parse().unwrap(),
+            version: None,
+            weight: 1,
+            tags: vec!["eu".to_owned(), "fast".to_owned()],
+            metadata: std::collections::BTreeMap::new(),
+            check: None,
+            ttl: None,
+        };
+        registry.register(instance).unwrap();
+        registry.heartbeat("orders", "b", Health::Degraded("its disk is slow".to_owned())).unwrap();
+        let mut services = registry.services();
+        services[0].tags = vec!["commerce".to_owned()];
+        let now = services[0].instances[0].since;
+        let mut out = Vec::new();
+        print(&ServiceList { services, refused: Vec::new() }, now, &mut out).unwrap();
+        let expected = "\
+INSTANCE  SERVICE  VERSION  HEALTH    SINCE  WEIGHT  TAGS     AT
+b         orders   -        degraded  0s     1       eu,fast  http://127.0.0.1:9001
+
+b is degraded: its disk is slow
+
+orders is tagged commerce
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[tokio::test]

@@ -15,10 +15,11 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use super::auth::Auth;
+use super::health_check::HealthCheck;
+use super::instances::{check_instances, check_labels};
 use super::model::Gateway;
-use super::notation::valid_path;
 use super::problem::{Problem, Span};
-use super::service::{HealthCheck, Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::service::{Limits, Service, ServiceDefaults, SlotReuse, Slots};
 use super::tree::{Kind, Node};
 use super::units::{Duration, Size};
 
@@ -156,6 +157,7 @@ impl Check<'_> {
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
         gateway.calls.check(self, at.get("calls"));
+        gateway.registry.check(self, at.get("registry"));
         auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");
         if let Err(message) = valid_admin_listen(admin.listen) {
@@ -203,6 +205,8 @@ impl Check<'_> {
         load_balancer.check(self, at.get("loadBalancer"));
         service.circuit_breaker.check(self, at.get("circuitBreaker"));
         service.outlier_detection.check(self, at.get("outlierDetection"));
+        check_labels(&service.tags, &service.metadata, self, at);
+        check_instances(&service.instances, self, at.get("instances"));
         for (key, value) in &service.config {
             if key.is_empty() {
                 self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
@@ -224,11 +228,7 @@ impl Check<'_> {
             self.at_least(reuse_at.get("maxRequests"), max_requests, &1);
             self.at_least(reuse_at.get("idle"), idle, &MS);
         }
-        let health_at = at.get("healthCheck");
-        self.at_least(health_at.get("timeout"), &health.timeout, &MS);
-        if let Some(Err(message)) = health.path.as_deref().map(valid_path) {
-            self.wrong(health_at.get("path"), message);
-        }
+        health.check(self, at.get("healthCheck"));
     }
 
     /// Two configured services cannot be reached under the same path.

@@ -26,7 +26,9 @@ mod connections;
 mod egress;
 mod filter;
 mod grants;
+mod health_check;
 mod import;
+mod instances;
 mod lint;
 mod listener;
 mod load;
@@ -37,6 +39,7 @@ mod notation;
 mod outlier_detection;
 mod problem;
 mod read;
+mod registry;
 mod requests;
 mod retry;
 mod rollout;
@@ -61,7 +64,9 @@ pub use connections::*;
 pub use egress::{EgressHosts, EgressRule};
 pub use filter::*;
 pub use grants::{Calls, Grants};
+pub use health_check::{HealthCheck, InstanceCheck, StatusRange};
 pub use import::{Imported, import};
+pub use instances::{InstanceUrl, RemoteInstance, WEIGHT, valid_word, wrong_metadata, wrong_tags};
 pub use listener::*;
 #[cfg(fuzzing)]
 pub(crate) use load::fuzz;
@@ -71,6 +76,7 @@ pub use model::{AccessLog, Admin, Drain, Engine, Gateway, LogFormat, Plugins, St
 pub(crate) use notation::is_plain_in_paths;
 pub use outlier_detection::OutlierDetection;
 pub use problem::{Problem, Problems, Severity};
+pub use registry::RegistrySettings;
 pub use requests::*;
 pub use retry::{Retry, RetryBudget, RuleRetry};
 pub use rollout::{Canary, Rollout};
@@ -79,7 +85,7 @@ pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMa
 pub use schema::{SchemaKind, schema};
 pub use secret::{Secret, SecretRef};
 pub use service::{
-    DrainTimeout, Expose, ExposeText, HealthCheck, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots,
+    DrainTimeout, Expose, ExposeText, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots,
 };
 pub use split::{Split, StickyBy};
 pub use timeouts::Timeouts;

@@ -19,6 +19,7 @@ use super::connections::Connections;
 use super::filter::Filter;
 use super::grants::Calls;
 use super::listener::Listener;
+use super::registry::RegistrySettings;
 use super::requests::Requests;
 use super::route::Route;
 use super::service::ServiceDefaults;
@@ -51,6 +52,8 @@ pub struct Gateway {
     #[serde(deserialize_with = "units::networks")]
     #[schemars(with = "Vec<String>")]
     pub trusted_proxies: Vec<IpNet>,
+    /// Instances that register themselves.
+    pub registry: RegistrySettings,
     /// The access log.
     pub access_log: AccessLog,
     /// What happens between SIGTERM and exit.
@@ -66,7 +69,7 @@ pub struct Gateway {
     pub routes: Vec<Route>,
 }
 
-/// The operators' listener: `/livez`, `/readyz`, `/api/services`.
+/// The operators' listener: `/livez`, `/readyz` and the admin API.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Admin {
@@ -155,6 +158,7 @@ impl Default for Gateway {
             state: State::default(),
             engine: Engine::default(),
             trusted_proxies: Vec::new(),
+            registry: RegistrySettings::default(),
             access_log: AccessLog::default(),
             drain: Drain::default(),
             calls: Calls::default(),

@@ -13,6 +13,8 @@ use super::bulkhead::Bulkhead;
 use super::circuit_breaker::CircuitBreaker;
 use super::filter::Filter;
 use super::grants::Grants;
+use super::health_check::HealthCheck;
+use super::instances::RemoteInstance;
 use super::load_balancer::LoadBalancer;
 use super::outlier_detection::OutlierDetection;
 use super::retry::Retry;
@@ -41,7 +43,7 @@ pub struct ServiceDefaults {
     pub outlier_detection: OutlierDetection,
     /// Whether a slot serves one request or many.
     pub slots: Slots,
-    /// What a new version must answer before it gets traffic.
+    /// What a service answers when it is well.
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
@@ -59,6 +61,14 @@ pub struct Service {
     pub expose: Expose,
     /// What happens to requests of the automatic route on the way.
     pub filters: Vec<Filter>,
+    /// Words to find it by in the registry. At most 32; letters, digits, `.`, `_`, `+` and `-`, at most 64.
+    #[schemars(with = "Vec<text::Word>", length(max = 32))]
+    pub tags: Vec<String>,
+    /// What else is to be known about it. At most 32 pairs; keys like tags, values up to 256 bytes.
+    #[schemars(with = "BTreeMap<String, text::Scalar>")]
+    pub metadata: BTreeMap<String, String>,
+    /// Servers elsewhere that answer for it, beside the versions in the plugins folder if there are any.
+    pub instances: Vec<RemoteInstance>,
     /// Whether anybody may come by the automatic route: identity filters of `gateway.yaml` do not work there.
     pub public: bool,
     /// Bounds on what one request, and one slot, may use.
@@ -77,7 +87,7 @@ pub struct Service {
     pub outlier_detection: OutlierDetection,
     /// Whether a slot serves one request or many.
     pub slots: Slots,
-    /// What a new version must answer before it gets traffic.
+    /// What a service answers when it is well.
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
@@ -168,17 +178,6 @@ pub struct SlotReuse {
     pub idle: Duration,
 }
 
-/// What a new version must answer before it gets traffic.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
-pub struct HealthCheck {
-    /// `GET` this path and expect 200–299. Without one, the probe only instantiates the component.
-    #[schemars(with = "Option<text::Path>")]
-    pub path: Option<String>,
-    /// How long the probe may take.
-    pub timeout: Duration,
-}
-
 /// The service's private key-value store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
@@ -219,6 +218,9 @@ impl Service {
             expose: Expose::default(),
             filters: Vec::new(),
             public: false,
+            tags: Vec::new(),
+            metadata: BTreeMap::new(),
+            instances: Vec::new(),
             limits,
             timeouts,
             retry,
@@ -256,12 +258,6 @@ impl Default for Limits {
 impl Default for SlotReuse {
     fn default() -> Self {
         Self { max_requests: 1000, idle: Duration::secs(30) }
-    }
-}
-
-impl Default for HealthCheck {
-    fn default() -> Self {
-        Self { path: None, timeout: Duration::secs(5) }
     }
 }
 

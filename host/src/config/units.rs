@@ -39,6 +39,12 @@ const LONGEST: std::time::Duration = std::time::Duration::from_millis((100_000 *
 
 const UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
+impl UnitError {
+    pub(super) fn new(message: String) -> Self {
+        Self(message)
+    }
+}
+
 impl Duration {
     /// No time.
     pub const ZERO: Self = Self(std::time::Duration::ZERO);

@@ -21,7 +21,6 @@ mod calls;
 mod chains;
 mod cookie;
 mod edge;
-#[cfg_attr(not(test), expect(dead_code, reason = "called by the capability of guests to ask outside hosts"))]
 mod egress;
 mod error;
 mod exit;
@@ -31,6 +30,7 @@ mod forward;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
 mod headers;
+mod health;
 mod identity;
 mod mirror;
 mod path;
@@ -59,6 +59,8 @@ pub use explain::{
     Other, Question, explain,
 };
 pub use headers::ClientCertificate;
+pub(crate) use health::HealthChecks;
+pub use upstream::{NotDelivered, UpstreamError};
 pub(crate) use services::{Rollouts, Services};
 
 use crate::capability::http::Dispatch;

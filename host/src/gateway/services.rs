@@ -106,6 +106,7 @@ impl Services {
         let stores = Stores::default();
         stores.providers.apply(&config.gateway.auth);
         let chains = Chains::compile(&config, &stores)?;
+        registry.apply(&config);
         let known = BTreeMap::new();
         let snapshot = ArcSwap::from_pointee(build(&config, &chains, &known, &registry));
         Ok(Self {
@@ -165,6 +166,7 @@ impl Services {
         let mut known = self.lock();
         self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
+        self.registry.apply(&config);
         for (name, service) in known.iter_mut() {
             let (before, now) = (old.service(name), config.service(name));
             if before == now {

@@ -323,7 +323,7 @@ async fn read_again(file: &FileVersion, size: usize) -> std::io::Result<Bytes> {
 /// With the reason in words.
 pub async fn probe(version: &Arc<Version>) -> Result<(), String> {
     let health = version.settings().health_check.clone();
-    let timeout = health.timeout.get();
+    let timeout = health.start_timeout.get();
     let probe = async {
         version.instantiate_once().await.map_err(|error| error.to_string())?;
         let Some(path) = &health.path else { return Ok(()) };
@@ -338,11 +338,15 @@ pub async fn probe(version: &Arc<Version>) -> Result<(), String> {
             .await
             .map_err(|error| format!("its health check at {path} failed: {error}"))?;
         let status = response.status();
-        if status.is_success() { Ok(()) } else { Err(format!("its health check at {path} answered {status}")) }
+        if health.expects(status.as_u16()) {
+            Ok(())
+        } else {
+            Err(format!("its health check at {path} answered {status}"))
+        }
     };
-    tokio::time::timeout(timeout, probe)
-        .await
-        .unwrap_or_else(|_elapsed| Err(format!("it did not start and answer within healthCheck.timeout ({timeout:?})")))
+    tokio::time::timeout(timeout, probe).await.unwrap_or_else(|_elapsed| {
+        Err(format!("it did not start and answer within healthCheck.startTimeout ({timeout:?})"))
+    })
 }
 
 /// Waits for a version's requests, at most its `drainTimeout`.

@@ -1,105 +1,121 @@
-//! The registry: which services and versions there are, and where each stands.
+//! The registry: which services, versions and instances there are, and how each is.
 //!
-//! Pure bookkeeping for people and tools (`wharf services`, the admin API): routing never asks it. A version is in
-//! one of the states of [`VersionState`]; a rejected one stays listed, with its reason, until its file changes or
-//! goes. Retired versions are forgotten.
+//! Three things fill it: the plugins folder (versions, and an instance for each one that serves), the configuration
+//! (`instances` of a service), and instances that register themselves and keep a lease by heartbeats. It decides how an
+//! instance is ([`instance`] says what each word means); it asks nobody itself: whoever runs health checks reports what
+//! it found ([`Registry::checked`]), whoever ejects an instance says so. It never decides where a request goes.
+//!
+//! People and tools read plain copies ([`records`]) or watch ([`Watcher`]). The gateway takes the `Arc<Instance>`s of a
+//! service into its snapshot, takes them again when [`Registry::changed`] says that there are others, and reads their
+//! health live. A rejected version stays listed, with its reason, until its file changes or goes; retired versions and
+//! ended leases are forgotten.
+//!
+//! Everything is behind one lock, which is held for map operations only and never on the way of a request. Bounds:
+//! `registry.maxInstances` for instances that register themselves; the operator's files for the others. Nothing is
+//! kept on disk: after a restart instances are told that they are unknown (404) and register again.
 
+mod apply;
+mod graph;
+mod health;
+mod instance;
+mod lease;
+mod leases;
+mod members;
+mod records;
 mod rollout;
+mod summary;
 mod version;
+mod versions;
+mod watch;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use tokio::sync::{Notify, broadcast};
+use tokio::time::Instant;
 
+pub use graph::{EdgeRecord, GraphRecord};
+pub use health::{CheckResult, CheckState, jittered};
+pub use instance::{Health, Instance, Kind, Source};
+pub use lease::{Lease, LeaseTimes, Phase};
+pub use leases::{Registered, Registration, RegistryError};
+pub use records::{Filter, InstanceRecord, LeaseRecord, RefusedFile, ServiceRecord};
 pub use rollout::{
     CandidateRecord, Order, OrderError, RolloutEvent, RolloutRecord, RolloutWord, TrafficRecord, VersionName,
 };
+pub use summary::{HealthSummary, Overall, ServiceHealth};
 pub use version::{VersionRecord, VersionState};
+pub use watch::{Event, EventKind, Snapshot, Subject, Update, Watcher};
+
+use crate::config::{InstanceCheck, RegistrySettings};
+use members::Member;
 
 /// All services.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Registry {
     inner: Mutex<Inner>,
+    events: broadcast::Sender<Arc<Event>>,
+    generation: tokio::sync::watch::Sender<u64>,
+    /// There may be something to do sooner than [`Registry::run`] knows.
+    sooner: Notify,
+    graph: graph::Graph,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     versions: BTreeMap<String, Vec<VersionRecord>>,
     refused: BTreeMap<String, String>,
+    members: BTreeMap<Arc<str>, Member>,
+    profiles: BTreeMap<String, Profile>,
+    /// Of services that nothing was said about.
+    defaults: Profile,
+    times: LeaseTimes,
+    max_leases: usize,
+    /// The number of the last event.
+    last_event: u64,
 }
 
-/// One service as the admin API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ServiceRecord {
-    /// Its name.
-    pub name: String,
-    /// Its versions, in order of their files and of age.
-    pub versions: Vec<VersionRecord>,
+/// What the configuration says about a service's instances in common.
+#[derive(Debug, Clone, Default)]
+struct Profile {
+    tags: Vec<String>,
+    metadata: BTreeMap<String, String>,
+    check: Option<InstanceCheck>,
 }
 
-/// A file that is no service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RefusedFile {
-    /// Its name.
-    pub file: String,
-    /// Why.
-    pub reason: String,
+impl Default for Registry {
+    fn default() -> Self {
+        let settings = RegistrySettings::default();
+        let inner = Inner {
+            versions: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            members: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            defaults: Profile::default(),
+            times: LeaseTimes::from(&settings),
+            max_leases: settings.max_instances as usize,
+            last_event: 0,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            events: broadcast::Sender::new(watch::CAPACITY),
+            generation: tokio::sync::watch::Sender::new(0),
+            sooner: Notify::new(),
+            graph: graph::Graph::default(),
+        }
+    }
 }
 
 impl Registry {
-    /// Notes where a version stands. The version is known by its file and digest.
-    pub fn record(&self, service: &str, record: VersionRecord) {
-        let mut inner = self.lock();
-        inner.refused.remove(&record.file);
-        let versions = inner.versions.entry(service.to_owned()).or_default();
-        // Of what is not serving, only the newest attempt of a file counts.
-        versions.retain(|known| known.file != record.file || known.state.is_loaded() && !known.is_same(&record));
-        versions.push(record);
-        versions.sort_by(|a, b| a.file.cmp(&b.file).then(b.state.has_traffic().cmp(&a.state.has_traffic())));
-    }
-
-    /// Changes the state of a version that is loaded.
-    pub fn set_state(&self, service: &str, file: &str, digest: &str, state: VersionState) {
-        let mut inner = self.lock();
-        let Some(versions) = inner.versions.get_mut(service) else { return };
-        for version in versions.iter_mut().filter(|known| known.file == file && known.digest == digest) {
-            if version.state.is_loaded() {
-                version.state = state.clone();
-                version.since = jiff::Timestamp::now();
-            }
-        }
-    }
-
-    /// Forgets a version that is draining, and its service if that was all.
-    pub fn retire(&self, service: &str, digest: &str) {
-        self.forget(service, |known| known.state == VersionState::Draining && known.digest == digest);
-    }
-
-    /// Forgets a version that was retained.
-    pub fn release(&self, service: &str, digest: &str) {
-        self.forget(service, |known| known.state == VersionState::Retained && known.digest == digest);
-    }
-
-    /// Forgets what was said against a file.
-    pub fn remove_file(&self, service: &str, file: &str) {
-        self.lock().refused.remove(file);
-        self.forget(service, |known| known.file == file && !known.state.is_loaded());
-    }
-
-    /// A file whose name or content makes it no candidate at all.
-    pub fn refuse(&self, file: &str, reason: &str) {
-        self.lock().refused.insert(file.to_owned(), reason.to_owned());
-    }
-
     /// Everything, sorted by name.
     pub fn services(&self) -> Vec<ServiceRecord> {
-        let inner = self.lock();
-        let record =
-            |(name, versions): (&String, &Vec<_>)| ServiceRecord { name: name.clone(), versions: versions.clone() };
-        inner.versions.iter().map(record).collect()
+        self.lock().services(Instant::now())
+    }
+
+    /// One service, if there is one of this name.
+    pub fn service(&self, name: &str) -> Option<ServiceRecord> {
+        self.lock().services(Instant::now()).into_iter().find(|service| service.name == name)
     }
 
     /// Files that are no service.
@@ -108,18 +124,76 @@ impl Registry {
         self.lock().refused.iter().map(refuse).collect()
     }
 
-    fn forget(&self, service: &str, matches: impl Fn(&VersionRecord) -> bool) {
-        let mut inner = self.lock();
-        let Some(versions) = inner.versions.get_mut(service) else { return };
-        versions.retain(|known| !matches(known));
-        if versions.is_empty() {
-            inner.versions.remove(service);
-        }
+    /// How every service is, and all of them together.
+    pub fn health_summary(&self) -> HealthSummary {
+        HealthSummary::new(&self.services())
+    }
+
+    /// Says what grants allow now: to each caller the services it may call. Takes the place of what was said before.
+    pub fn allow_calls(&self, calls: BTreeMap<String, Vec<String>>) {
+        self.graph.allow(calls);
+    }
+
+    /// Counts a call from one service to another.
+    pub fn observed_call(&self, from: &str, to: &str) {
+        self.graph.observed(from, to);
+    }
+
+    /// Who may call whom, and who did.
+    pub fn graph(&self) -> GraphRecord {
+        self.graph.record(self.services().into_iter().map(|service| service.name))
+    }
+
+    /// All changes from now on, after a snapshot.
+    pub fn watch(self: &Arc<Self>) -> Watcher {
+        Watcher::new(Arc::clone(self))
+    }
+
+    /// Tells when instances came, went or say something else about themselves; not when only their health changed.
+    pub fn changed(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.generation.subscribe()
+    }
+
+    /// The state, and every event after it.
+    fn subscribe(&self, missed: u64) -> (broadcast::Receiver<Arc<Event>>, Snapshot) {
+        // Events are sent under the lock: none is in both, none in neither.
+        let inner = self.lock();
+        let snapshot = Snapshot { id: inner.last_event, missed, services: inner.services(Instant::now()) };
+        (self.events.subscribe(), snapshot)
+    }
+
+    fn emit(&self, inner: &mut Inner, kind: EventKind, service: &str, old: Option<Subject>, new: Option<Subject>) {
+        inner.last_event += 1;
+        let event = Event { id: inner.last_event, kind, at: Timestamp::now(), service: service.to_owned(), old, new };
+        // An error means that nobody watches.
+        let _ = self.events.send(Arc::new(event));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Every change is complete in itself, so a panic elsewhere leaves nothing half done.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn profile(&self, service: &str) -> &Profile {
+        self.profiles.get(service).unwrap_or(&self.defaults)
+    }
+
+    fn services(&self, now: Instant) -> Vec<ServiceRecord> {
+        let mut services: BTreeMap<&str, ServiceRecord> = BTreeMap::new();
+        let blank = |name: &str| {
+            let Profile { tags, metadata, check: _ } = self.profile(name).clone();
+            ServiceRecord { name: name.to_owned(), tags, metadata, ..ServiceRecord::default() }
+        };
+        for (name, versions) in &self.versions {
+            services.entry(name).or_insert_with(|| blank(name)).versions.clone_from(versions);
+        }
+        for member in self.members.values() {
+            let name = &*member.instance.service;
+            services.entry(name).or_insert_with(|| blank(name)).instances.push(member.record(self.times, now));
+        }
+        services.into_values().collect()
     }
 }
 

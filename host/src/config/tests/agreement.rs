@@ -71,7 +71,7 @@ fn complete() -> Value {
         "bulkhead": serde_json::from_str::<Value>(super::super::bulkhead::EXAMPLE).unwrap(),
         "loadBalancer": serde_json::from_str::<Value>(super::super::load_balancer::EXAMPLE).unwrap(),
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
-        "healthCheck": { "path": "/health", "timeout": "1s" },
+        "healthCheck": serde_json::from_str::<Value>(super::super::health_check::EXAMPLE).unwrap(),
         "keyValue": { "quota": "0B" },
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
@@ -83,6 +83,9 @@ fn complete() -> Value {
     service["config"] = json!({ "currency": "EUR" });
     service["public"] = json!(true);
     service["grants"] = serde_json::from_str::<Value>(super::super::grants::EXAMPLE).unwrap();
+    service["tags"] = json!(["commerce"]);
+    service["metadata"] = json!({ "team": "shop" });
+    service["instances"] = serde_json::from_str(super::super::instances::EXAMPLE).unwrap();
     service["filters"] = json!(shared_filters());
     let mut of_a_rule = policies["retry"].clone();
     of_a_rule.as_object_mut().unwrap().remove("budget");
@@ -99,6 +102,7 @@ fn complete() -> Value {
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
         "calls": { "maxDepth": 5 },
         "filters": shared_filters(),
+        "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
         "accessLog": { "enabled": false, "format": "json" },
         "drain": { "preStopDelay": "1s", "timeout": "1s" },
         "defaults": policies,
@@ -133,8 +137,18 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 9] =
-    ["/headers", "/queryParams", "/cookies", "/config", "/set", "/setIfAbsent", "/add", "/claims", "/claimsToHeaders"];
+const FREE: [&str; 10] = [
+    "/metadata",
+    "/headers",
+    "/queryParams",
+    "/cookies",
+    "/config",
+    "/set",
+    "/setIfAbsent",
+    "/add",
+    "/claims",
+    "/claimsToHeaders",
+];
 
 fn refused_by_loader(value: &Value) -> bool {
     load_files(&[("env/all.yaml", &serde_json::to_string_pretty(value).unwrap())], Some("all")).is_err()

@@ -289,8 +289,10 @@ impl<'a> Forward<'a> {
             None => asked.await,
         };
         let now = Instant::now();
+        let took = now.saturating_duration_since(began);
+        hop.backend.runtime.bulkhead.observe(took, now);
         if let Some(exit) = &mut *self.exit {
-            exit.called(now.saturating_duration_since(began));
+            exit.called(took);
         }
         match result {
             Ok(mut response) => {
@@ -302,7 +304,7 @@ impl<'a> Forward<'a> {
                 Ok(response.map(|body| body.holding(ticket)))
             }
             Err(error) => {
-                tracing::debug!(service = %hop.service, instance = %ticket.instance(), after = ?now.saturating_duration_since(began), "{error}");
+                tracing::debug!(service = %hop.service, instance = %ticket.instance(), after = ?took, "{error}");
                 ticket.ended(permit, error.ended(), now);
                 Err(Failure { tried: error.tried(), error: error.into() })
             }

@@ -123,7 +123,12 @@ impl Pool {
 impl Endpoint {
     /// Whether health checks, its lease and what its calls came to say nothing against it.
     pub(crate) fn is_well(&self, now: Instant) -> bool {
-        self.instance.as_ref().is_none_or(|instance| instance.is_eligible()) && !self.state.outlier.is_ejected(now)
+        let well = |instance: &Arc<Instance>| match self.target {
+            // A version that drains finishes what still comes to it by an older snapshot.
+            Target::Local(_) => instance.is_eligible() || instance.is_stopping(),
+            Target::Remote(_) => instance.is_eligible(),
+        };
+        self.instance.as_ref().is_none_or(well) && !self.state.outlier.is_ejected(now)
     }
 
     fn member(&self, settings: &Service) -> Member {

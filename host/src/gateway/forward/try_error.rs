@@ -8,7 +8,7 @@ use crate::policy::retry::Tried;
 
 /// No response, from wherever it should have come.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TryError {
+pub(crate) enum TryError {
     /// Of a guest.
     #[error(transparent)]
     Guest(#[from] CallError),

@@ -6,7 +6,7 @@ use crate::plugin::CallError;
 
 /// A request that got no response, or a response that broke off.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum UpstreamError {
+pub enum UpstreamError {
     /// The server has seen nothing of the request, so anybody may try again.
     #[error("not delivered: {0}")]
     NotDelivered(#[from] NotDelivered),
@@ -26,7 +26,7 @@ pub(crate) enum UpstreamError {
 
 /// Why nothing of a request was delivered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotDelivered {
+pub enum NotDelivered {
     /// The name has no address, or nobody could say.
     #[error("the name was not resolved: {0}")]
     Dns(String),

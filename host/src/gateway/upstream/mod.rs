@@ -51,7 +51,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) use body::UpstreamBody;
 pub(crate) use connect::Origin;
 use connection::Lease;
-pub(crate) use error::{NotDelivered, UpstreamError};
+pub use error::{NotDelivered, UpstreamError};
 use outgoing::{Address, Outgoing, Sending};
 pub(crate) use pool::{Pool, Target};
 pub(crate) use reach::Reach;
