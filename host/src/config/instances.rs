@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{At, Check};
 use super::health_check::InstanceCheck;
-use super::upstream::Protocol;
 use super::schema::text;
 use super::units::UnitError;
+use super::upstream::Protocol;
 
 /// Weights have the bounds of those of routes.
 pub const WEIGHT: RangeInclusive<u32> = 0..=1_000_000;

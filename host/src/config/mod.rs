@@ -84,9 +84,7 @@ pub(crate) use route::compile_pattern;
 pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMatch};
 pub use schema::{SchemaKind, schema};
 pub use secret::{Secret, SecretRef};
-pub use service::{
-    DrainTimeout, Expose, ExposeText, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots,
-};
+pub use service::{DrainTimeout, Expose, ExposeText, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots};
 pub use split::{Split, StickyBy};
 pub use timeouts::Timeouts;
 pub use units::{Duration, Percent, Size, UnitError};

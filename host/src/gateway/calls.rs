@@ -29,8 +29,8 @@ use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
 
 use super::exit::Exit;
 use super::filter::Told;
-use super::headers;
 use super::forward::{Hop, forward};
+use super::headers;
 use super::pipeline::{content_length, leave_out_body};
 use super::services::{Backend, Snapshot};
 use super::{Gateway, GatewayError, ResponseBody, sanitize};

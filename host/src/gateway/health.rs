@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
 use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;

@@ -60,8 +60,8 @@ pub use explain::{
 };
 pub use headers::ClientCertificate;
 pub(crate) use health::HealthChecks;
-pub use upstream::{NotDelivered, UpstreamError};
 pub(crate) use services::{Rollouts, Services};
+pub use upstream::{NotDelivered, UpstreamError};
 
 use crate::capability::http::Dispatch;
 use crate::server::Handler;

@@ -145,7 +145,9 @@ fn shown(request: &Request<WasiBody>) -> String {
 /// Tells the operator why a service does not get what it asks for; once a request, since it may ask often.
 fn refuse(exchange: &Exchange, destination: &str, error: DispatchError) -> DispatchError {
     let advice = match error {
-        DispatchError::NotGranted => "; name a service in grants.calls of its caller, and call it by http; a host outside in grants.egress",
+        DispatchError::NotGranted => {
+            "; name a service in grants.calls of its caller, and call it by http; a host outside in grants.egress"
+        }
         DispatchError::UsedUp => "; see limits.calls",
         DispatchError::TooManyOpen => "; see limits.openCalls",
         DispatchError::NoSuchName | DispatchError::NotFound | DispatchError::PortClosed | DispatchError::BadAddress => {

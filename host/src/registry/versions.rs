@@ -23,9 +23,8 @@ impl Registry {
         let mut inner = self.lock();
         inner.refused.remove(&record.file);
         let versions = inner.versions.entry(service.to_owned()).or_default();
-        let replaces = |known: &VersionRecord| {
-            known.file == record.file && !(known.state.is_loaded() && !known.is_same(&record))
-        };
+        let replaces =
+            |known: &VersionRecord| known.file == record.file && !(known.state.is_loaded() && !known.is_same(&record));
         // Of what is not serving, only the newest attempt of a file counts.
         let old = versions.iter().find(|known| replaces(known)).cloned();
         versions.retain(|known| !replaces(known));

@@ -34,8 +34,8 @@ pub(crate) use chain::{Asking, Chain, Layers, Passage};
 pub(crate) use compression::{CompressError, Compressed, Encoder};
 pub(crate) use mirror::{Fate, Mirror, Ticket};
 pub(crate) use rewrite::Rewrite;
-pub(crate) use told::Told;
 pub(super) use static_response::StaticResponse;
+pub(crate) use told::Told;
 #[cfg(test)]
 pub(super) use told::told;
 

@@ -33,18 +33,20 @@ where
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         let Self { body, left, sent } = &mut *self;
-        Pin::new(body).poll_frame(cx).map_ok(|frame| {
-            let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-            sent.fetch_add(length, Ordering::Relaxed);
-            (left.checked_sub(length), frame)
-        })
-        .map(|frame| {
-            frame.map(|frame| {
-                let (rest, frame) = frame?;
-                *left = rest.ok_or(CallError::RequestTooLarge)?;
-                Ok(frame)
+        Pin::new(body)
+            .poll_frame(cx)
+            .map_ok(|frame| {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                sent.fetch_add(length, Ordering::Relaxed);
+                (left.checked_sub(length), frame)
             })
-        })
+            .map(|frame| {
+                frame.map(|frame| {
+                    let (rest, frame) = frame?;
+                    *left = rest.ok_or(CallError::RequestTooLarge)?;
+                    Ok(frame)
+                })
+            })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -165,7 +165,8 @@ impl Counters {
 
     /// A failed request is not tried again, because.
     pub(super) fn gave_up(&self, reason: Reason) {
-        if let Some(counter) = Reason::ALL.iter().position(|one| *one == reason).and_then(|at| self.not_retried.get(at)) {
+        if let Some(counter) = Reason::ALL.iter().position(|one| *one == reason).and_then(|at| self.not_retried.get(at))
+        {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }

@@ -43,10 +43,10 @@ pub(crate) use carried::Carried;
 pub(crate) use pool::{Endpoint, Pool, Target};
 pub(crate) use ticket::Ticket;
 
+use super::ResponseBody;
 use super::error::GatewayError;
 use super::exit::Exit;
 use super::headers;
-use super::ResponseBody;
 use super::services::{Backend, Choice, Snapshot};
 use super::upstream::WebSocket;
 use crate::config::Service;

@@ -1,8 +1,8 @@
 //! A WebSocket to an instance elsewhere. It passes every policy that a request passes, once: what is said over it cannot
 //! be said again. Its place in the bulkhead is taken for as long as it is open.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use http::{Request, Response};
 use tokio::time::Instant;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{self, BackendRef, Route, Rule};
-use crate::policy::RetryPolicy;
 use crate::gateway::split::{Facts, Split, by_weight};
+use crate::policy::RetryPolicy;
 
 /// What filters a table asks for.
 #[derive(Debug, Clone, Copy)]

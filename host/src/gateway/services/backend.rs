@@ -106,7 +106,12 @@ impl Backend {
     }
 
     /// The version for a request that names this label, or none.
-    pub(crate) fn choose(&self, label: Option<&str>, headers: &HeaderMap, client: Option<IpAddr>) -> Option<Choice<'_>> {
+    pub(crate) fn choose(
+        &self,
+        label: Option<&str>,
+        headers: &HeaderMap,
+        client: Option<IpAddr>,
+    ) -> Option<Choice<'_>> {
         let Some(label) = label else {
             return Some(self.versions.get(self.default?)?.split(&self.split, headers, client));
         };
