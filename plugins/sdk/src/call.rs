@@ -4,7 +4,7 @@
 //! use wharf_sdk::{Call, Error, Request, Response};
 //!
 //! fn order(request: Request) -> Result<Response, Error> {
-//!     let user = Call::get("http://users.internal/users/42").send()?;
+//!     let user = Call::get("http://users.internal/42").send()?;
 //!     if user.status() != 200 {
 //!         return Err(Error::new(422, "there is no such user"));
 //!     }
@@ -91,7 +91,7 @@ impl Call {
         Self::new(Method::Post, url)
     }
 
-    /// Any method but [`Method::Other`], to an address such as `http://users.internal/users/42`.
+    /// Any method but [`Method::Other`], to an address such as `http://users.internal/42`.
     pub fn new(method: Method, url: impl Into<String>) -> Self {
         Self { method, url: url.into(), headers: Vec::new(), body: Box::new(std::io::empty()), timeout: None }
     }
