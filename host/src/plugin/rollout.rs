@@ -41,7 +41,7 @@ use crate::config::Service;
 /// How often idle slots and rejected files are looked at.
 const SWEEP: Duration = Duration::from_secs(1);
 /// How often trials are looked at.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_millis(100);
 
 /// Which file a version came from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

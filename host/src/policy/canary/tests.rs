@@ -257,7 +257,6 @@ async fn equal_versions_are_hardly_ever_rolled_back() {
             runs += 20;
         }
     }
-    println!("{false_alarms} of {runs} canaries of equal versions were rolled back");
     // With 100 seeds each it was none of 1500.
     assert!(false_alarms <= 1, "{false_alarms} of {runs}");
 }
@@ -268,13 +267,11 @@ async fn bad_versions_are_rolled_back_within_few_requests() {
     let bad = |fails| Behaviour { fails, ..WELL };
     for (candidate, most) in [(bad(100.0), 15), (bad(50.0), 40), (bad(12.0), 300), (bad(5.0), 1500)] {
         let (count, requests) = rolled_back(30, 40, Behaviour { fails: 0.3, ..WELL }, candidate);
-        println!("{} % failures: {count} of 30 rolled back after {requests} requests", candidate.fails);
         assert!(count == 30, "{} % failures: {count}", candidate.fails);
         assert!(requests <= most, "{} % failures: {requests} requests", candidate.fails);
     }
     let slow = Behaviour { median: 3 * WELL.median, ..WELL };
     let (count, requests) = rolled_back(30, 40, WELL, slow);
-    println!("three times as slow: {count} of 30 rolled back after {requests} requests");
     assert!(count == 30 && requests <= 400, "{count}, {requests}");
 }
 
