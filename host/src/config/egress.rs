@@ -91,7 +91,8 @@ impl EgressRule {
         format!("{scheme}://{hosts}{port}")
     }
 
-    /// Reports rules that stand there twice, or never count.
+    /// Reports rules that stand there twice, or go out in clear.
+    #[cfg_attr(not(test), expect(dead_code, reason = "called by the check of grants"))]
     pub(in crate::config) fn check_all(rules: &[Self], check: &mut Check<'_>, at: At<'_>) {
         for (number, (rule, at)) in rules.iter().zip(at.items()).enumerate() {
             let same = |other: &&Self| Self { allow_private: rule.allow_private, ..(*other).clone() } == *rule;
@@ -218,6 +219,10 @@ pub(in crate::config) const EXAMPLE: &str = r#"[
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use super::super::problem::File;
+    use super::super::tree::parse;
     use super::*;
 
     #[test]
@@ -279,5 +284,17 @@ mod tests {
             EgressRule::parse("https://API.Example.com.:443/", false).unwrap().to_string(),
             "https://api.example.com"
         );
+    }
+
+    #[test]
+    fn a_rule_twice_is_wrong_and_one_in_clear_is_told() {
+        let text = r#"["https://a.test", "http://a.test", { "url": "https://a.test:443", "allowPrivate": true }]"#;
+        let rules: Vec<EgressRule> = serde_json::from_str(text).unwrap();
+        let mut problems = Vec::new();
+        let tree = parse(&Arc::new(File { path: "a.yaml".into(), text: text.to_owned() }), &mut problems).unwrap();
+        EgressRule::check_all(&rules, &mut Check { problems: &mut problems }, At::root(&tree));
+        let shown: Vec<String> = problems.iter().map(|problem| format!("{problem:?}")).collect();
+        assert_eq!(shown.len(), 2, "{shown:?}");
+        assert!(shown[0].contains("in clear") && shown[1].contains("twice"), "{shown:?}");
     }
 }
