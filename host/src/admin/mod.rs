@@ -196,7 +196,7 @@ impl Admin {
     fn watch(&self, uri: &Uri) -> Result<Response<Answer>, Problem> {
         let [service] = query::read(uri.query(), ["service"])?;
         let place = Arc::clone(&self.watchers).try_acquire_owned().map_err(|_full| Problem::TooManyWatchers)?;
-        let watch = Watch { watcher: self.registry.watch(), service, draining: self.draining.clone(), place };
+        let watch = Watch { watcher: self.registry.watch(), service, draining: self.draining.clone(), _place: place };
         let response = respond(StatusCode::OK, "text/event-stream", Bytes::new());
         Ok(response.map(|_empty| Answer::new(StreamBody::new(watch.into_stream()))))
     }

@@ -49,8 +49,7 @@ pub enum ServicesError {
 /// When nobody answers there or `out` cannot be written to.
 pub async fn run(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) -> Result<(), ServicesError> {
     let no_answer = |cause: String| ServicesError::NoAnswer { address, cause };
-    let list =
-        async { Ok(Limited::new(ask(address, "/api/services").await?.into_body(), MAX_ANSWER).collect().await?) };
+    let list = async { Limited::new(ask(address, "/api/services").await?.into_body(), MAX_ANSWER).collect().await };
     let body = tokio::time::timeout(TIMEOUT, list)
         .await
         .map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?

@@ -192,7 +192,11 @@ impl InstanceCheck {
 
     pub(super) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
         for (field, message) in self.wrong() {
-            check.wrong(at.get(field), message);
+            let at = at.get(field);
+            // A list from which all that was wrong has been taken is empty here; that was said already.
+            if !at.has_refused() {
+                check.wrong(at, message);
+            }
         }
     }
 }

@@ -48,7 +48,8 @@ impl Member {
     }
 
     pub(super) fn record(&self, common: LeaseTimes, now: Instant) -> InstanceRecord {
-        InstanceRecord::new(&self.instance, self.lease.as_ref(), common, now)
+        let checked = self.check.as_ref().and_then(CheckState::last);
+        InstanceRecord::new(&self.instance, checked, self.lease.as_ref(), common, now)
     }
 
     /// See the table in [`super::instance`].

@@ -62,6 +62,9 @@ pub struct InstanceRecord {
     /// How it is checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<InstanceCheck>,
+    /// Time since the last check that told something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<Duration>,
     /// How it is, and why it is not better.
     #[serde(flatten)]
     pub health: Health,
@@ -104,7 +107,13 @@ pub struct Filter {
 }
 
 impl InstanceRecord {
-    pub(super) fn new(instance: &Instance, lease: Option<&Lease>, common: LeaseTimes, now: Instant) -> Self {
+    pub(super) fn new(
+        instance: &Instance,
+        checked: Option<Instant>,
+        lease: Option<&Lease>,
+        common: LeaseTimes,
+        now: Instant,
+    ) -> Self {
         let (health, since) = instance.status.get();
         Self {
             id: instance.id.to_string(),
@@ -119,6 +128,7 @@ impl InstanceRecord {
             tags: instance.tags.clone(),
             metadata: instance.metadata.clone(),
             health_check: instance.check.clone(),
+            last_check: checked.map(|at| whole(now.saturating_duration_since(at))),
             health,
             since,
             registered_at: instance.registered_at,
@@ -129,7 +139,6 @@ impl InstanceRecord {
 
 impl LeaseRecord {
     pub(super) fn new(age: std::time::Duration, times: LeaseTimes) -> Self {
-        let whole = |time: std::time::Duration| Duration::millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
         Self {
             age: whole(age),
             heartbeat_interval: whole(times.heartbeat),
@@ -137,6 +146,11 @@ impl LeaseRecord {
             remove_after: whole(times.remove_after),
         }
     }
+}
+
+/// Whole milliseconds.
+fn whole(time: std::time::Duration) -> Duration {
+    Duration::millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 impl Filter {

@@ -212,6 +212,8 @@ async fn configured_instances_are_one_set_and_keep_id_and_health() {
     let now = Instant::now();
     let change = registry.checked("orders/a", CheckResult::Ok, now).unwrap();
     assert_eq!(change, (Health::Starting, Health::Healthy));
+    let checked = registry.discover(&Filter { id: Some("orders/a".to_owned()), ..Filter::default() });
+    assert!(checked[0].last_check.is_some() && checked[0].health_check.is_some(), "{checked:?}");
     let (before, generation) = (registry.instances("orders"), registry.changed());
 
     let more = RemoteInstance { weight: 5, ..remote("a") };

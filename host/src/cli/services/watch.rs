@@ -65,11 +65,11 @@ fn show(event: &Event, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
         return writeln!(out, "{}", json!({ "event": event.name, "data": data }));
     }
     if event.name == "snapshot" {
-        let missed = data["missed"].as_u64().unwrap_or_default();
+        let missed = data.get("missed").and_then(Value::as_u64).unwrap_or_default();
         if missed > 0 {
             writeln!(out, "{missed} changes were too many at once; this is how it is now:")?;
         }
-        let services = serde_json::from_value(data["services"].clone())?;
+        let services = serde_json::from_value(data.get("services").cloned().unwrap_or_default())?;
         return print(&ServiceList { services, refused: Vec::new() }, Timestamp::now(), out);
     }
     writeln!(out, "{}", line(&data))
