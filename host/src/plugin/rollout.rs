@@ -16,6 +16,8 @@
 //! Loads run beside each other, but what they came to is taken by the one task that also hears of changes: a file that
 //! was deleted or replaced meanwhile is never published.
 
+mod job;
+
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -25,15 +27,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Empty};
-use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use job::{Job, Loaded, Rejection, Retry};
+
 use super::call::CallContext;
 use super::folder::{Change, FileVersion};
-use super::load::{LoadError, Loader, Source};
+use super::load::Loader;
 use super::version::Version;
 use crate::capability::ServiceCapabilities;
 use crate::config::Service;
@@ -93,27 +96,6 @@ pub trait Directory: Send + Sync + 'static {
 
 /// A load under way.
 type Load = AbortOnDropHandle<Loaded>;
-
-/// What a load came to.
-struct Loaded {
-    digest: [u8; 32],
-    size: usize,
-    version: Result<Arc<Version>, Rejection>,
-}
-
-/// Why a load came to nothing.
-struct Rejection {
-    reason: String,
-    /// What may be different under other settings than these.
-    retry: Option<Retry>,
-}
-
-/// What is needed to try a file again.
-struct Retry {
-    file: FileVersion,
-    size: usize,
-    settings: Arc<Service>,
-}
 
 /// Follows the folder until its channel closes.
 pub struct Rollout {
@@ -250,71 +232,6 @@ async fn finished(loads: &mut HashMap<FileId, Load>) -> (FileId, Result<Loaded, 
         })
     })
     .await
-}
-
-struct Job {
-    loader: Arc<Loader>,
-    directory: Arc<dyn Directory>,
-    id: FileId,
-}
-
-impl Job {
-    async fn run(self, file: FileVersion) -> Loaded {
-        let (size, digest) = (file.bytes.len(), file.digest);
-        Loaded { digest, size, version: self.try_run(file).await }
-    }
-
-    /// Loads what a file contained when it was rejected, if it still does.
-    async fn run_again(self, retry: Retry) -> Loaded {
-        let Retry { mut file, size, .. } = retry;
-        let digest = file.digest;
-        match read_again(&file, size).await {
-            Ok(bytes) => {
-                file.bytes = bytes;
-                self.run(file).await
-            }
-            // What it contains now is on its way here from the folder.
-            Err(error) => {
-                let reason = format!("it could not be read again: {error}");
-                Loaded { digest, size, version: Err(Rejection { reason, retry: None }) }
-            }
-        }
-    }
-
-    async fn try_run(&self, mut file: FileVersion) -> Result<Arc<Version>, Rejection> {
-        let (size, digest) = (file.bytes.len(), file.digest);
-        self.directory.stage(&self.id, &digest, size, Stage::Compiling);
-        let settings = self.directory.settings(&self.id.service);
-        let wasm = std::mem::take(&mut file.bytes);
-        let source = Source { service: Arc::clone(&self.id.service), label: file.label.clone(), wasm, digest };
-        let retry = Retry { file, size, settings: Arc::clone(&settings) };
-        let capabilities = self.directory.capabilities(&self.id.service);
-        let loaded = self.loader.load(source, capabilities, settings).await;
-        let version = match loaded {
-            Ok(version) => Arc::new(version),
-            Err(error) => {
-                let retry = matches!(error, LoadError::NotGranted(_)).then_some(retry);
-                return Err(Rejection { reason: error.to_string(), retry });
-            }
-        };
-        self.directory.stage(&self.id, &digest, size, Stage::Probing);
-        match probe(&version).await {
-            Ok(()) => Ok(version),
-            Err(reason) => Err(Rejection { reason, retry: Some(retry) }),
-        }
-    }
-}
-
-/// The file's content, which must be what it was.
-async fn read_again(file: &FileVersion, size: usize) -> std::io::Result<Bytes> {
-    let other = || std::io::Error::other("its content has changed");
-    if tokio::fs::metadata(&file.path).await?.len() != size as u64 {
-        return Err(other());
-    }
-    let bytes = tokio::fs::read(&file.path).await?;
-    let digest = file.digest;
-    let same = tokio::task::spawn_blocking(move || (Sha256::digest(&bytes).as_slice() == digest).then_some(bytes));
-    same.await?.map(Bytes::from).ok_or_else(other)
 }
 
 /// Whether a version can start, and answers its health path if it has one.

@@ -25,6 +25,7 @@
 //!
 //! A canary without requests waits: there is no bound in time, because then nothing is known and nobody is harmed.
 
+mod share;
 mod statistics;
 
 use std::fmt;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use share::Share;
 use statistics::Counts;
 pub use statistics::Statistics;
 
@@ -44,8 +46,6 @@ const IN_A_ROW: u32 = 5;
 const LATENCY_SLACK: Duration = Duration::from_millis(10);
 /// ln 10000: chance explains what has this much evidence once in ten thousand times.
 const CLEAR: f64 = 9.21;
-/// One-sided 95 % of the normal distribution.
-const Z: f64 = 1.645;
 
 /// A new version on trial.
 #[derive(Debug)]
@@ -101,15 +101,6 @@ pub enum Reason {
         /// That of the old version.
         stable: Duration,
     },
-}
-
-/// So many of so many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Share {
-    /// How many.
-    pub part: u64,
-    /// Of how many.
-    pub of: u64,
 }
 
 /// What a version did in the current step.
@@ -268,43 +259,6 @@ impl Canary {
 impl Counts {
     fn failed(&self) -> Share {
         Share { part: self.failures, of: self.requests }
-    }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shares of counts; nobody counts to 2^53")]
-impl Share {
-    /// From 0 to 1; of nothing, nothing.
-    pub fn value(self) -> f64 {
-        if self.of == 0 { 0.0 } else { self.part as f64 / self.of as f64 }
-    }
-
-    /// The largest share that would still look like this one time in twenty (upper limit of Wilson's score interval).
-    /// Less than `enough` are taken at their word.
-    fn upper(self, enough: u64) -> f64 {
-        if self.of < enough.max(1) {
-            return self.value();
-        }
-        let (n, share) = (self.of as f64, self.value());
-        let spread = Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
-        (share + Z * Z / (2.0 * n) + spread) / (1.0 + Z * Z / n)
-    }
-
-    /// How clear it is that this share is more than `p`: minus the logarithm of what the probability is at most if it is
-    /// not.
-    fn evidence(self, p: f64) -> f64 {
-        let share = self.value();
-        if share <= p {
-            return 0.0;
-        }
-        let rest = if share < 1.0 { (1.0 - share) * ((1.0 - share) / (1.0 - p)).ln() } else { 0.0 };
-        // More than nothing where there must be nothing is as clear as can be: the logarithm is infinite.
-        self.of as f64 * (share * (share / p).ln() + rest)
-    }
-}
-
-impl fmt::Display for Share {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1} %", self.value() * 100.0)
     }
 }
 
