@@ -56,7 +56,7 @@ fn scheme_host_and_port_must_be_granted() {
 
 #[test]
 fn an_address_has_one_spelling() {
-    let rules = rules(&[("http://127.0.0.1", true), ("http://*.1", true)].get(..1).unwrap());
+    let rules = rules(&[("http://127.0.0.1", true)]);
     assert!(check(&rules, "http://127.0.0.1/").is_ok());
     for uri in [
         "http://2130706433/",
