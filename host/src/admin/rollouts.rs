@@ -139,9 +139,9 @@ pub(super) mod tests {
         assert_eq!(status(Method::GET, "/api/rollouts/orders/promote/x"), None);
     }
 
-    #[test]
-    fn no_web_page_can_give_orders_by_a_name_that_is_not_loopback() {
-        assert_eq!(get(&admin(true), "/api/rollouts", "evil.example"), 403);
-        assert_eq!(get(&admin(true), "/api/rollouts", "localhost"), 200);
+    #[tokio::test]
+    async fn no_web_page_can_give_orders_by_a_name_that_is_not_loopback() {
+        assert_eq!(get(&admin(true), "/api/rollouts", "evil.example").await, 403);
+        assert_eq!(get(&admin(true), "/api/rollouts", "localhost").await, 200);
     }
 }

@@ -1,7 +1,8 @@
 use super::*;
 
-fn admin(ready: bool) -> Admin {
-    Admin::new(Arc::default(), tokio_watch::channel(ready).1, CancellationToken::new())
+pub(super) fn admin(ready: bool) -> Admin {
+    let rollouts = Arc::new(rollouts::tests::Fake::default());
+    Admin::new(Arc::default(), rollouts, tokio_watch::channel(ready).1, CancellationToken::new())
 }
 
 async fn ask(admin: &Admin, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Answer> {
@@ -12,7 +13,7 @@ async fn ask(admin: &Admin, method: Method, path: &str, headers: &[(&str, &str)]
     admin.answer(request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap()).await
 }
 
-async fn get(admin: &Admin, path: &str, host: &str) -> StatusCode {
+pub(super) async fn get(admin: &Admin, path: &str, host: &str) -> StatusCode {
     ask(admin, Method::GET, path, &[("host", host)], "").await.status()
 }
 

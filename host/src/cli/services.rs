@@ -235,6 +235,7 @@ Bad Name.wasm is no service: no name
             id: Some("b".to_owned()),
             service: "orders".to_owned(),
             url: "http://127.0.0.1:9001".parse().unwrap(),
+            protocol: crate::config::Protocol::Auto,
             version: None,
             weight: 1,
             tags: vec!["eu".to_owned(), "fast".to_owned()],

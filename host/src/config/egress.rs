@@ -92,7 +92,6 @@ impl EgressRule {
     }
 
     /// Reports rules that stand there twice, or go out in clear.
-    #[cfg_attr(not(test), expect(dead_code, reason = "called by the check of grants"))]
     pub(in crate::config) fn check_all(rules: &[Self], check: &mut Check<'_>, at: At<'_>) {
         for (number, (rule, at)) in rules.iter().zip(at.items()).enumerate() {
             let same = |other: &&Self| Self { allow_private: rule.allow_private, ..(*other).clone() } == *rule;

@@ -117,6 +117,7 @@ impl Gateway {
         if !self.services.may_call(&caller.service, &name) {
             return Err(refused(exit, &GatewayError::GrantDenied, DispatchError::NotGranted));
         }
+        self.services.observed_call(&caller.service, &name);
         let Some(backend) = snapshot.service(&name) else {
             return Err(refused(exit, &GatewayError::UnknownService(name.to_string()), DispatchError::NotFound));
         };

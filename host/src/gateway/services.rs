@@ -144,6 +144,11 @@ impl Services {
         self.lock().get(service).map(|service| Arc::clone(&service.runtime.egress))
     }
 
+    /// People see in the registry who calls whom.
+    pub(crate) fn observed_call(&self, caller: &str, callee: &str) {
+        self.registry.observed_call(caller, callee);
+    }
+
     /// Whether one service may call another, by the configuration in force.
     pub(crate) fn may_call(&self, caller: &str, callee: &str) -> bool {
         let config = self.config.load();

@@ -78,7 +78,7 @@ impl Loader {
     ) -> Result<Version, LoadError> {
         let inspection = Inspection::read(&source.wasm)?;
         let http = inspection.runnable()?;
-        if let Some(missing) = inspection.needs.missing(granted_calls(&settings)) {
+        if let Some(missing) = inspection.needs.missing(&settings.grants.calls) {
             return Err(LoadError::NotGranted(missing));
         }
         let label = label(&source, &inspection);
@@ -104,11 +104,6 @@ impl std::fmt::Debug for Loader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loader").finish_non_exhaustive()
     }
-}
-
-/// Services that this one may call. No configuration grants calls yet, so nothing is granted.
-fn granted_calls(_settings: &Service) -> &[String] {
-    &[]
 }
 
 /// From the file's name, else the component's metadata, else the digest.

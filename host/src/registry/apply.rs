@@ -42,6 +42,8 @@ impl Registry {
             let check = instance.check.as_ref().map(CheckState::starting);
             self.put_member(&mut inner, Member::new(instance, check));
         }
+        let calls = config.services.iter().map(|(name, service)| (name.clone(), service.grants.calls.clone()));
+        self.allow_calls(calls.collect());
         let services: Vec<_> = inner.versions.keys().cloned().collect();
         for service in services {
             self.sync_local(&mut inner, &service);

@@ -28,6 +28,7 @@ fn registration(service: &str, id: &str) -> Registration {
         id: Some(id.to_owned()),
         service: service.to_owned(),
         url: "http://127.0.0.1:9001".parse().unwrap(),
+        protocol: crate::config::Protocol::Auto,
         version: Some("2".to_owned()),
         weight: 1,
         tags: vec!["eu".to_owned()],

@@ -24,11 +24,7 @@ impl Registry {
         inner.refused.remove(&record.file);
         let versions = inner.versions.entry(service.to_owned()).or_default();
         let replaces =
-<<<<<<< ours
-            |known: &VersionRecord| known.file == record.file && !(known.state.is_loaded() && !known.is_same(&record));
-=======
-            |known: &VersionRecord| known.file == record.file && (!known.state.has_traffic() || known.is_same(&record));
->>>>>>> theirs
+            |known: &VersionRecord| known.file == record.file && (!known.state.is_loaded() || known.is_same(&record));
         // Of what is not serving, only the newest attempt of a file counts.
         let old = versions.iter().find(|known| replaces(known)).cloned();
         versions.retain(|known| !replaces(known));

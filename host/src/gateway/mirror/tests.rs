@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use super::*;
 use crate::gateway::filter::mirror::tests::{Mirrors, mirror};
+use crate::plugin::CallError;
 
 /// What a fake target does with a copy.
 #[derive(Clone, Copy)]
@@ -51,7 +52,7 @@ impl MirrorSink for Fake {
             Behaves::BreaksOff => frames(vec![Ok(Bytes::from("a")), Err(CallError::NoResponse)], Then::Ends),
             Behaves::NeverEnds => frames(vec![], Then::Repeats(Bytes::from(vec![0; 100_000]))),
         };
-        Ok(Response::new(feed.boxed_unsync()))
+        Ok(Response::new(feed.map_err(GatewayError::from).boxed_unsync()))
     }
 }
 

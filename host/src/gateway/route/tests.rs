@@ -567,6 +567,7 @@ fn a_configured_rule_keeps_its_names_timeouts_and_backends() {
         split: None,
         request_timeout: Some(Duration::from_millis(250)),
         backend_timeout: Some(Duration::from_millis(100)),
+        retry: None,
     };
     assert_eq!(**found.target, expected);
     let request = sent(None, "GET", "/x", &[]);

@@ -122,11 +122,6 @@ impl Backend {
         plain.find(|choice| *choice.pool.label == *label)
     }
 
-    /// The version for requests that name none, whoever sends them.
-    pub(crate) fn stable(&self) -> Option<&Pool> {
-        Some(&self.versions.get(self.default?)?.stable)
-    }
-
     /// Everybody who can answer for it.
     pub(crate) fn pools(&self) -> impl Iterator<Item = &Pool> {
         self.versions.iter().flat_map(Serving::choices).map(|choice| choice.pool)
