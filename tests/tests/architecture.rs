@@ -336,8 +336,8 @@ fn every_documented_field_is_set_by_a_test() {
         .collect();
     let mut unset = Vec::new();
     let mut count = 0;
-    let pages =
-        ["configuration.md", "connections.md", "requests.md", "tls.md", "identity.md"].map(|name| docs.join(name));
+    let pages = ["configuration.md", "policies.md", "connections.md", "requests.md", "tls.md", "identity.md"]
+        .map(|name| docs.join(name));
     for page in pages.into_iter().chain(files(&docs.join("filters"), "md")) {
         // What concerns the host as a whole is tried with the real host.
         let whole = page.ends_with("configuration.md");

@@ -273,7 +273,7 @@ fn page() -> String {
 fn pages() -> String {
     let docs = project().join("docs");
     let mut pages = vec![page()];
-    for name in ["connections.md", "requests.md", "tls.md", "identity.md"] {
+    for name in ["policies.md", "connections.md", "requests.md", "tls.md", "identity.md"] {
         pages.push(std::fs::read_to_string(docs.join(name)).unwrap());
     }
     for entry in std::fs::read_dir(docs.join("filters")).unwrap() {
