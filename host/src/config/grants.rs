@@ -64,5 +64,5 @@ impl Calls {
 #[cfg(test)]
 pub(in crate::config) const EXAMPLE: &str = r#"{
     "calls": ["users", "inventory"],
-    "egress": ["https://*.example.org:8443", { "url": "http://db.example.org", "allowPrivate": true }]
+    "egress": ["https://*.example.org:8443", { "url": "https://db.example.org", "allowPrivate": true }]
 }"#;

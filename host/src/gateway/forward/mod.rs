@@ -61,6 +61,9 @@ use try_error::TryError;
 /// Which try it is, from 1; sent with second and further ones.
 const X_REQUEST_ATTEMPT: HeaderName = HeaderName::from_static("x-request-attempt");
 
+/// Longest `Retry-After` that is waited for.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
+
 /// Where a request is to go, and under which conditions.
 #[derive(Debug, Clone)]
 pub(crate) struct Hop<'a> {
@@ -321,10 +324,46 @@ impl Failure {
 /// A response that may be worth another try.
 fn retried_status(response: &Response<ResponseBody>) -> Option<Tried> {
     let status = response.status();
-    (status.is_client_error() || status.is_server_error()).then(|| {
-        let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        // The other form, a date, is for people: whoever has it is not asked again soon.
-        let retry_after = after.map(|after| after.trim().parse().map_or(Duration::MAX, Duration::from_secs));
-        Tried::Status { code: status.as_u16(), retry_after }
+    if !status.is_client_error() && !status.is_server_error() {
+        return None;
+    }
+    let Some(after) = response.headers().get(RETRY_AFTER) else {
+        return Some(Tried::Status { code: status.as_u16(), retry_after: None });
+    };
+    // The other form, a date, is for people; and whoever asks for so long is not waited for, deadline or not.
+    let after = after.to_str().ok().and_then(|after| after.trim().parse().ok()).map(Duration::from_secs);
+    Some(match after.filter(|after| *after <= MAX_RETRY_AFTER) {
+        Some(after) => Tried::Status { code: status.as_u16(), retry_after: Some(after) },
+        None => Tried::Refused,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_waited_for_who_asks_for_a_long_time_or_for_a_date() {
+        let tried = |status: u16, after: Option<&str>| {
+            let mut response = Response::builder().status(status);
+            if let Some(after) = after {
+                response = response.header(RETRY_AFTER, after);
+            }
+            retried_status(&response.body(ResponseBody::gateway(Bytes::new())).unwrap())
+        };
+        let status =
+            |code, seconds: Option<u64>| Some(Tried::Status { code, retry_after: seconds.map(Duration::from_secs) });
+        for (sent, after, expected) in [
+            (200, None, None),
+            (304, Some("1"), None),
+            (503, None, status(503, None)),
+            (503, Some("2"), status(503, Some(2))),
+            (404, Some(" 0 "), status(404, Some(0))),
+            (503, Some("86400"), Some(Tried::Refused)),
+            (503, Some("Fri, 31 Dec 1999 23:59:59 GMT"), Some(Tried::Refused)),
+            (503, Some("-1"), Some(Tried::Refused)),
+        ] {
+            assert_eq!(tried(sent, after), expected, "{sent} {after:?}");
+        }
+    }
 }
