@@ -165,7 +165,8 @@ async fn a_lease_that_is_not_renewed_takes_its_traffic_along() {
     };
     eventually("both answer", async || {
         beat().await;
-        (lost.count() > 0 && wharf.get("/orders/").await.text() == "kept").then_some(())
+        wharf.get("/orders/").await;
+        (lost.count() > 0 && kept.count() > 0).then_some(())
     })
     .await;
     within(Duration::from_secs(20), "one lease ends", async || {
@@ -335,20 +336,19 @@ async fn preferred_tags_come_first_and_others_take_over_when_those_are_sick() {
 
 #[tokio::test]
 async fn a_new_instance_starts_slowly_only_if_it_is_to() {
-    for (slow_start, share) in [("1h", 1..50), ("0s", 70..131)] {
+    for (slow_start, shares) in [("4s", 1..35), ("0s", 45..56)] {
         let (old, new) = (Upstream::named("old").await, Upstream::named("new").await);
         let settings = format!("defaults: {{ loadBalancer: {{ strategy: roundRobin, slowStart: {slow_start} }} }}");
         let wharf = Wharf::builder().gateway(&settings).service("orders", &instances(&[(&old, "")])).start().await;
-        wharf.configure("services/orders.yaml", &instances(&[(&old, "")]));
-        // Both are new to a host that has just started; the old one has to be old.
-        wharf.get("/orders/").await.assert_status(200);
+        if slow_start != "0s" {
+            // The old one has to be old: time itself is what is waited for.
+            tokio::time::sleep(Duration::from_millis(4200)).await;
+        }
         register(&wharf, json!({ "service": "orders", "url": new.url(), "id": "new" })).await;
         eventually("it answers", async || (wharf.get("/orders/").await.text() == "new").then_some(())).await;
-        let shares = tally(&wharf, "/orders/", 200).await;
-        let hits = shares.get("new").copied().unwrap_or_default();
-        // When all of them ramp, all are thinned out alike.
-        let ramps = slow_start == "1h";
-        assert!(ramps || share.contains(&hits), "slowStart {slow_start}: {shares:?}");
+        let tally = tally(&wharf, "/orders/", 100).await;
+        let hits = tally.get("new").copied().unwrap_or_default();
+        assert!(shares.contains(&hits), "slowStart {slow_start}: {tally:?}");
     }
 }
 
@@ -390,8 +390,8 @@ async fn a_rate_of_failures_ejects_and_no_more_than_a_percentage_goes() {
     let (good, one, two) = (Upstream::named("good").await, alternating().await, alternating().await);
     let settings = |rate: u32, minimum: u32, percent: u32| {
         format!(
-            "loadBalancer: {{ strategy: roundRobin }}\ncircuitBreaker: {{ enabled: false }}\noutlierDetection: \
-             {{ failureRateThreshold: {rate}, minimumNumberOfCalls: {minimum}, maxEjectionPercent: {percent}, \
+            "loadBalancer: {{ strategy: roundRobin, panicThreshold: 0 }}\ncircuitBreaker: {{ enabled: false }}\n\
+             outlierDetection: {{ failureRateThreshold: {rate}, minimumNumberOfCalls: {minimum}, maxEjectionPercent: {percent}, \
              interval: 10m, baseEjectionTime: 1h, maxEjectionTime: 1h }}"
         )
     };
@@ -489,7 +489,7 @@ async fn a_body_over_the_limit_is_refused_before_and_while_it_is_sent_on() {
     wharf.send("POST", "/orders/", vec![b'x'; 1024]).await.assert_status(200);
     wharf.send("POST", "/orders/", vec![b'x'; 1025]).await.assert_problem(413, "payload_too_large");
     let chunked = format!(
-        "POST /orders/ HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n401\r\n{}\r\n0\r\n\r\n",
+        "POST /orders/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n401\r\n{}\r\n0\r\n\r\n",
         "x".repeat(1025)
     );
     let answer = wharf.raw(&chunked).await;
