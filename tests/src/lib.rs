@@ -21,6 +21,7 @@
 mod client;
 mod process;
 mod program;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 pub use client::{Answer, Client, Connection};
 pub use process::{Builder, Wharf, binary};
 pub use program::{Outcome, Program, Running, have};
+pub use upstream::{Reply, Seen, Upstream};
 
 /// The repository.
 pub fn root() -> PathBuf {
