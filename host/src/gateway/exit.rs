@@ -100,8 +100,9 @@ impl Exit {
         self.record.subject = Some(subject.into());
     }
 
+    /// Empty for instances of no known version.
     pub(super) fn version(&mut self, label: &Arc<str>) {
-        self.record.version = Some(Arc::clone(label));
+        self.record.version = (!label.is_empty()).then(|| Arc::clone(label));
     }
 
     pub(super) fn failed(&mut self, error: &GatewayError) {
