@@ -21,7 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::Admin;
 use crate::config::{self, Config, Problems};
-use crate::gateway::{Gateway, HealthChecks, Services};
+use crate::gateway::{Gateway, HealthChecks, Metrics, Services};
 use crate::plugin::{
     Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
 };
@@ -29,7 +29,7 @@ use crate::registry::Registry;
 use crate::reload::{ConfigWatch, log_warnings};
 use crate::server::{ListenError, Listeners, ListenersError};
 use crate::state::sqlite::SqliteState;
-use crate::telemetry::AccessLog;
+use crate::telemetry::{AccessLog, Reloads};
 
 /// Compiled code kept on disk; the least recently used goes first.
 const CACHE_BYTES: u64 = 2 << 30;
@@ -182,7 +182,10 @@ impl Host {
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let draining = CancellationToken::new();
         let health = HealthChecks::start(Arc::clone(&services), Arc::clone(&registry));
-        let admin = Admin::new(Arc::clone(&registry), Arc::clone(&services) as _, ready.clone(), draining.clone());
+        let reloads = Arc::<Reloads>::default();
+        let metrics = Metrics::new(Arc::clone(&services), Arc::clone(&registry), Arc::clone(&reloads));
+        let rollouts = Arc::clone(&services) as _;
+        let admin = Admin::new(Arc::clone(&registry), rollouts, metrics, ready.clone(), draining.clone());
         let leases = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&registry).run()));
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
@@ -198,8 +201,14 @@ impl Host {
         let address = named(listeners.addresses(), first).unwrap_or(settings.listen);
         let admin_address = named(admin_listeners.addresses(), ADMIN).unwrap_or(settings.admin.listen);
         drop(public);
-        let config =
-            ConfigWatch::start(options, config, Arc::clone(&services), Arc::clone(&gateway), Arc::clone(&listeners));
+        let config = ConfigWatch::start(
+            options,
+            config,
+            Arc::clone(&services),
+            Arc::clone(&gateway),
+            Arc::clone(&listeners),
+            reloads,
+        );
         tracing::info!(%address, admin = %admin_address, "listening");
         Ok(Running {
             address,
@@ -255,6 +264,7 @@ impl Running {
     pub async fn shutdown(self) -> usize {
         let drain = self.services.config().gateway.drain.clone();
         self.draining.cancel();
+        self.services.announce_drain();
         // Nothing is opened any more.
         drop(self.config);
         self.listeners.announce();

@@ -15,6 +15,7 @@ use crate::config::{Config, Problems};
 use crate::gateway::{Gateway, Services};
 use crate::host::{Options, access_log};
 use crate::server::{Listeners, ListenersError, Prepared};
+use crate::telemetry::Reloads;
 
 /// From a notification to reading, so that one reading sees the whole of an edit.
 const DEBOUNCE: Duration = Duration::from_millis(100);
@@ -33,6 +34,7 @@ struct Reloader {
     services: Arc<Services>,
     gateway: Arc<Gateway>,
     listeners: Arc<Listeners<Gateway>>,
+    reloads: Arc<Reloads>,
     /// One reading at a time: two that prepare the same address would be in each other's way.
     turn: tokio::sync::Mutex<()>,
     /// What the files said last, good or bad.
@@ -46,10 +48,11 @@ impl ConfigWatch {
         services: Arc<Services>,
         gateway: Arc<Gateway>,
         listeners: Arc<Listeners<Gateway>>,
+        reloads: Arc<Reloads>,
     ) -> Self {
         let seen = Mutex::new(Ok(config.fingerprint()));
-        let reloader =
-            Arc::new(Reloader { options, services, gateway, listeners, turn: tokio::sync::Mutex::default(), seen });
+        let turn = tokio::sync::Mutex::default();
+        let reloader = Arc::new(Reloader { options, services, gateway, listeners, reloads, turn, seen });
         let task = tokio::spawn(follow(Arc::clone(&reloader)));
         Self { reloader, _task: AbortOnDropHandle::new(task) }
     }
@@ -126,6 +129,7 @@ impl Reloader {
                 self.listeners.commit(listeners, timeout);
                 if news {
                     *seen = Ok(fingerprint.clone());
+                    self.reloads.succeeded();
                     tracing::info!(fingerprint, "configuration in force");
                     log_warnings(warnings.as_ref());
                 }
@@ -141,6 +145,7 @@ impl Reloader {
         if *seen != Err(text.clone()) {
             tracing::error!("the configuration is not valid, the one before stays in force\n{text}");
             *seen = Err(text);
+            self.reloads.failed();
         }
         problems
     }

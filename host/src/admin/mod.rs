@@ -3,6 +3,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /livez` | 200 while the process answers |
+//! | `GET /metrics` | what is counted, for Prometheus: OpenMetrics if `Accept` asks for it, else the older text format |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET`, `POST /api/rollouts…` | see `rollouts` |
 //! | `GET /api/services`, `…/{name}` | services, their versions and instances; files that are no service |
@@ -31,7 +32,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, ORIGIN};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HOST, LOCATION, ORIGIN};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -43,7 +44,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::gateway::{Connection, Rollouts};
+use crate::gateway::{Connection, Format, Metrics, Rollouts};
 use crate::registry::{Filter, InstanceRecord, RefusedFile, Registry, ServiceRecord};
 use crate::server::Handler;
 use problem::Problem;
@@ -69,6 +70,7 @@ pub struct ServiceList {
 pub(crate) struct Admin {
     registry: Arc<Registry>,
     rollouts: Arc<dyn Rollouts>,
+    metrics: Metrics,
     ready: tokio_watch::Receiver<bool>,
     draining: CancellationToken,
     watchers: Arc<Semaphore>,
@@ -80,10 +82,11 @@ impl Admin {
     pub(crate) fn new(
         registry: Arc<Registry>,
         rollouts: Arc<dyn Rollouts>,
+        metrics: Metrics,
         ready: tokio_watch::Receiver<bool>,
         draining: CancellationToken,
     ) -> Self {
-        Self { registry, rollouts, ready, draining, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
+        Self { registry, rollouts, metrics, ready, draining, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Answer>
@@ -116,6 +119,7 @@ impl Admin {
         match words.as_slice() {
             ["livez"] if reads => Ok(text(StatusCode::OK, "alive\n")),
             ["readyz"] if reads => Ok(self.ready()),
+            ["metrics"] if reads => Ok(self.metrics(request.headers().get(ACCEPT))),
             ["api", "services"] if reads => {
                 json(&ServiceList { services: self.registry.services(), refused: self.registry.refused() })
             }
@@ -142,7 +146,7 @@ impl Admin {
             }
             ["api", "graph"] if reads => json(&self.registry.graph()),
             ["api", "watch"] if reads => self.watch(&uri),
-            ["livez" | "readyz"] | ["api", "instances" | "graph" | "watch"] | ["api", "services", _] => {
+            ["livez" | "readyz" | "metrics"] | ["api", "instances" | "graph" | "watch"] | ["api", "services", _] => {
                 only("GET, HEAD")
             }
             ["api", "services"] => only("GET, HEAD, POST"),
@@ -160,6 +164,11 @@ impl Admin {
         } else {
             text(StatusCode::SERVICE_UNAVAILABLE, "starting\n")
         }
+    }
+
+    fn metrics(&self, accept: Option<&HeaderValue>) -> Response<Answer> {
+        let format = Format::wanted(accept.and_then(|accept| accept.to_str().ok()));
+        respond(StatusCode::OK, format.content_type(), self.metrics.page(format).into()).map(whole)
     }
 
     async fn register<B>(&self, request: Request<B>) -> Result<Response<Answer>, Problem>

@@ -2,7 +2,7 @@ use super::*;
 
 pub(super) fn admin(ready: bool) -> Admin {
     let rollouts = Arc::new(rollouts::tests::Fake::default());
-    Admin::new(Arc::default(), rollouts, tokio_watch::channel(ready).1, CancellationToken::new())
+    Admin::new(Arc::default(), rollouts, Metrics::default(), tokio_watch::channel(ready).1, CancellationToken::new())
 }
 
 async fn ask(admin: &Admin, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Response<Answer> {
@@ -31,6 +31,20 @@ async fn readiness_follows_start_and_drain() {
 }
 
 #[tokio::test]
+async fn metrics_come_in_the_format_that_is_asked_for() {
+    let admin = admin(true);
+    let openmetrics = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5";
+    for (accept, content_type, end) in [
+        (openmetrics, "application/openmetrics-text; version=1.0.0; charset=utf-8", "# EOF\n"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8", ""),
+    ] {
+        let response = ask(&admin, Method::GET, "/metrics", &[HERE, ("accept", accept)], "").await;
+        assert_eq!((response.status(), &response.headers()["content-type"]), (StatusCode::OK, &*content_type));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), end, "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_is_not_loopback_is_refused() {
     for host in ["evil.example", "evil.example:9090", "127.0.0.1.evil.example", "10.0.0.1", ""] {
         assert_eq!(get(&admin(true), "/api/services", host).await, 403, "{host}");
@@ -42,6 +56,7 @@ async fn only_methods_with_a_meaning_are_there() {
     let admin = admin(true);
     for (method, path, allowed) in [
         (Method::POST, "/livez", "GET, HEAD"),
+        (Method::POST, "/metrics", "GET, HEAD"),
         (Method::DELETE, "/api/services", "GET, HEAD, POST"),
         (Method::POST, "/api/watch", "GET, HEAD"),
         (Method::PUT, "/api/services/a/instances/b", "GET, HEAD, DELETE"),

@@ -157,6 +157,7 @@ impl Check<'_> {
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
         gateway.calls.check(self, at.get("calls"));
+        gateway.health.check(self, at.get("health"));
         gateway.registry.check(self, at.get("registry"));
         auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");

@@ -18,6 +18,7 @@ use super::auth::Auth;
 use super::connections::Connections;
 use super::filter::Filter;
 use super::grants::Calls;
+use super::health::PublicHealth;
 use super::listener::Listener;
 use super::registry::RegistrySettings;
 use super::requests::Requests;
@@ -60,6 +61,8 @@ pub struct Gateway {
     pub drain: Drain,
     /// Calls between services.
     pub calls: Calls,
+    /// What is told outside about health.
+    pub health: PublicHealth,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
     pub defaults: ServiceDefaults,
     /// What happens to every request on its way, of automatic routes too. What a rule or a service says comes on
@@ -162,6 +165,7 @@ impl Default for Gateway {
             access_log: AccessLog::default(),
             drain: Drain::default(),
             calls: Calls::default(),
+            health: PublicHealth::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),
             routes: Vec::new(),

@@ -33,6 +33,7 @@ use super::forward::{Hop, forward};
 use super::headers;
 use super::pipeline::{content_length, leave_out_body};
 use super::services::{Backend, Snapshot};
+use super::traffic::{Asker, Measured};
 use super::{Gateway, GatewayError, ResponseBody, sanitize};
 use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched};
 
@@ -103,6 +104,7 @@ impl Gateway {
         request: Request<WasiBody>,
     ) -> Result<Response<WasiBody>, DispatchError> {
         let arrived = Instant::now();
+        let mut measured = Measured::new(Arc::clone(self.services.traffic()), Asker::Service, arrived);
         let is_head = request.method() == Method::HEAD;
         let snapshot = self.services.snapshot();
         let (mut parts, body) = request.into_parts();
@@ -115,21 +117,25 @@ impl Gateway {
         }
         // As the configuration stands now, not as it stood when the caller's request came.
         if !self.services.may_call(&caller.service, &name) {
-            return Err(refused(exit, &GatewayError::GrantDenied, DispatchError::NotGranted));
+            return Err(refused(exit, measured, &GatewayError::GrantDenied, DispatchError::NotGranted));
         }
         self.services.observed_call(&caller.service, &name);
         let Some(backend) = snapshot.service(&name) else {
-            return Err(refused(exit, &GatewayError::UnknownService(name.to_string()), DispatchError::NotFound));
+            let error = GatewayError::UnknownService(name.to_string());
+            return Err(refused(exit, measured, &error, DispatchError::NotFound));
         };
+        measured.is_for(&backend.runtime.carried.counters.traffic);
 
         let request = Request::from_parts(parts, body);
         let result = deliver(&snapshot, backend, &name, &caller, request, arrived, &mut exit).await;
         let mut response = result.unwrap_or_else(|error| {
+            measured.failed(&error);
             if let Some(exit) = &mut exit {
                 exit.failed(&error);
             }
             error.to_response(request_id.as_str()).map(ResponseBody::gateway)
         });
+        measured.answered(response.status().as_u16());
         leave_out_body(is_head, &mut response);
         if let Some(exit) = &mut exit {
             let has_no_body = http_body::Body::is_end_stream(response.body());
@@ -229,7 +235,9 @@ fn forget_forged(headers: &mut HeaderMap, told: &Told, identity: &HeaderMap) {
 }
 
 /// A call without a response: for the log it has the status that a client from outside would get.
-fn refused(exit: Option<Box<Exit>>, error: &GatewayError, why: DispatchError) -> DispatchError {
+fn refused(exit: Option<Box<Exit>>, mut measured: Measured, error: &GatewayError, why: DispatchError) -> DispatchError {
+    measured.failed(error);
+    measured.answered(error.status().as_u16());
     if let Some(mut exit) = exit {
         exit.refused(error);
     }

@@ -16,6 +16,42 @@ use serde::Serialize;
 use super::upstream::UpstreamError;
 use crate::plugin::CallError;
 
+/// Every word that [`GatewayError::reason`] can say, and what the log says of a client that left. Metrics have a series
+/// for each from the start.
+pub(super) const REASONS: [&str; 28] = [
+    "bad_request",
+    "bulkhead_full",
+    "circuit_open",
+    CLIENT_GONE,
+    "client_timeout",
+    "connect_failed",
+    "draining",
+    "fault_injected",
+    "forbidden",
+    "grant_denied",
+    "guest_deadline",
+    "guest_invalid_response",
+    "guest_no_response",
+    "guest_out_of_memory",
+    "guest_panic",
+    "guest_trap",
+    "identity_unavailable",
+    "internal",
+    "loop_detected",
+    "misdirected",
+    "no_instance",
+    "no_route",
+    "payload_too_large",
+    "rate_limited",
+    "request_timeout",
+    "unauthorized",
+    "upstream_invalid_response",
+    "upstream_reset",
+];
+
+/// What a client that left before its answer was complete is called.
+pub(super) const CLIENT_GONE: &str = "client_gone";
+
 /// A request that got no answer from a service.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GatewayError {

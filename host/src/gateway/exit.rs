@@ -13,7 +13,7 @@ use http::request::Parts;
 use percent_encoding::percent_decode_str;
 use tokio::time::Instant;
 
-use super::GatewayError;
+use super::error::{CLIENT_GONE, GatewayError};
 use super::headers::{RequestId, Trace};
 use crate::telemetry::{AccessLog, REDACTED, Record};
 
@@ -25,9 +25,6 @@ pub(super) struct Exit {
     /// What the response's headers promise.
     expected: Option<u64>,
 }
-
-/// How the log calls a client that left before its answer was complete.
-const CLIENT_GONE: &str = "client_gone";
 
 impl Exit {
     pub(super) fn new(log: Arc<AccessLog>, parts: &Parts, arrived: Instant) -> Self {

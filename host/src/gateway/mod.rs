@@ -10,8 +10,9 @@
 //! what a rule does on the way, `identity` who vouches for clients, `split` knows which version is for whom, `mirror`
 //! sends copies. `services` is what there is to route to, `chains` their filters, `forward` has one of them answer,
 //! `upstream` is other servers, `calls` the way of a guest's request to another service. `explain` asks the same table
-//! without a request. `error` is the only place that knows status codes
-//! of failures, `exit` writes the access log when a response is gone.
+//! without a request. `error` is the only place that knows status codes of failures, `exit` writes the access log when a
+//! response is gone, `traffic` counts requests, `metrics` tells what was counted. `overview` is the one answer that the
+//! gateway gives without a route.
 //!
 //! A request finishes under the configuration that it began with. What must outlast a change (keys of issuers, used
 //! quotas) is found again by its name and is not part of a configuration.
@@ -32,7 +33,9 @@ pub(crate) mod fuzz;
 mod headers;
 mod health;
 mod identity;
+mod metrics;
 mod mirror;
+mod overview;
 mod path;
 mod pipeline;
 mod request_body;
@@ -41,6 +44,7 @@ mod route;
 mod sanitize;
 mod services;
 mod split;
+mod traffic;
 mod upstream;
 
 use std::net::SocketAddr;
@@ -60,6 +64,7 @@ pub use explain::{
 };
 pub use headers::ClientCertificate;
 pub(crate) use health::HealthChecks;
+pub(crate) use metrics::{Format, Metrics};
 pub(crate) use services::{Rollouts, Services};
 pub use upstream::{NotDelivered, UpstreamError};
 

@@ -24,6 +24,7 @@ use super::request_body::RequestBody;
 use super::route::{self, Listener};
 use super::services::{Services, Snapshot};
 use super::split::Facts;
+use super::traffic::{Asker, Measured};
 use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
 use crate::config::{Scheme, Service};
 
@@ -38,6 +39,7 @@ struct Way {
     /// The filters of its rule, once it has one, and what they found.
     chain: Option<(Arc<Chain>, Passage)>,
     exit: Option<Box<Exit>>,
+    measured: Measured,
 }
 
 /// Where a request goes.
@@ -51,6 +53,7 @@ struct Destination {
 impl Gateway {
     pub(super) async fn run(&self, connection: Connection, request: Request<Incoming>) -> Response<ResponseBody> {
         let arrived = Instant::now();
+        let measured = Measured::new(Arc::clone(self.services.traffic()), Asker::Client, arrived);
         let is_head = request.method() == Method::HEAD;
         let (mut parts, body) = request.into_parts();
         let mut exit = self.access_log().map(|log| Box::new(Exit::new(log, &parts, arrived)));
@@ -75,7 +78,7 @@ impl Gateway {
             exit.client(client.address, &request_id, &trace);
         }
 
-        let mut way = Way { arrived, connection, client, request_id, snapshot, chain: None, exit };
+        let mut way = Way { arrived, connection, client, request_id, snapshot, chain: None, exit, measured };
         let result = match host {
             Ok(host) => {
                 say_scheme(&mut parts, scheme(&way.connection), &host);
@@ -84,6 +87,7 @@ impl Gateway {
             Err(error) => Err(error),
         };
         let response = result.unwrap_or_else(|error| {
+            way.measured.failed(&error);
             if let Some(exit) = &mut way.exit {
                 exit.failed(&error);
             }
@@ -119,7 +123,10 @@ impl Way {
             headers: &parts.headers,
             client: self.client.address,
         };
-        let found = snapshot.table.find(&asked).ok_or(GatewayError::NoRoute)?;
+        let Some(found) = snapshot.table.find(&asked) else {
+            let own = services.overview(&snapshot, (&parts.method, parts.uri.path()));
+            return own.map(|answer| answer.map(ResponseBody::gateway)).ok_or(GatewayError::NoRoute);
+        };
         let target = found.target;
         let facts = Facts { headers: &parts.headers, client: Some(self.client.address) };
         let destination = target.choose(facts, fastrand::u64(..)).map(|backend| Destination {
@@ -130,6 +137,9 @@ impl Way {
         if let Some(exit) = &mut self.exit {
             exit.routed(&target.route, destination.as_ref().map(|destination| &destination.service));
             exit.conceal(target.chain.secret_parameters());
+        }
+        if let Some(backend) = destination.as_ref().and_then(|to| snapshot.service(&to.service)) {
+            self.measured.is_for(&backend.runtime.carried.counters.traffic);
         }
 
         let asking = Asking {
@@ -208,6 +218,7 @@ impl Way {
         }
         parts.headers.insert(X_REQUEST_ID, self.request_id.header());
         let mut response = Response::from_parts(parts, body);
+        self.measured.answered(response.status().as_u16());
         leave_out_body(is_head, &mut response);
         if let Some(exit) = &mut self.exit {
             let has_no_body = response.body().is_end_stream();

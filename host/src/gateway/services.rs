@@ -17,22 +17,28 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Method, Response};
 use ipnet::IpNet;
+use tokio::time::Instant;
 
 use backend::Parts;
 pub(crate) use backend::{Backend, Choice};
 use line::Line;
 pub(crate) use rollouts::Rollouts;
+pub(super) use rollouts::hex;
 
 use super::chains::Chains;
 use super::edge::Edge;
 use super::egress::{Egress, EgressRules};
 use super::filter::{Chain, Stores, Told};
 use super::forward::Carried;
+use super::overview::Overview;
 use super::route::Table;
+use super::traffic::Traffic;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Config, Requests};
+use crate::config::{Config, PublicHealth, Requests};
 use crate::plugin::Version;
 use crate::policy::{Bulkhead, BulkheadLimits};
 use crate::registry::Registry;
@@ -51,6 +57,8 @@ pub(crate) struct Snapshot {
     pub(crate) told: Arc<Told>,
     /// `calls.maxDepth`.
     pub(crate) max_call_depth: u32,
+    /// What the gateway itself tells about health.
+    pub(crate) health: PublicHealth,
     services: HashMap<Arc<str>, Backend>,
 }
 
@@ -76,6 +84,9 @@ pub(crate) struct Services {
     dispatch: OnceLock<Weak<dyn Dispatch>>,
     /// Versions that get no more requests and are still to be drained.
     leaving: Mutex<Vec<Arc<Version>>>,
+    /// Requests that are for no service.
+    traffic: Arc<Traffic>,
+    overview: Overview,
 }
 
 /// A service with at least one file, or with versions that still drain.
@@ -119,6 +130,8 @@ impl Services {
             snapshot,
             dispatch: OnceLock::new(),
             leaving: Mutex::default(),
+            traffic: Arc::default(),
+            overview: Overview::default(),
         })
     }
 
@@ -130,6 +143,26 @@ impl Services {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Where requests are counted that are for no service.
+    pub(super) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
+    }
+
+    /// What filters keep.
+    pub(super) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
+    /// The answer to a request that no route and no service has the path of, if the gateway has one itself.
+    pub(super) fn overview(&self, snapshot: &Snapshot, asked: (&Method, &str)) -> Option<Response<Bytes>> {
+        self.overview.answer(&snapshot.health, asked, Instant::now(), || self.registry.health_summary())
+    }
+
+    /// Says that the host is about to stop.
+    pub(crate) fn announce_drain(&self) {
+        self.overview.drain();
     }
 
     /// Says who carries the calls of guests: before the first service comes, and once.
@@ -287,6 +320,7 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>, re
         max_headers: config.gateway.connections.max_headers,
         told: Arc::clone(&chains.told),
         max_call_depth: config.gateway.calls.max_depth,
+        health: config.gateway.health.clone(),
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(name, service))).collect(),
     }
 }

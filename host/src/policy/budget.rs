@@ -68,17 +68,29 @@ impl Budget {
         let second = self.second(now);
         // What is inside is nothing; it only keeps others out.
         let _turn = self.withdrawing.lock().unwrap_or_else(PoisonError::into_inner);
+        let paid = self.balance(second) >= TRY;
+        if paid {
+            self.add(second, -(TRY as i32));
+        }
+        paid
+    }
+
+    /// How many tries it would pay for now.
+    pub fn left(&self, now: Instant) -> u64 {
+        // Before the first request nothing was deposited, and looking does not begin it.
+        let second = self.begun.get().map_or(1, |_| self.second(now));
+        u64::try_from(self.balance(second) / TRY).unwrap_or(0)
+    }
+
+    /// What there is, in hundredths of a try.
+    fn balance(&self, second: u32) -> i64 {
         let floor = self.terms.load(Ordering::Relaxed) & u64::from(u32::MAX);
         let reserve = i64::try_from(floor).unwrap_or(0) * i64::from(SLOTS) * TRY;
         let balances = self.slots.iter().map(|slot| Slot::from(slot.load(Ordering::Acquire)));
         // Also newer ones than this clock knows of.
         let balance: i64 =
             balances.filter(|slot| slot.second + SLOTS > second).map(|slot| i64::from(slot.balance)).sum();
-        let paid = balance + reserve >= TRY;
-        if paid {
-            self.add(second, -(TRY as i32));
-        }
-        paid
+        balance + reserve
     }
 
     fn add(&self, second: u32, amount: i32) {

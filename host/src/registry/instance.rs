@@ -104,6 +104,9 @@ pub(super) struct Status {
 }
 
 impl Health {
+    /// All words that [`Health::word`] can say.
+    pub const WORDS: [&str; 5] = ["healthy", "degraded", "starting", "unhealthy", "stopping"];
+
     /// One word.
     pub fn word(&self) -> &'static str {
         match self {

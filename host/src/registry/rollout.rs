@@ -133,6 +133,10 @@ pub enum OrderError {
 }
 
 impl RolloutWord {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Serving, Self::Canary, Self::Advanced, Self::Promoted, Self::RolledBack, Self::Aborted, Self::Replaced];
+
     /// As people read it.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -68,6 +68,9 @@ impl VersionState {
         self.has_traffic() || *self == Self::Retained
     }
 
+    /// All words that [`VersionState::word`] can say.
+    pub const WORDS: [&str; 7] = ["compiling", "probing", "canary", "serving", "draining", "retained", "rejected"];
+
     /// One word.
     pub fn word(&self) -> &'static str {
         match self {

@@ -101,6 +101,7 @@ fn complete() -> Value {
         "connections": serde_json::from_str::<Value>(super::super::connections::EXAMPLE).unwrap(),
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
         "calls": { "maxDepth": 5 },
+        "health": serde_json::from_str::<Value>(super::super::health::EXAMPLE).unwrap(),
         "filters": shared_filters(),
         "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
         "accessLog": { "enabled": false, "format": "json" },

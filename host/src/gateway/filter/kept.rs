@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// States of one kind by the name of what has them, for as long as somebody uses them.
-pub(super) struct Kept<T>(Mutex<HashMap<String, Weak<T>>>);
+pub(in crate::gateway) struct Kept<T>(Mutex<HashMap<String, Weak<T>>>);
 
 /// So many at once. Everybody who asks says how many that are, because the limit may change while they are inside.
 #[derive(Debug, Default)]
@@ -37,6 +37,14 @@ impl<T: Default> Kept<T> {
     }
 }
 
+impl<T> Kept<T> {
+    /// All that somebody uses, by name.
+    pub(in crate::gateway) fn all(&self) -> Vec<(String, Arc<T>)> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().filter_map(|(name, state)| Some((name.clone(), state.upgrade()?))).collect()
+    }
+}
+
 impl Places {
     /// A place, if fewer than `max` are taken.
     pub(super) fn enter(self: &Arc<Self>, max: usize) -> Option<Place> {
@@ -44,10 +52,7 @@ impl Places {
             self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| (taken < max).then_some(taken + 1));
         entered.ok().map(|_| Place(Arc::clone(self)))
     }
-}
 
-#[cfg(test)]
-impl Places {
     /// How many are taken.
     pub(super) fn taken(&self) -> usize {
         self.0.load(Ordering::Acquire)
@@ -70,7 +75,10 @@ mod tests {
         let first = kept.get("a");
         first.store(7, Ordering::Relaxed);
         assert!(Arc::ptr_eq(&first, &kept.get("a")) && !Arc::ptr_eq(&first, &kept.get("b")));
+        let names = |kept: &Kept<_>| kept.all().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(&kept), ["a"], "only those that are used");
         drop(first);
+        assert!(names(&kept).is_empty());
         assert_eq!(kept.get("a").load(Ordering::Relaxed), 0);
         assert_eq!(kept.0.lock().unwrap().len(), 1, "what nobody uses is forgotten");
     }

@@ -91,8 +91,13 @@ impl Fate {
 
 impl MirrorState {
     /// How many copies ended so.
-    fn counter(&self, fate: Fate) -> Option<&AtomicU64> {
+    pub(crate) fn counter(&self, fate: Fate) -> Option<&AtomicU64> {
         Fate::ALL.iter().zip(&self.counts).find_map(|(one, count)| (*one == fate).then_some(count))
+    }
+
+    /// How many are on their way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.active.taken()
     }
 }
 

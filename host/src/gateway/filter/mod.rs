@@ -56,8 +56,8 @@ pub(crate) struct Stores {
     pub(crate) limiters: Limiters,
     api_keys: Shared<config::ApiKey, ApiKey>,
     basic_auths: Shared<config::BasicAuth, BasicAuth>,
-    faults: Kept<FaultState>,
-    mirrors: Kept<MirrorState>,
+    pub(super) faults: Kept<FaultState>,
+    pub(super) mirrors: Kept<MirrorState>,
 }
 
 impl Default for Stores {

@@ -14,10 +14,11 @@ use http::Uri;
 use tokio::time::Instant;
 
 use crate::config::Service;
+use crate::gateway::traffic::Traffic;
 use crate::gateway::upstream::{Tls, Upstream};
 use crate::policy::balance::{Balancer, Load};
 use crate::policy::retry::Reason;
-use crate::policy::{Breaker, Budget, Group, Outcome, Outlier};
+use crate::policy::{Breaker, BreakerState, Budget, Group, Outcome, Outlier};
 use crate::registry::{Instance, Kind};
 
 /// What a service remembers.
@@ -37,6 +38,8 @@ pub(crate) struct PoolState {
     pub(crate) group: Group,
     /// The last one, whose rotation the next goes on with.
     pub(super) balancer: ArcSwapOption<Balancer>,
+    /// How often the breaker came to each of [`BREAKER_STATES`].
+    transitions: Arc<[AtomicU64; BREAKER_STATES.len()]>,
 }
 
 /// What is remembered of an instance.
@@ -49,10 +52,18 @@ pub(crate) struct EndpointState {
     upstream: Mutex<Option<Arc<Upstream>>>,
 }
 
+/// All states of a breaker, from good to bad.
+pub(crate) const BREAKER_STATES: [BreakerState; 3] = [BreakerState::Closed, BreakerState::HalfOpen, BreakerState::Open];
+
+/// All that a try can come to.
+pub(crate) const OUTCOMES: [Outcome; 4] = [Outcome::Success, Outcome::Failure, Outcome::Overloaded, Outcome::Ignored];
+
 /// What happened, for metrics. Only ever grows.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    outcomes: [AtomicU64; 4],
+    /// Requests, whatever their tries came to.
+    pub(crate) traffic: Arc<Traffic>,
+    outcomes: [AtomicU64; OUTCOMES.len()],
     retries: AtomicU64,
     retry_successes: AtomicU64,
     not_retried: [AtomicU64; Reason::ALL.len()],
@@ -122,14 +133,27 @@ impl Carried {
 
 impl PoolState {
     fn new(service: Arc<str>, version: Arc<str>, settings: &Service) -> Self {
+        let transitions = Arc::<[AtomicU64; BREAKER_STATES.len()]>::default();
+        let counted = Arc::clone(&transitions);
         let told = move |transition: &crate::policy::Transition| {
+            let place = BREAKER_STATES.iter().position(|state| *state == transition.to);
+            if let Some(counter) = place.and_then(|place| counted.get(place)) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
             tracing::warn!(%service, %version, "circuit breaker {transition}");
         };
         Self {
             breaker: Arc::new(Breaker::new(&settings.circuit_breaker, Instant::now(), told)),
             group: Group::new(&settings.outlier_detection),
             balancer: ArcSwapOption::empty(),
+            transitions,
         }
+    }
+
+    /// How often the breaker came to each state.
+    pub(crate) fn transitions(&self) -> impl Iterator<Item = (BreakerState, u64)> + '_ {
+        let counts = self.transitions.iter().map(|counter| counter.load(Ordering::Relaxed));
+        BREAKER_STATES.into_iter().zip(counts)
     }
 }
 
@@ -143,14 +167,14 @@ impl EndpointState {
 impl Counters {
     /// A try has ended so.
     pub(super) fn ended(&self, outcome: Outcome) {
-        if let Some(counter) = self.outcomes.get(place(outcome)) {
+        if let Some(counter) = OUTCOMES.iter().position(|one| *one == outcome).and_then(|at| self.outcomes.get(at)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Tries that ended so.
-    pub(crate) fn outcomes(&self, outcome: Outcome) -> u64 {
-        self.outcomes.get(place(outcome)).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    /// Tries by what they came to.
+    pub(crate) fn outcomes(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
+        OUTCOMES.into_iter().zip(&self.outcomes).map(|(outcome, counter)| (outcome, counter.load(Ordering::Relaxed)))
     }
 
     /// A request is tried again.
@@ -179,14 +203,5 @@ impl Counters {
     /// Failed requests that were not tried again, by reason.
     pub(crate) fn not_retried(&self) -> impl Iterator<Item = (Reason, u64)> + '_ {
         Reason::ALL.iter().zip(&self.not_retried).map(|(reason, counter)| (*reason, counter.load(Ordering::Relaxed)))
-    }
-}
-
-fn place(outcome: Outcome) -> usize {
-    match outcome {
-        Outcome::Success => 0,
-        Outcome::Failure => 1,
-        Outcome::Overloaded => 2,
-        Outcome::Ignored => 3,
     }
 }

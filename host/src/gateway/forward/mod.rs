@@ -39,7 +39,7 @@ use http_body::Body;
 use tokio::time::Instant;
 
 pub(crate) use ask::{ask, ask_aside};
-pub(crate) use carried::Carried;
+pub(crate) use carried::{BREAKER_STATES, Carried, Counters};
 pub(crate) use pool::{Endpoint, Pool, Target};
 pub(crate) use ticket::Ticket;
 

@@ -55,6 +55,8 @@ pub(super) struct Line<V> {
     refused: Option<Refused>,
     /// The newest first.
     history: VecDeque<RolloutEvent>,
+    /// How often each of [`RolloutWord::ALL`] was decided.
+    decided: [u64; RolloutWord::ALL.len()],
 }
 
 /// A version on trial.
@@ -90,7 +92,14 @@ pub(super) struct Done<V> {
 
 impl<V> Default for Line<V> {
     fn default() -> Self {
-        Self { stable: None, candidate: None, retained: VecDeque::new(), refused: None, history: VecDeque::new() }
+        Self {
+            stable: None,
+            candidate: None,
+            retained: VecDeque::new(),
+            refused: None,
+            history: VecDeque::new(),
+            decided: Default::default(),
+        }
     }
 }
 
@@ -114,6 +123,11 @@ impl<V: Content> Line<V> {
 
     pub(super) fn history(&self) -> impl Iterator<Item = &RolloutEvent> {
         self.history.iter()
+    }
+
+    /// How often each of [`RolloutWord::ALL`] was decided.
+    pub(super) fn decided(&self) -> [u64; RolloutWord::ALL.len()] {
+        self.decided
     }
 
     /// All that get requests.
@@ -242,6 +256,9 @@ impl<V: Content> Line<V> {
     }
 
     fn note(&mut self, done: Done<V>) -> Done<V> {
+        if let Some((_, count)) = RolloutWord::ALL.iter().zip(&mut self.decided).find(|(word, _)| **word == done.what) {
+            *count += 1;
+        }
         self.history.push_front(RolloutEvent {
             at: jiff::Timestamp::now(),
             what: done.what,

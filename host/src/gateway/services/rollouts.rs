@@ -97,6 +97,31 @@ impl Services {
         }
     }
 
+    /// How often each of [`RolloutWord::ALL`] was decided about the files of each service.
+    pub(in crate::gateway) fn decisions(&self) -> Vec<(Arc<str>, [u64; RolloutWord::ALL.len()])> {
+        let known = self.lock();
+        let of_service = |known: &Known| {
+            known.files.values().fold([0; RolloutWord::ALL.len()], |mut sums, file| {
+                sums.iter_mut().zip(file.line.decided()).for_each(|(sum, count)| *sum += count);
+                sums
+            })
+        };
+        known.iter().map(|(service, known)| (Arc::clone(service), of_service(known))).collect()
+    }
+
+    /// Versions on trial: service, label, digest, and how many percent of the requests they get.
+    pub(in crate::gateway) fn trials(&self) -> Vec<(Arc<str>, Arc<str>, [u8; 32], u8)> {
+        let known = self.lock();
+        let files = known.iter().flat_map(|(service, known)| known.files.values().map(move |file| (service, file)));
+        let trials = files.filter_map(|(service, file)| Some((service, file.line.candidate()?)));
+        trials
+            .map(|(service, trial)| {
+                let version = &trial.version;
+                (Arc::clone(service), Arc::clone(version.label()), *version.digest(), trial.canary.percent())
+            })
+            .collect()
+    }
+
     /// Tells everybody what was decided. The snapshot is the caller's.
     pub(super) fn carry_out(&self, service: &str, file: &str, done: Done<Arc<Version>>) {
         let Done { what, version, why, percent, back, leaving, forgotten } = done;
@@ -220,6 +245,6 @@ fn name_of(version: &Arc<Version>) -> VersionName {
     VersionName { label: version.label().to_string(), digest: hex(Content::digest(version)) }
 }
 
-pub(super) fn hex(digest: &[u8; 32]) -> String {
+pub(in crate::gateway) fn hex(digest: &[u8; 32]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
