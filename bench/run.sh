@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Measures Wharf beside `wasmtime serve` and native hyper: builds or installs what is missing, then measures.
-# Usage: bench/run.sh [--rounds N] [--seconds N] [--connections N] [--quick] [--name NAME] [--peer-lto]
+# Measures Wharf beside its peers, and what its parts cost: builds or installs what is missing, then measures.
+# Usage: bench/run.sh [--only PART]... [--rounds N] [--seconds N] [--connections N] [--quick] [--name NAME] [--peer-lto]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ROOT="$PWD"
 BENCH="$ROOT/bench"
-COMPONENT="$ROOT/plugins/greeter.wasm"
+GREETER="$ROOT/plugins/greeter.wasm"
+CALLER="$ROOT/target/guests/caller.wasm"
 WASMTIME_VERSION=48.0.8
 # What serving needs. Less than a stock build has; nothing that is left out would make a request faster.
 WASMTIME_FEATURES=run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation
@@ -15,16 +16,43 @@ say() { printf 'bench: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-need_wrk() {
-    have wrk && return
-    if [ "$(id -u)" = 0 ] && have apt-get; then
-        say "installing wrk (apt)"
-        # The lists of packages may be missing or old: then once more with new ones.
-        apt-get install -y -qq wrk >/dev/null 2>&1 ||
-            { apt-get update -qq && apt-get install -y -qq wrk >/dev/null; } || true
+# Installs the Debian package $1, if that is possible here.
+install() {
+    [ "$(id -u)" = 0 ] && have apt-get || return 0
+    say "installing $1 (apt)"
+    # Debian starts a server as soon as it is installed, unless this file says no.
+    local rules=/usr/sbin/policy-rc.d made=
+    if [ ! -e "$rules" ]; then
+        printf '#!/bin/sh\nexit 101\n' >"$rules" && chmod +x "$rules" && made=1
     fi
+    # The lists of packages may be missing or old: then once more with new ones.
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1" >/dev/null 2>&1 ||
+        { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$1"; } \
+            >/dev/null 2>&1 || true
+    [ -z "$made" ] || rm -f "$rules"
+}
+
+need_wrk() {
+    have wrk || install wrk
     have wrk || die "wrk is missing: install it ('apt-get install wrk' on Debian, 'dnf install wrk' on Fedora), then run this again"
 }
+
+# Finds or installs the proxies to compare with; without them the rest is measured all the same.
+find_proxies() {
+    local proxy
+    # Where Debian has them, which is not in everybody's path.
+    PATH="$PATH:/usr/sbin"
+    for proxy in nginx haproxy; do
+        have "$proxy" || install "$proxy"
+        if have "$proxy"; then
+            GIVEN+=("--$proxy" "$(command -v "$proxy")")
+        else
+            say "$proxy is missing and left out: install it ('apt-get install $proxy') to compare with it"
+        fi
+    done
+}
+
+needs() { [[ " $NEEDS " == *" $1 "* ]]; }
 
 need_taskset() {
     have taskset || die "taskset is missing: install util-linux, then run this again"
@@ -64,22 +92,29 @@ REVISION="$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
 [ -z "$(git status --porcelain -- host Cargo.toml Cargo.lock plugins 2>/dev/null)" ] || REVISION="$REVISION with changes"
 DRIVER="$BENCH/target/release/wharf-bench"
 GIVEN=(--wharf "${CARGO_TARGET_DIR:-$ROOT/target}/dist/wharf" --wasmtime "$PEER/bin/wasmtime"
-    --native "$BENCH/target/dist/native" --component "$COMPONENT" --home "$BENCH"
+    --native "$BENCH/target/dist/native" --greeter "$GREETER" --caller "$CALLER"
+    --home "$BENCH"
     --wasmtime-build "$PEER_BUILD" --revision "$REVISION")
 
 [ "$(uname -s)" = Linux ] || die "measuring needs Linux: it reads /proc and pins with taskset"
 have cargo || die "Rust is missing: start this with './justw bench'"
 # The driver first: a wrong flag is told before anything long is built.
 cargo build --quiet --release -p wharf-bench --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
-"$DRIVER" --check "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"}
-[ -z "$HELP" ] || exit 0
+# Prints the help, or what the chosen parts need.
+NEEDS="$("$DRIVER" --check "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"})"
+[ -z "$HELP" ] || { printf '%s\n' "$NEEDS"; exit 0; }
 
 need_taskset
 need_wrk
-[ -f "$COMPONENT" ] || die "plugins/greeter.wasm is missing: run './justw build-plugins'"
-need_wasmtime "$PEER"
-say "building Wharf as it is shipped, and the native server alike"
+[ -f "$GREETER" ] || die "plugins/greeter.wasm is missing: run './justw build-plugins'"
+! needs caller || bash scripts/build-guests.sh tests/guests target/guests >&2
+! needs wasmtime || need_wasmtime "$PEER"
+! needs proxies || find_proxies
+say "building Wharf as it is shipped"
 cargo build --quiet --profile dist -p wharf
-cargo build --quiet --profile dist -p native --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
+if needs native; then
+    say "building the native server alike"
+    cargo build --quiet --profile dist -p native --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
+fi
 
 exec "$DRIVER" "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"}

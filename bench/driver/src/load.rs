@@ -23,6 +23,8 @@ pub(crate) struct Load<'a> {
     pub(crate) threads: u32,
     /// The CPU it is held on.
     pub(crate) cpu: Option<usize>,
+    /// Processes that work for the server: neither it nor bystanders.
+    pub(crate) helpers: Vec<u32>,
     pub(crate) interrupt: &'a Interrupt,
 }
 
@@ -30,7 +32,7 @@ pub(crate) struct Load<'a> {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
-    /// How many of them got no answer within 2 s, a broken connection or an error status.
+    /// How many of them got no answer within 2 s, a broken connection, an error status or another body, if somebody looks.
     pub(crate) failed: u64,
     pub(crate) requests_per_second: f64,
     pub(crate) cpu_micros_per_request: f64,
@@ -67,7 +69,7 @@ impl Load<'_> {
     /// # Errors
     /// When more than one request of a hundred fails: such a round is no measurement.
     pub(crate) fn round(&self, server: &Server, seconds: u32) -> anyhow::Result<Sample> {
-        let bystanders = Bystanders::watch(server.pid())?;
+        let bystanders = Bystanders::watch(server.pid(), &self.helpers)?;
         let cpu_before = system::cpu_time(server.pid())?;
         let mut wrk = self.start(server, seconds)?;
 
@@ -103,7 +105,8 @@ impl Load<'_> {
     }
 
     fn start(&self, server: &Server, seconds: u32) -> anyhow::Result<Running> {
-        let child = on_cpu(Path::new("wrk"), self.cpu)
+        let mut command = on_cpu(Path::new("wrk"), self.cpu);
+        command
             .arg(format!("-t{}", self.threads))
             .arg(format!("-c{}", self.connections))
             .arg(format!("-d{seconds}s"))
@@ -111,10 +114,11 @@ impl Load<'_> {
             .arg(self.script)
             .arg(&server.url)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start wrk")?;
-        Ok(Running(child))
+            .stdout(Stdio::piped());
+        if let Some(body) = &server.body {
+            command.arg("--").arg(body);
+        }
+        Ok(Running(command.spawn().context("cannot start wrk")?))
     }
 }
 

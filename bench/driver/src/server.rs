@@ -4,6 +4,7 @@
 //! else's. A server is asked to end and, if it does not within [`GRACE`], killed; also when the run fails.
 
 use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ pub(crate) struct Server {
     log: PathBuf,
     pub(crate) target: Target,
     pub(crate) url: String,
+    pub(crate) address: Option<SocketAddr>,
+    /// File with the body that every answer must have; none if nobody looks.
+    pub(crate) body: Option<PathBuf>,
 }
 
 impl Server {
@@ -46,8 +50,14 @@ impl Server {
             .stderr(out)
             .spawn()
             .with_context(|| format!("cannot start {}", target.program.display()))?;
-        let mut server = Self { child, log, target, url: String::new() };
+        let address = target.address;
+        let mut server = Self { child, log, target, url: String::new(), address, body: None };
         let answer = server.wait_for_answer(interrupt)?;
+        if server.target.exact {
+            let body = server.log.with_extension("body");
+            fs::write(&body, &answer.body)?;
+            server.body = Some(body);
+        }
         Ok((server, answer))
     }
 
@@ -71,6 +81,13 @@ impl Server {
         Ok(log.iter().filter(|byte| **byte == b'\n').count() as u64)
     }
 
+    /// What all of them must have in common, or the comparison is none.
+    pub(crate) fn ensure_answers(&self, expected: &Answer, answer: &Answer) -> anyhow::Result<()> {
+        let title = self.target.title;
+        ensure!(expected == answer, "{title} answers something else than the others: {answer:?}, not {expected:?}");
+        Ok(())
+    }
+
     fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("not a process id")?;
         Ok(kill_process(pid, signal)?)
@@ -85,12 +102,13 @@ impl Server {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended with {status}:\n{log}", self.target.title);
             }
-            if let Some(address) = address(&log) {
+            self.address = self.address.or_else(|| address(&log));
+            if let Some(address) = self.address {
                 self.url = format!("http://{address}{}", self.target.path);
                 match agent.get(&self.url).call() {
                     Ok(mut response) => {
                         let content_type = response.headers().get("content-type");
-                        let content_type = content_type.context("the answer has no content type")?.to_str()?.to_owned();
+                        let content_type = content_type.map(|it| it.to_str().map(str::to_owned)).transpose()?;
                         return Ok(Answer { content_type, body: response.body_mut().read_to_vec()? });
                     }
                     Err(error) => last = error.to_string(),
@@ -136,20 +154,14 @@ pub(crate) fn on_cpu(program: &Path, cpu: Option<usize>) -> Command {
     }
 }
 
-/// What all of them must have in common, or the comparison is none.
-pub(crate) fn ensure_same(expected: &Answer, answer: &Answer, title: &str) -> anyhow::Result<()> {
-    ensure!(expected == answer, "{title} answers something else than Wharf: {answer:?}, not {expected:?}");
-    Ok(())
-}
-
 /// The first address with a port in what a server printed.
-fn address(log: &str) -> Option<&str> {
+fn address(log: &str) -> Option<SocketAddr> {
     const LOOPBACK: &str = "127.0.0.1:";
     log.match_indices(LOOPBACK).find_map(|(start, _)| {
         let from = log.get(start..)?;
         let port = from.get(LOOPBACK.len()..)?;
         let digits = port.find(|c: char| !c.is_ascii_digit())?;
-        if digits == 0 { None } else { from.get(..LOOPBACK.len() + digits) }
+        from.get(..LOOPBACK.len() + digits)?.parse().ok()
     })
 }
 
@@ -159,8 +171,9 @@ mod tests {
 
     #[test]
     fn the_address_is_found_in_every_form_of_log() {
-        assert_eq!(address("Serving HTTP on http://127.0.0.1:4711/\n"), Some("127.0.0.1:4711"));
-        assert_eq!(address(r#"{"address":"127.0.0.1:81","admin":"127.0.0.1:82"}"#), Some("127.0.0.1:81"));
+        let at = |port| Some(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert_eq!(address("Serving HTTP on http://127.0.0.1:4711/\n"), at(4711));
+        assert_eq!(address(r#"{"address":"127.0.0.1:81","admin":"127.0.0.1:82"}"#), at(81));
         assert_eq!(address("listening on 127.0.0.1:47"), None, "the rest of the port may follow");
         assert_eq!(address("no address yet"), None);
     }

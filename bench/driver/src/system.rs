@@ -45,7 +45,8 @@ fn kib_field(path: &str, name: &str) -> anyhow::Result<u64> {
 
 /// Finds out how busy the machine was with other things than the measurement.
 pub(crate) struct Bystanders {
-    server: u32,
+    /// The server and its helpers.
+    part: Vec<u32>,
     start: Reading,
 }
 
@@ -54,7 +55,7 @@ struct Reading {
     /// All programs together.
     busy: Duration,
     steal: Duration,
-    /// The server, and the driver with the load generators that have ended.
+    /// The server, its helpers, and the driver with the load generators that have ended.
     ours: Duration,
 }
 
@@ -68,13 +69,14 @@ pub(crate) struct Noise {
 }
 
 impl Bystanders {
-    pub(crate) fn watch(server: u32) -> anyhow::Result<Self> {
-        Ok(Self { server, start: Reading::take(server)? })
+    pub(crate) fn watch(server: u32, helpers: &[u32]) -> anyhow::Result<Self> {
+        let part = [&[server], helpers].concat();
+        Ok(Self { start: Reading::take(&part)?, part })
     }
 
     /// To be asked when the load generator has ended and was waited for.
     pub(crate) fn seen(&self) -> anyhow::Result<Noise> {
-        let now = Reading::take(self.server)?;
+        let now = Reading::take(&self.part)?;
         let before = &self.start;
         let all = (now.at - before.at).as_secs_f64() * cpus()?.len() as f64;
         let busy = now.busy.saturating_sub(before.busy).saturating_sub(now.ours.saturating_sub(before.ours));
@@ -84,7 +86,7 @@ impl Bystanders {
 }
 
 impl Reading {
-    fn take(server: u32) -> anyhow::Result<Self> {
+    fn take(part: &[u32]) -> anyhow::Result<Self> {
         let stat = fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
         let line = stat.lines().next().unwrap_or_default();
         let times: Vec<u64> = line.split_whitespace().skip(1).map(str::parse).collect::<Result<_, _>>()?;
@@ -92,12 +94,11 @@ impl Reading {
             anyhow::bail!("unexpected format of /proc/stat");
         };
         let own: u64 = process_times("self")?.iter().sum();
-        Ok(Self {
-            at: Instant::now(),
-            busy: ticks(user + nice + system),
-            steal: ticks(*steal),
-            ours: cpu_time(server)? + ticks(own),
-        })
+        let mut ours = ticks(own);
+        for pid in part {
+            ours += cpu_time(*pid)?;
+        }
+        Ok(Self { at: Instant::now(), busy: ticks(user + nice + system), steal: ticks(*steal), ours })
     }
 }
 
