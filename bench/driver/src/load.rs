@@ -32,7 +32,8 @@ pub(crate) struct Load<'a> {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
     pub(crate) requests: u64,
-    /// How many of them got no answer within 2 s, a broken connection, an error status or another body, if somebody looks.
+    /// How many of them got no answer within 2 s, a broken connection, an error status or, if all are read, another
+    /// body.
     pub(crate) failed: u64,
     pub(crate) requests_per_second: f64,
     pub(crate) cpu_micros_per_request: f64,

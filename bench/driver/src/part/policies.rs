@@ -56,7 +56,7 @@ pub(super) fn start(stage: &Stage<'_>) -> anyhow::Result<Scene> {
     let bare = Wharf {
         key: BARE,
         title: "policies off",
-        settings: "no filters, breaker, outlier detection, health checks or timeouts; bulkhead wide open; no access log",
+        settings: "no filters, breaker, outlier detection, health checks, timeouts or access log; bulkhead wide open",
         plugins: &stage.greeter(),
         gateway: BARE_GATEWAY,
         services: &[(GREETER, BARE_SERVICE)],

@@ -93,7 +93,8 @@ fn nginx(stage: &Stage<'_>, program: &Path, backend: SocketAddr) -> anyhow::Resu
 fn haproxy(stage: &Stage<'_>, program: &Path, backend: SocketAddr) -> anyhow::Result<Target> {
     let listen = free_address()?;
     let file = stage.programs.scratch.join(HAPROXY).with_extension("cfg");
-    let room = stage.connections + 64;
+    // Of the files that so many connections may need, it keeps idle connections to a server in a fifth only.
+    let room = 8 * stage.connections + 1024;
     fs::write(
         &file,
         format!(
