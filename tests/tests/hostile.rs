@@ -16,9 +16,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 use wharf_tests::{Wharf, eventually};
 
+/// A service that fails on purpose, one time after the other.
+const UNGUARDED: &str = "circuitBreaker: { enabled: false }";
+
 #[tokio::test]
 async fn every_way_to_fail_has_a_reason_and_its_details_are_only_in_the_log() {
-    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", UNGUARDED).start().await;
     let cases = [
         ("/trap", 502, "guest_trap", "unreachable"),
         ("/recurse", 502, "guest_trap", "wasm backtrace"),
@@ -55,7 +58,11 @@ async fn every_way_to_fail_has_a_reason_and_its_details_are_only_in_the_log() {
 
 #[tokio::test]
 async fn the_same_holds_for_a_guest_of_wasi_http_0_3() {
-    let wharf = Wharf::builder().plugin("hostile3").service("hostile3", "limits: { cpuTime: 1s }").start().await;
+    let wharf = Wharf::builder()
+        .plugin("hostile3")
+        .service("hostile3", &format!("limits: {{ cpuTime: 1s }}\n{UNGUARDED}"))
+        .start()
+        .await;
     let cases = [
         ("/trap", 502, "guest_trap"),
         ("/panic", 502, "guest_panic"),
@@ -236,7 +243,7 @@ async fn nothing_is_granted() {
 
 #[tokio::test]
 async fn three_hundred_traps_leave_no_memory_behind() {
-    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", UNGUARDED).start().await;
     for _ in 0..50 {
         wharf.get("/hostile/trap").await.assert_status(502);
     }

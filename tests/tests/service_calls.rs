@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use wharf_tests::{Answer, Builder, Wharf, eventually, versioned, within};
+use wharf_tests::{Answer, Builder, Reply, Upstream, Wharf, eventually, versioned, within};
 
 /// Both kinds of caller.
 const CALLERS: [&str; 2] = ["caller", "caller3"];
@@ -18,6 +18,8 @@ const GRANTS: &str = "grants: { calls: [hostile, caller, caller3, versioned, nob
 fn callers(more: &str) -> Builder {
     let yaml = format!("{GRANTS}{more}");
     let builder = Wharf::builder().plugin("caller").plugin("caller3").plugin("hostile");
+    // They fail on purpose, one time after the other.
+    let builder = builder.gateway("defaults: { circuitBreaker: { enabled: false } }\n");
     builder.service("caller", &yaml).service("caller3", &yaml)
 }
 
@@ -632,4 +634,35 @@ async fn the_client_of_the_sdk_calls_like_any_other() {
     }
     let cut = wharf.get(&sdk(&[("url", "http://hostile.internal/trap-mid-stream?ms=100")])).await;
     assert_eq!(cut.status, 556, "a body that breaks off is an error: {}", cut.text());
+}
+
+#[tokio::test]
+async fn hosts_outside_are_asked_only_when_they_are_granted_and_public() {
+    for caller in CALLERS {
+        let outside = Upstream::start(|seen| Reply::text(&format!("{} {}", seen.header("host"), seen.target))).await;
+        let url = outside.url();
+        let granted = |rule: &str| format!("grants: {{ egress: [{rule}] }}\ncircuitBreaker: {{ enabled: false }}");
+        let denied = granted("'https://api.example.com'");
+        let path = calling(caller, "/call", &format!("{url}/thing?x=1"));
+        // Loopback is not public, whatever is granted.
+        for rule in [denied.clone(), granted(&format!("'{url}'"))] {
+            let wharf = Wharf::builder().plugin(caller).service(caller, &rule).start().await;
+            assert_error(&wharf.get(&path).await, "HttpRequestDenied");
+            assert_eq!(outside.count(), 0, "nobody was asked under {rule}");
+        }
+        let private = granted(&format!("{{ url: '{url}', allowPrivate: true }}"));
+        let wharf = Wharf::builder().plugin(caller).service(caller, &private).start().await;
+        let answer = wharf.get(&path).await;
+        answer.assert_status(200);
+        assert!(answer.text().contains(&format!("{} /thing?x=1", outside.address())), "{}", answer.text());
+        let seen = outside.seen();
+        let last = seen.last().unwrap();
+        assert!(!last.header("traceparent").is_empty(), "the trace goes on outside");
+        assert_eq!(last.header("x-wharf-caller"), "", "what is only for services stays inside");
+        wharf.configure(&format!("services/{caller}.yaml"), &denied);
+        eventually("a grant that is taken back counts for the next request", async || {
+            (wharf.get(&path).await.status == 555).then_some(())
+        })
+        .await;
+    }
 }

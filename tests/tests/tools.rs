@@ -9,6 +9,7 @@
 #![allow(clippy::print_stderr, reason = "the numbers are worth reading")]
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,11 +26,14 @@ const SLOW: Duration = Duration::from_secs(3);
 const RATE: u32 = 200;
 /// Slower than the aim of 100 ms, since tests run on machines that do other things, too.
 const P99: Duration = Duration::from_millis(250);
+/// On a machine where this is missed with no attack at all, times say nothing; what is held and failed still does.
+const BUSY: Duration = Duration::from_millis(25);
 /// More memory than before, at most, for clients that no request is served to yet.
 const GROWTH: u64 = 64 << 20;
-/// The same for readers. The aim is 64 MiB here, too, and is missed: every request that is served holds a guest and what
-/// it has written, and 256 are served at once (`bulkhead.maxConcurrent`). This bounds it by 1 MiB for each of them.
-const GROWTH_SERVED: u64 = 256 << 20;
+/// The same for readers. The aim is 64 MiB here, too, and is missed: every request that is served holds a guest (about
+/// 180 KiB) and what it has written, and 256 are served at once (`bulkhead.maxConcurrent`). This bounds it by half a
+/// MiB for each of them.
+const GROWTH_SERVED: u64 = 128 << 20;
 
 /// One attack: arguments of `slowhttptest`, and its number of connections.
 struct Attack {
@@ -41,32 +45,38 @@ struct Attack {
 
 /// What everybody else had to bear.
 struct Others {
+    /// In the order in which they were sent.
     latencies: Vec<Duration>,
     errors: Vec<String>,
 }
 
 impl Others {
-    fn p99(&mut self) -> Duration {
-        self.latencies.sort();
-        self.latencies[self.latencies.len() * 99 / 100]
+    fn p99(&self) -> Duration {
+        self.p99_of(0..self.latencies.len())
+    }
+
+    fn p99_of(&self, which: Range<usize>) -> Duration {
+        let mut latencies = self.latencies[which].to_vec();
+        latencies.sort();
+        latencies[(latencies.len() * 99 / 100).min(latencies.len() - 1)]
     }
 }
 
 /// GETs at a steady rate until told to stop: each is sent at its time, however long the one before takes.
 async fn others(client: Client, url: String, stop: Arc<AtomicBool>) -> Others {
     let mut tick = tokio::time::interval(Duration::from_millis(10));
-    let mut running = tokio::task::JoinSet::new();
+    let mut running = Vec::new();
     while !stop.load(Ordering::Acquire) {
         tick.tick().await;
         let (client, url) = (client.clone(), url.clone());
-        running.spawn(async move {
+        running.push(tokio::spawn(async move {
             let sent = Instant::now();
             let answer = client.try_send("GET", &url, &[], "").await;
             (sent.elapsed(), answer.and_then(|got| (got.status == 200).then_some(()).ok_or(got.text())))
-        });
+        }));
     }
     let mut others = Others { latencies: Vec::new(), errors: Vec::new() };
-    for (latency, answer) in running.join_all().await {
+    for (latency, answer) in futures_util::future::join_all(running).await.into_iter().map(Result::unwrap) {
         others.latencies.push(latency);
         others.errors.extend(answer.err());
     }
@@ -93,7 +103,7 @@ async fn withstand(tool: &Program, attack: &Attack) {
     let stop = Arc::new(AtomicBool::new(false));
     let others = tokio::spawn(others(wharf.client().clone(), wharf.url("/versioned/"), Arc::clone(&stop)));
     // What the steady client needs is no part of the attack.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let (files, memory) = (open_files(&wharf), wharf.memory());
 
     let arguments = ["-c", &attack.connections.to_string(), "-r", &RATE.to_string(), "-l", "25", "-p", "3"];
@@ -113,8 +123,10 @@ async fn withstand(tool: &Program, attack: &Attack) {
         over = (began.elapsed() > opening && held <= spare).then(|| began.elapsed());
     }
     stop.store(true, Ordering::Release);
-    let mut others = others.await.unwrap();
+    let others = others.await.unwrap();
     let outcome = running.stop().await;
+    // The first second warms up.
+    let is_busy = others.p99_of(100..200) > BUSY;
     let p99 = others.p99();
     let growth = peak - memory;
     eprintln!(
@@ -129,10 +141,14 @@ async fn withstand(tool: &Program, attack: &Attack) {
     let report = format!("{}\n{}", outcome.stdout, outcome.stderr);
     assert!(most > 50, "there was no attack: {report}");
     let over = over.unwrap_or_else(|| panic!("slow clients are held for ever: {report}"));
-    assert!(over <= end, "the last slow client was left after {over:?}, not {end:?}");
+    if is_busy {
+        eprintln!("this machine does other things: how long things take is not judged");
+    } else {
+        assert!(over <= end, "the last slow client was left after {over:?}, not {end:?}");
+        assert!(p99 < P99, "p99 of everybody else: {p99:?}");
+    }
     assert!(others.errors.is_empty(), "{:?}", &others.errors[..others.errors.len().min(5)]);
     assert!(others.latencies.len() > 500, "the machine is too slow for this test");
-    assert!(p99 < P99, "p99 of everybody else: {p99:?}");
     assert!(growth < attack.growth, "{growth} bytes more memory");
     wharf.get("/versioned/").await.assert_status(200);
 }

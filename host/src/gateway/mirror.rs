@@ -232,7 +232,7 @@ async fn send(ticket: Ticket, request: Request<Bytes>, sink: Arc<dyn MirrorSink>
             match body.frame().await {
                 None => break,
                 Some(Ok(frame)) => read += frame.data_ref().map_or(0, Bytes::len),
-                Some(Err(error)) => return failed(&error.into()),
+                Some(Err(error)) => return failed(&error),
             }
         }
         Fate::Sent

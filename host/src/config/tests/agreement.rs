@@ -89,6 +89,32 @@ fn complete() -> Value {
     service["filters"] = json!(shared_filters());
     let mut of_a_rule = policies["retry"].clone();
     of_a_rule.as_object_mut().unwrap().remove("budget");
+    let routes = json!([{
+        "name": "shop",
+        "hostnames": ["shop.example.com"],
+        "listeners": ["public"],
+        "rules": [
+            {
+                "name": "first",
+                "priority": -1,
+                "public": true,
+                "matches": [{
+                    "path": { "prefix": "/a" }, "method": "GET",
+                    "headers": { "a": "b", "b": { "regex": "c" } }, "queryParams": { "c": { "present": true } },
+                    "cookies": { "d": "e" }, "clientIps": ["10.0.0.0/8"],
+                }],
+                "filters": super::super::filter::examples(),
+                "timeouts": { "request": "1s", "backendRequest": "1s" },
+                "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
+                "retry": of_a_rule,
+                "backendRefs": [{
+                    "service": "orders", "version": "1", "weight": 5, "filters": [],
+                }],
+            },
+            { "matches": [{ "path": { "exact": "/b" } }], "backendRefs": [{ "service": "orders" }] },
+            { "matches": [{ "path": { "regex": "/c" } }], "backendRefs": [{ "service": "orders" }] },
+        ],
+    }]);
     json!({
         "listen": "127.0.0.1:8080",
         "admin": { "listen": "127.0.0.1:9090" },
@@ -107,32 +133,7 @@ fn complete() -> Value {
         "accessLog": { "enabled": false, "format": "json" },
         "drain": { "preStopDelay": "1s", "timeout": "1s" },
         "defaults": policies,
-        "routes": [{
-            "name": "shop",
-            "hostnames": ["shop.example.com"],
-            "listeners": ["public"],
-            "rules": [
-                {
-                    "name": "first",
-                    "priority": -1,
-                    "public": true,
-                    "matches": [{
-                        "path": { "prefix": "/a" }, "method": "GET",
-                        "headers": { "a": "b", "b": { "regex": "c" } }, "queryParams": { "c": { "present": true } },
-                        "cookies": { "d": "e" }, "clientIps": ["10.0.0.0/8"],
-                    }],
-                    "filters": super::super::filter::examples(),
-                    "timeouts": { "request": "1s", "backendRequest": "1s" },
-                    "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
-                    "retry": of_a_rule,
-                    "backendRefs": [{
-                        "service": "orders", "version": "1", "weight": 5, "filters": [],
-                    }],
-                },
-                { "matches": [{ "path": { "exact": "/b" } }], "backendRefs": [{ "service": "orders" }] },
-                { "matches": [{ "path": { "regex": "/c" } }], "backendRefs": [{ "service": "orders" }] },
-            ],
-        }],
+        "routes": routes,
         "services": { "orders": service },
     })
 }

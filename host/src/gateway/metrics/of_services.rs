@@ -52,8 +52,11 @@ const DECISIONS: Family<2> = Family {
     labels: ["service", "decision"],
 };
 
+/// Name, help, and how it is read.
+type Read<Of, Number> = (&'static str, &'static str, fn(&Of) -> Number);
+
 /// Counters that have the service for their only label.
-const COUNTERS: [(&str, &str, fn(&Counters) -> u64); 7] = [
+const COUNTERS: [Read<Counters, u64>; 7] = [
     ("retries", "Further tries of requests that failed.", |of| of.retries().0),
     ("retry_successes", "Requests that came to a good end by a further try.", |of| of.retries().1),
     ("ejections", "Times that an instance was ejected by outlier detection.", |of| read(&of.ejections)),
@@ -64,7 +67,7 @@ const COUNTERS: [(&str, &str, fn(&Counters) -> u64); 7] = [
 ];
 
 /// Gauges that have the service for their only label.
-const GAUGES: [(&str, &str, fn(&Backend) -> usize); 3] = [
+const GAUGES: [Read<Backend, usize>; 3] = [
     ("bulkhead_limit", "Requests that may run at once.", |of| of.runtime.bulkhead.limit()),
     ("bulkhead_in_flight", "Requests that run now.", |of| of.runtime.bulkhead.in_flight()),
     ("bulkhead_waiting", "Requests that wait for a place now.", |of| of.runtime.bulkhead.pending()),

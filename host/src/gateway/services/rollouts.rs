@@ -109,16 +109,13 @@ impl Services {
         known.iter().map(|(service, known)| (Arc::clone(service), of_service(known))).collect()
     }
 
-    /// Versions on trial: service, label, digest, and how many percent of the requests they get.
-    pub(in crate::gateway) fn trials(&self) -> Vec<(Arc<str>, Arc<str>, [u8; 32], u8)> {
+    /// Versions on trial, with their services and how many percent of the requests they get.
+    pub(in crate::gateway) fn trials(&self) -> Vec<(Arc<str>, Arc<Version>, u8)> {
         let known = self.lock();
         let files = known.iter().flat_map(|(service, known)| known.files.values().map(move |file| (service, file)));
         let trials = files.filter_map(|(service, file)| Some((service, file.line.candidate()?)));
         trials
-            .map(|(service, trial)| {
-                let version = &trial.version;
-                (Arc::clone(service), Arc::clone(version.label()), *version.digest(), trial.canary.percent())
-            })
+            .map(|(service, trial)| (Arc::clone(service), Arc::clone(&trial.version), trial.canary.percent()))
             .collect()
     }
 
