@@ -195,7 +195,7 @@ async fn a_sick_instance_gets_no_requests_until_it_is_well_again() {
     for (how, reply) in [("300", Reply::status(300)), ("slow", Reply::hang()), ("reset", Reply::reset())] {
         sick.script(move |seen| if seen.is_check() { reply.clone() } else { Reply::text("sick") });
         eventually(&format!("it is out ({how})"), async || {
-            (tally(&wharf, "/orders/", 10).await.get("sick").is_none()).then_some(())
+            (!tally(&wharf, "/orders/", 10).await.contains_key("sick")).then_some(())
         })
         .await;
         let instances = wharf.admin_get("/api/instances?service=orders&health=unhealthy").await.json();
@@ -494,6 +494,21 @@ async fn a_body_over_the_limit_is_refused_before_and_while_it_is_sent_on() {
     );
     let answer = wharf.raw(&chunked).await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_response_over_the_limit_is_refused_or_cut() {
+    let upstream = Upstream::start(|seen| match &*seen.target {
+        "/fits" => Reply::stream(1024),
+        "/announced" => Reply::stream(1025),
+        _ => Reply::events(200, Duration::from_millis(1)),
+    })
+    .await;
+    let wharf = orders(&[(&upstream, "")], "limits: { responseBody: 1KiB }").await;
+    assert_eq!(wharf.get("/orders/fits").await.assert_status(200).body.len(), 1024);
+    wharf.get("/orders/announced").await.assert_problem(502, "upstream_invalid_response");
+    let cut = wharf.client().try_send("GET", &wharf.url("/orders/as-it-comes"), &[], "").await;
+    assert!(cut.is_err(), "what is cut does not look whole: {cut:?}");
 }
 
 /// Switches to a WebSocket; what the server said, and the connection.
