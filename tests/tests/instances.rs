@@ -550,6 +550,25 @@ async fn text_and_bytes_come_back_through_a_websocket_and_its_place_with_its_end
 }
 
 #[tokio::test]
+async fn an_open_websocket_counts_for_its_instance_and_a_handshake_has_its_time() {
+    let (a, b) = (Upstream::start(|_| Reply::web_socket()).await, Upstream::start(|_| Reply::web_socket()).await);
+    let wharf = orders(&[(&a, ""), (&b, "")], "loadBalancer: { stickySession: {} }").await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        let (head, socket) = web_socket(&wharf, "/orders/").await;
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("wharf-instance="), "{head}");
+        open.push(socket);
+    }
+    assert_eq!((a.open(), b.open()), (10, 10), "whoever has fewer gets the next one");
+
+    let silent = Upstream::start(|_| Reply::hang()).await;
+    let wharf = orders(&[(&silent, "")], "timeouts: { backendRequest: 300ms }").await;
+    let began = Instant::now();
+    let (head, _) = web_socket(&wharf, "/orders/").await;
+    assert!(head.starts_with("HTTP/1.1 504 ") && began.elapsed() < Duration::from_secs(5), "{head}");
+}
+
+#[tokio::test]
 async fn a_server_that_does_not_want_a_websocket_answers_and_nothing_is_raw() {
     let upstream = Upstream::start(|_| Reply::status(403)).await;
     let wharf = Wharf::builder().plugin("hostile").service("orders", &instances(&[(&upstream, "")])).start().await;
