@@ -268,6 +268,15 @@ impl<'a> Forward<'a> {
         })
     }
 
+    /// What is asked of an instance, up to the head of its response.
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, TryError>>) -> Result<T, TryError> {
+        let of_service = Some(self.settings.timeouts.backend_request.get()).filter(|timeout| !timeout.is_zero());
+        match self.hop.try_timeout.into_iter().chain(of_service).min() {
+            Some(timeout) => tokio::time::timeout(timeout, asked).await.unwrap_or(Err(TryError::Timeout)),
+            None => asked.await,
+        }
+    }
+
     /// One try.
     async fn send<B>(&mut self, admitted: Admitted<'_>, request: Request<B>) -> Result<Response<ResponseBody>, Failure>
     where
@@ -287,11 +296,7 @@ impl<'a> Forward<'a> {
         let waits = Waits::default();
         let request = request.map(|body| Awaited::new(body, waits.clone()));
         let asked = ask(&endpoint.target, &self.settings, context, request);
-        let of_service = Some(self.settings.timeouts.backend_request.get()).filter(|timeout| !timeout.is_zero());
-        let result = match hop.try_timeout.into_iter().chain(of_service).min() {
-            Some(timeout) => tokio::time::timeout(timeout, asked).await.unwrap_or(Err(TryError::Timeout)),
-            None => asked.await,
-        };
+        let result = self.in_time(asked).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
         hop.backend.runtime.bulkhead.observe(took, now);
