@@ -1,6 +1,13 @@
 //! Failures that services behind gateways are known for, each provoked at the real one. `docs/failures.md` has the list.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "tests"
+)]
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -241,6 +248,54 @@ async fn overload_is_no_sickness() {
     }
     assert_eq!(all.iter().map(Upstream::count).collect::<Vec<_>>(), [25, 25], "nobody is ejected, nothing sent twice");
     assert!(!wharf.log().iter().any(|line| line.contains("ejected for") || line.contains("circuit breaker")));
+}
+
+#[tokio::test]
+async fn clients_that_send_slowly_open_no_breaker_and_eject_nobody() {
+    let (a, b) = (Upstream::named("good").await, Upstream::named("good").await);
+    for (timeouts, retry) in [
+        ("request: 1s", ""),
+        ("request: 1m, backendRequest: 1s", ""),
+        ("backendRequest: 1s", "retry: { retryNonIdempotent: true }\n"),
+    ] {
+        let more = format!(
+            "{retry}timeouts: {{ {timeouts} }}\noutlierDetection: {{ consecutiveFailures: 2 }}\n\
+             loadBalancer: {{ strategy: roundRobin }}\n"
+        );
+        let wharf = Wharf::builder()
+            .plugin("hostile")
+            .service("hostile", &format!("timeouts: {{ {timeouts} }}"))
+            .service("orders", &service(&[&a, &b], &more))
+            .start()
+            .await;
+        // It reads all before it answers.
+        for (slow, quick) in [("/orders/", "/orders/"), ("/hostile/read?ms=0", "/hostile/")] {
+            let mut clients = Vec::new();
+            for _ in 0..8 {
+                let mut client = TcpStream::connect(wharf.address()).await.unwrap();
+                let head = format!("POST {slow} HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nx");
+                client.write_all(head.as_bytes()).await.unwrap();
+                clients.push(client);
+            }
+            for mut client in clients {
+                let mut status = [0; 13];
+                client.read_exact(&mut status).await.expect("it is answered");
+                assert_eq!(&status, b"HTTP/1.1 504 ", "{slow} {timeouts}");
+            }
+            wharf.get(quick).await.assert_status(200);
+        }
+        for number in 0..8 {
+            wharf.get(&format!("/orders/{number}")).await.assert_status(200);
+        }
+        let log = wharf.log();
+        assert!(!log.iter().any(|line| line.contains("circuit breaker") || line.contains("ejected for")), "{log:?}");
+    }
+    // Nobody pays for whoever has all of the request and does not answer: that is what breakers are for.
+    a.script(|_| Reply::hang());
+    let wharf = orders(&[&a], "timeouts: { request: 300ms }").await;
+    for status in [504, 504, 504, 504, 504, 503] {
+        assert_eq!(wharf.send("POST", "/orders/", "whole").await.status, status);
+    }
 }
 
 /// Events as they come, until the stream ends; how many, and whether it ended in order.

@@ -209,6 +209,35 @@ async fn a_sick_instance_gets_no_requests_until_it_is_well_again() {
 }
 
 #[tokio::test]
+async fn an_instance_may_have_a_check_of_its_own_and_changes_after_so_many_results() {
+    let at = |path: &'static str| {
+        Upstream::start(move |seen| match (seen.is_check(), seen.target == path) {
+            (true, false) => Reply::status(404),
+            _ => Reply::text(path),
+        })
+    };
+    let (own, common) = (at("/own").await, at("/common").await);
+    let check = "healthCheck: { path: /own, interval: 100ms, unhealthyThreshold: 3, healthyThreshold: 4 }";
+    let yaml = "loadBalancer: { strategy: roundRobin }\nhealthCheck: { path: /common, interval: 100ms }";
+    let wharf = orders(&[(&own, &format!(", {check}")), (&common, "")], yaml).await;
+    eventually("both are checked", async || (own.checks() > 2 && common.checks() > 2).then_some(())).await;
+    assert_eq!(tally(&wharf, "/orders/", 10).await.len(), 2, "each is well by its own check");
+    let health = async |wanted: &str| {
+        let found = wharf.admin_get("/api/services/orders/instances/orders%2Fa").await.json();
+        (found["health"] == wanted).then_some(())
+    };
+    let before = own.checks();
+    own.script(|_| Reply::status(500));
+    eventually("it is ill", async || health("unhealthy").await).await;
+    // One may have been under way with the answer from before.
+    assert!((3..=5).contains(&(own.checks() - before)), "after {} checks", own.checks() - before);
+    let before = own.checks();
+    own.script(|_| Reply::text("/own"));
+    eventually("it is well", async || health("healthy").await).await;
+    assert!((4..=6).contains(&(own.checks() - before)), "after {} checks", own.checks() - before);
+}
+
+#[tokio::test]
 async fn when_too_few_are_well_all_are_used_unless_the_threshold_is_zero() {
     let sick = |name: &'static str| {
         Upstream::start(move |seen| if seen.is_check() { Reply::status(500) } else { Reply::text(name) })
@@ -496,6 +525,21 @@ async fn a_body_over_the_limit_is_refused_before_and_while_it_is_sent_on() {
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 }
 
+#[tokio::test]
+async fn a_response_over_the_limit_is_refused_or_cut() {
+    let upstream = Upstream::start(|seen| match &*seen.target {
+        "/fits" => Reply::stream(1024),
+        "/announced" => Reply::stream(1025),
+        _ => Reply::events(200, Duration::from_millis(1)),
+    })
+    .await;
+    let wharf = orders(&[(&upstream, "")], "limits: { responseBody: 1KiB }").await;
+    assert_eq!(wharf.get("/orders/fits").await.assert_status(200).body.len(), 1024);
+    wharf.get("/orders/announced").await.assert_problem(502, "upstream_invalid_response");
+    let cut = wharf.client().try_send("GET", &wharf.url("/orders/as-it-comes"), &[], "").await;
+    assert!(cut.is_err(), "what is cut does not look whole: {cut:?}");
+}
+
 /// Switches to a WebSocket; what the server said, and the connection.
 async fn web_socket(wharf: &Wharf, path: &str) -> (String, TcpStream) {
     let mut socket = TcpStream::connect(wharf.address()).await.unwrap();
@@ -532,6 +576,25 @@ async fn text_and_bytes_come_back_through_a_websocket_and_its_place_with_its_end
         web_socket(&wharf, "/orders/chat").await.0.starts_with("HTTP/1.1 101 ").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_open_websocket_counts_for_its_instance_and_a_handshake_has_its_time() {
+    let (a, b) = (Upstream::start(|_| Reply::web_socket()).await, Upstream::start(|_| Reply::web_socket()).await);
+    let wharf = orders(&[(&a, ""), (&b, "")], "loadBalancer: { stickySession: {} }").await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        let (head, socket) = web_socket(&wharf, "/orders/").await;
+        assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("wharf-instance="), "{head}");
+        open.push(socket);
+    }
+    assert_eq!((a.open(), b.open()), (10, 10), "whoever has fewer gets the next one");
+
+    let silent = Upstream::start(|_| Reply::hang()).await;
+    let wharf = orders(&[(&silent, "")], "timeouts: { backendRequest: 300ms }").await;
+    let began = Instant::now();
+    let (head, _) = web_socket(&wharf, "/orders/").await;
+    assert!(head.starts_with("HTTP/1.1 504 ") && began.elapsed() < Duration::from_secs(5), "{head}");
 }
 
 #[tokio::test]
@@ -586,6 +649,67 @@ async fn times_of_connections_are_kept() {
     assert!(stopped.is_err(), "a body that breaks off does not look whole: {stopped:?}");
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
+async fn events_outlast_the_timeout_of_their_request() {
+    let upstream = Upstream::start(|_| Reply::events(20, Duration::from_millis(100))).await;
+    let wharf = orders(&[(&upstream, "")], "timeouts: { request: 500ms }").await;
+    let answer = wharf.get("/orders/").await;
+    assert!(answer.assert_status(200).text().ends_with("data: 19\n\n"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_request_along_and_gives_its_place_back() {
+    let upstream =
+        Upstream::start(|seen| if seen.target == "/hang" { Reply::hang() } else { Reply::text("good") }).await;
+    let wharf =
+        orders(&[(&upstream, "")], "bulkhead: { maxConcurrent: 1, maxPending: 0 }\ntimeouts: { request: 5m }").await;
+    let mut client = TcpStream::connect(wharf.address()).await.unwrap();
+    client.write_all(b"GET /orders/hang HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    eventually("it has arrived", async || (upstream.count() == 1).then_some(())).await;
+    wharf.get("/orders/").await.assert_problem(503, "bulkhead_full");
+    drop(client);
+    eventually("nobody works for nobody", async || (upstream.open() == 0).then_some(())).await;
+    wharf.get("/orders/").await.assert_status(200);
+}
+
+#[tokio::test]
+async fn copies_of_requests_reach_instances_too() {
+    let (main, shadow) = (Upstream::named("main").await, Upstream::start(|_| Reply::status(500)).await);
+    let wharf = Wharf::builder()
+        .service(
+            "orders",
+            &format!("{}filters: [{{ mirror: {{ service: shadow, percent: 100 }} }}]", instances(&[(&main, "")])),
+        )
+        .service("shadow", &instances(&[(&shadow, "")]))
+        .start()
+        .await;
+    for number in 0..10 {
+        let answer = wharf.send("POST", &format!("/orders/{number}"), "a body").await;
+        assert_eq!(answer.assert_status(200).text(), "main");
+    }
+    eventually("all copies are there", async || (shadow.count() == 10).then_some(())).await;
+    assert!(shadow.seen().iter().all(|seen| seen.body == b"a body"));
+    // What becomes of copies opens nothing for those who ask themselves.
+    wharf.get("/shadow/").await.assert_status(500);
+}
+
+#[tokio::test]
+async fn an_open_websocket_does_not_keep_the_host_from_stopping() {
+    let upstream = Upstream::start(|_| Reply::web_socket()).await;
+    let yaml = instances(&[(&upstream, "")]);
+    let mut wharf = Wharf::builder().gateway("drain: { timeout: 500ms }").service("orders", &yaml).start().await;
+    let (head, mut socket) = web_socket(&wharf, "/orders/").await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    wharf.signal(rustix::process::Signal::TERM);
+    let signalled = Instant::now();
+    assert_eq!(wharf.ended().await.code(), Some(0));
+    assert!(signalled.elapsed() < Duration::from_secs(5), "{:?}", signalled.elapsed());
+    // Both ends are told.
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await.expect("it is closed");
+    eventually("the server's end is closed", async || (upstream.open() == 0).then_some(())).await;
 }
 
 #[tokio::test]

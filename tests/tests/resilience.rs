@@ -267,7 +267,7 @@ async fn a_breaker_opens_after_failures_in_a_row_probes_and_closes() {
 #[tokio::test]
 async fn a_breaker_opens_for_what_it_is_told_to_and_for_nothing_else() {
     let alternating =
-        |bad: Reply| move |seen: &Seen| if seen.number % 2 == 0 { Reply::text("good") } else { bad.clone() };
+        |bad: Reply| move |seen: &Seen| if seen.number.is_multiple_of(2) { Reply::text("good") } else { bad.clone() };
     let slow = Reply::text("slow").after(Duration::from_millis(250));
     let base = "slidingWindow: 10m, waitDurationInOpenState: 1h, maxWaitDurationInOpenState: 1h";
     for (what, reply, settings, opens) in [

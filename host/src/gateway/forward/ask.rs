@@ -38,7 +38,9 @@ where
             let sent = Arc::<AtomicU64>::default();
             let request = request.map(|body| Bounded::new(body, limit, Arc::clone(&sent)));
             let response = upstream.send(request, &limits).await?;
-            Ok(response.map(|body| ResponseBody::upstream(body.holding(context.permit), sent)))
+            let (parts, body) = response.into_parts();
+            let body = body.up_to(settings.limits.response_body.get())?.holding(context.permit);
+            Ok(Response::from_parts(parts, ResponseBody::upstream(body, sent)))
         }
     }
 }

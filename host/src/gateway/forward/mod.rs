@@ -17,6 +17,7 @@
 //! that came to, not the first.
 
 mod ask;
+mod awaited;
 mod bounded;
 mod carried;
 mod fallback;
@@ -53,6 +54,7 @@ use crate::config::Service;
 use crate::plugin::{CallContext, CallError};
 use crate::policy::retry::{Body as Kept, Decision, Failed, RequestFacts, Tried, is_idempotent};
 use crate::policy::{BreakerPermit, Class, Permit, RetryPolicy};
+use awaited::{Awaited, Waits};
 use key::Keys;
 use replay::Replay;
 use ticket::Ended;
@@ -269,6 +271,15 @@ impl<'a> Forward<'a> {
         })
     }
 
+    /// What is asked of an instance, up to the head of its response.
+    async fn in_time<T>(&self, asked: impl Future<Output = Result<T, TryError>>) -> Result<T, TryError> {
+        let of_service = Some(self.settings.timeouts.backend_request.get()).filter(|timeout| !timeout.is_zero());
+        match self.hop.try_timeout.into_iter().chain(of_service).min() {
+            Some(timeout) => tokio::time::timeout(timeout, asked).await.unwrap_or(Err(TryError::Timeout)),
+            None => asked.await,
+        }
+    }
+
     /// One try.
     async fn send<B>(&mut self, admitted: Admitted<'_>, request: Request<B>) -> Result<Response<ResponseBody>, Failure>
     where
@@ -285,12 +296,10 @@ impl<'a> Forward<'a> {
             identity: hop.identity.clone(),
             permit: Some(Box::new(place)),
         };
+        let waits = Waits::default();
+        let request = request.map(|body| Awaited::new(body, waits.clone()));
         let asked = ask(&endpoint.target, &self.settings, context, request);
-        let of_service = Some(self.settings.timeouts.backend_request.get()).filter(|timeout| !timeout.is_zero());
-        let result = match hop.try_timeout.into_iter().chain(of_service).min() {
-            Some(timeout) => tokio::time::timeout(timeout, asked).await.unwrap_or(Err(TryError::Timeout)),
-            None => asked.await,
-        };
+        let result = self.in_time(asked).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(began);
         hop.backend.runtime.bulkhead.observe(took, now);
@@ -308,6 +317,10 @@ impl<'a> Forward<'a> {
             }
             Err(error) => {
                 tracing::debug!(service = %hop.service, instance = %ticket.instance(), after = ?took, "{error}");
+                if error.is_out_of_time() && waits.for_client() {
+                    ticket.ended(permit, Ended::Ignored, now);
+                    return Err(Failure::refused(error.into()));
+                }
                 ticket.ended(permit, error.ended(), now);
                 Err(Failure { tried: error.tried(), error: error.into() })
             }

@@ -21,7 +21,12 @@ pub(crate) enum TryError {
 }
 
 impl TryError {
-    /// Who is to blame.
+    /// Whether there was no answer in the time that there was: then it matters who was waited for.
+    pub(super) fn is_out_of_time(&self) -> bool {
+        matches!(self, Self::Timeout | Self::Guest(CallError::Deadline) | Self::Upstream(UpstreamError::Timeout))
+    }
+
+    /// Who is to blame, if nobody waited for the client.
     pub(super) fn ended(&self) -> Ended {
         match self {
             Self::Timeout => Ended::Failed,

@@ -1,9 +1,12 @@
 //! A WebSocket to an instance elsewhere. It passes every policy that a request passes, once: what is said over it cannot
-//! be said again. Its place in the bulkhead is taken for as long as it is open.
+//! be said again. Its place in the bulkhead is taken for as long as it is open, and it counts as a request of its
+//! instance for as long.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use futures_util::TryFutureExt;
+use http::header::SET_COOKIE;
 use http::{Request, Response};
 use tokio::time::Instant;
 
@@ -17,21 +20,25 @@ impl Forward<'_> {
     pub(super) async fn web_socket<B>(mut self, request: Request<B>) -> Result<Response<ResponseBody>, GatewayError> {
         let (parts, _no_body) = request.into_parts();
         let admitted = self.admit(&parts).await.map_err(|failure| failure.error)?;
-        let Admitted { endpoint, cookie: _, permit, place, ticket } = admitted;
+        let Admitted { endpoint, cookie, permit, place, ticket } = admitted;
         let Target::Remote(upstream) = &endpoint.target else {
             return Err(GatewayError::NotSupported("WebSockets of this service: components answer requests only"));
         };
         let limits = limits(&self.settings, self.hop.deadline);
-        let answered = upgrade(upstream, parts, &limits, place).await.map_err(TryError::from);
+        let ticket = Arc::new(ticket);
+        let held = (place, Arc::clone(&ticket));
+        let answered = self.in_time(upgrade(upstream, parts, &limits, held).map_err(TryError::from)).await;
         let now = Instant::now();
         if let Some(exit) = &mut *self.exit {
             exit.called(now.saturating_duration_since(ticket.began()));
         }
         match answered {
-            Ok(response) => {
+            Ok(mut response) => {
                 ticket.ended(permit, Ended::Status(response.status().as_u16()), now);
-                let body = |body| ResponseBody::upstream(body, Arc::<AtomicU64>::default()).holding(ticket);
-                Ok(response.map(body))
+                if let Some(cookie) = cookie {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                }
+                Ok(response.map(|body| ResponseBody::upstream(body, Arc::<AtomicU64>::default())))
             }
             Err(error) => {
                 ticket.ended(permit, error.ended(), now);

@@ -28,6 +28,8 @@ use crate::server::{BodyGap, BodyPace};
 pub(crate) struct UpstreamBody {
     /// There until it ended, well or not.
     running: Option<Box<Running>>,
+    /// Bytes that may still come.
+    left: u64,
     held: Vec<Box<dyn Any + Send>>,
 }
 
@@ -57,12 +59,12 @@ impl UpstreamBody {
             running.finish();
             return Self::empty();
         }
-        Self { running: Some(Box::new(running)), held: Vec::new() }
+        Self { running: Some(Box::new(running)), left: u64::MAX, held: Vec::new() }
     }
 
     /// No body.
     pub(super) fn empty() -> Self {
-        Self { running: None, held: Vec::new() }
+        Self { running: None, left: u64::MAX, held: Vec::new() }
     }
 
     /// Keeps something until the body has ended or is dropped: a place, a count.
@@ -74,10 +76,26 @@ impl UpstreamBody {
         self
     }
 
+    /// Lets so many bytes pass.
+    ///
+    /// # Errors
+    /// When it says itself that it has more.
+    pub(crate) fn up_to(mut self, limit: u64) -> Result<Self, UpstreamError> {
+        if self.size_hint().lower() > limit {
+            return Err(too_large());
+        }
+        self.left = limit;
+        Ok(self)
+    }
+
     fn let_go(&mut self) -> Option<Box<Running>> {
         self.held.clear();
         self.running.take()
     }
+}
+
+fn too_large() -> UpstreamError {
+    UpstreamError::InvalidResponse("its body is larger than limits.responseBody".to_owned())
 }
 
 impl Running {
@@ -141,22 +159,28 @@ impl Body for UpstreamBody {
     type Error = UpstreamError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        let Some(running) = &mut self.running else { return Poll::Ready(None) };
-        let frame = std::task::ready!(running.poll(cx));
+        let this = &mut *self;
+        let Some(running) = &mut this.running else { return Poll::Ready(None) };
+        let mut frame = std::task::ready!(running.poll(cx));
+        let length = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len) as u64;
+        match this.left.checked_sub(length) {
+            Some(left) => this.left = left,
+            None => frame = Some(Err(too_large())),
+        }
         match &frame {
             None => {
-                if let Some(running) = self.let_go() {
+                if let Some(running) = this.let_go() {
                     running.finish();
                 }
             }
             Some(Ok(frame)) if frame.is_trailers() || (running.body.is_end_stream() && running.has_ended()) => {
-                if let Some(running) = self.let_go() {
+                if let Some(running) = this.let_go() {
                     running.finish();
                 }
             }
             Some(Ok(_)) => {}
             Some(Err(_)) => {
-                if let Some(running) = self.let_go() {
+                if let Some(running) = this.let_go() {
                     running.sending.stop();
                 }
             }
