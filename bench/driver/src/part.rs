@@ -76,6 +76,14 @@ impl Part {
         }
     }
 
+    /// What else runs on the CPU of the load.
+    pub(crate) fn beside_load(self) -> &'static str {
+        match self {
+            Self::Peers | Self::Policies | Self::Calls => "",
+            Self::Proxy => " with the backend",
+        }
+    }
+
     /// Whether it is measured a second time with everything on all CPUs.
     pub(crate) fn on_whole_machine(self) -> bool {
         self == Self::Peers

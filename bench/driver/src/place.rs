@@ -38,7 +38,7 @@ pub(crate) fn places(parts: &[Part], rounds: u32) -> anyhow::Result<Vec<(Part, P
         let shared = if pinning.same_core { ", two threads of the same core" } else { "" };
         let one = Place {
             title: part.title(),
-            description: format!("The server on one CPU, the load on another{shared}"),
+            description: format!("The server on one CPU, the load{} on another{shared}", part.beside_load()),
             server: Some(pinning.server),
             load: Some(pinning.load),
             threads: 1,
