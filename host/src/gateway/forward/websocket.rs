@@ -2,8 +2,8 @@
 //! be said again. Its place in the bulkhead is taken for as long as it is open, and it counts as a request of its
 //! instance for as long.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures_util::TryFutureExt;
 use http::header::SET_COOKIE;
