@@ -159,6 +159,17 @@ async fn tries_are_never_made_at_once() {
 }
 
 #[tokio::test]
+async fn tries_do_not_cost_a_connection_each() {
+    let upstream = Upstream::start(|_| Reply::status(503)).await;
+    let wharf = orders(&[&upstream], &format!("{OFF}retry: {{ attempts: 3, backoff: 30ms }}\n")).await;
+    for _ in 0..10 {
+        wharf.get("/orders/").await.assert_status(503);
+    }
+    assert_eq!(upstream.count(), 40);
+    assert!(upstream.connections() < 10, "{} connections for 40 tries", upstream.connections());
+}
+
+#[tokio::test]
 async fn a_probe_whose_client_leaves_gives_its_permit_back() {
     let upstream = Upstream::start(|_| Reply::status(500)).await;
     let breaker = "circuitBreaker: { consecutiveFailures: 2, waitDurationInOpenState: 300ms, \

@@ -471,3 +471,30 @@ async fn a_call_to_an_instance_elsewhere_has_no_more_time_than_its_caller() {
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     eventually("nobody waits any more", async || (upstream.open() <= 1).then_some(())).await;
 }
+
+#[tokio::test]
+async fn calls_between_services_are_tried_again_and_kept_away_like_requests() {
+    let upstream = failing().await;
+    let dead = Upstream::start(|_| Reply::status(500)).await;
+    let wharf = Wharf::builder()
+        .plugin("caller")
+        .service("caller", "grants: { calls: [orders, dead] }")
+        .service("orders", &service(&upstream, &format!("{OFF}retry: {{ backoff: 1ms }}\n")))
+        .service(
+            "dead",
+            &service(&dead, "circuitBreaker: { waitDurationInOpenState: 1h, maxWaitDurationInOpenState: 1h }"),
+        )
+        .start()
+        .await;
+    let call = async |url: &str| {
+        let escaped: String = url.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        wharf.get(&format!("/caller/call?url={escaped}")).await
+    };
+    let answer = call("http://orders.internal/?fail=2&with=503").await;
+    assert_eq!((answer.status.as_u16(), &*answer.text()), (200, "good"));
+    assert_eq!(sent(&upstream, "/?fail=2&with=503"), 3);
+    for _ in 0..8 {
+        call("http://dead.internal/").await;
+    }
+    assert_eq!(dead.count(), 5, "the breaker holds for calls, too");
+}

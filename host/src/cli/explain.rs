@@ -178,7 +178,12 @@ fn write_found(out: &mut String, path: &str, found: &Destination) -> std::fmt::R
         if !backend.filters.is_empty() {
             write!(out, ", after {}", chain(&backend.filters))?;
         }
-        writeln!(out, "{}", if backend.has_file { "" } else { " (no file of it in the plugins folder)" })?;
+        match (backend.has_file, backend.instances) {
+            (true, 0) => writeln!(out)?,
+            (false, 0) => writeln!(out, " (no file of it in the plugins folder)")?,
+            (_, 1) => writeln!(out, " (1 instance elsewhere)")?,
+            (_, many) => writeln!(out, " ({many} instances elsewhere)")?,
+        }
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 
 use super::GatewayError;
 use super::exit::Exit;
@@ -18,6 +18,9 @@ use super::filter::{CompressError, Compressed, Encoder};
 use super::forward::Ticket;
 use super::upstream::UpstreamBody;
 use crate::plugin::{CallError, GuestBody};
+
+/// What is read of a response that nobody wants.
+const REST: usize = 64 << 10;
 
 /// A response body of the gateway.
 #[derive(Debug)]
@@ -62,6 +65,17 @@ impl ResponseBody {
     pub(super) fn holding(mut self, ticket: Ticket) -> Self {
         self.ticket = Some(Box::new(ticket));
         self
+    }
+
+    /// Reads what is left of a response that nobody wants, if it is not much: the connection of one that was read to its
+    /// end can be used again.
+    pub(super) async fn read_rest(mut self) {
+        let mut left = REST;
+        while let Some(Ok(frame)) = self.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            let Some(rest) = left.checked_sub(length) else { return };
+            left = rest;
+        }
     }
 
     /// Compresses what comes, if there is an encoder.

@@ -170,9 +170,11 @@ pub struct ExplainedBackend {
     pub percent: f64,
     /// Whether the folder of components has a file for it.
     pub has_file: bool,
+    /// How many servers elsewhere are configured that answer for it.
+    pub instances: usize,
     /// How long the whole request may take, the shorter one of the rule's and the service's; `null` is no limit.
     pub request_timeout: Option<Duration>,
-    /// How long one try may take.
+    /// How long one try may take, the shorter one of the rule's and the service's.
     pub backend_timeout: Option<Duration>,
     /// What happens only on the way to it.
     pub filters: Vec<FilterStep>,
@@ -356,9 +358,10 @@ fn destination(
     let rewritten = target.chain.rewrite.as_ref().map(|rewrite| rewrite.path(path, matched_prefix).into_owned());
     let total: u64 = target.backends.iter().map(|backend| u64::from(backend.weight)).sum();
     let backend = |backend: &Backend<Steps>| {
-        let of_service = config.service(&backend.service).timeouts.request;
-        let of_service = (of_service != Duration::ZERO).then_some(of_service);
-        let of_rule = target.request_timeout.map(shown);
+        let service = config.service(&backend.service);
+        let limit = |of_service: Duration, of_rule: Option<std::time::Duration>| {
+            (of_service != Duration::ZERO).then_some(of_service).into_iter().chain(of_rule.map(shown)).min()
+        };
         let version = backend.version.as_deref().map(str::to_owned);
         let labels = files.get(&*backend.service);
         ExplainedBackend {
@@ -367,8 +370,10 @@ fn destination(
             // The plain file may carry its label inside, and without one any version will do.
             has_file: labels
                 .is_some_and(|labels| version.is_none() || labels.contains(&version) || labels.contains(&None)),
-            request_timeout: of_service.into_iter().chain(of_rule).min(),
-            backend_timeout: target.backend_timeout.map(shown),
+            // One without a label answers only for those who ask for none.
+            instances: service.instances.iter().filter(|one| version.is_none() || one.version == version).count(),
+            request_timeout: limit(service.timeouts.request, target.request_timeout),
+            backend_timeout: limit(service.timeouts.backend_request, target.backend_timeout),
             filters: backend.chain.clone().unwrap_or_default().steps,
             version,
         }

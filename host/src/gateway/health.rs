@@ -26,7 +26,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::forward::{Endpoint, Target, ask};
 use super::services::Services;
-use super::{GatewayError, ResponseBody};
+use super::GatewayError;
 use crate::config::InstanceCheck;
 use crate::plugin::{CallContext, CallError};
 use crate::policy::Class;
@@ -34,8 +34,6 @@ use crate::registry::{CheckResult, Health, Instance, Kind, Registry, jittered};
 
 /// How often ejections are told to the registry.
 const LOOK: Duration = Duration::from_millis(500);
-/// What is read of an answer, for the connection's sake, and for how long.
-const READ: usize = 64 << 10;
 
 /// Checks until it is dropped.
 #[derive(Debug)]
@@ -160,7 +158,7 @@ impl Checker {
                 let status = response.status();
                 if let Target::Remote(_) = endpoint.target {
                     // A connection whose response was read can be used again.
-                    read(response.into_body()).await;
+                    response.into_body().read_rest().await;
                 }
                 if check.expects(status.as_u16()) {
                     CheckResult::Ok
@@ -198,14 +196,5 @@ impl Checker {
             self.registry.set_ejected(id, ejected.contains(id));
         }
         *told = ejected;
-    }
-}
-
-async fn read(mut body: ResponseBody) {
-    let mut left = READ;
-    while let Some(Ok(frame)) = body.frame().await {
-        let length = frame.data_ref().map_or(0, Bytes::len);
-        let Some(rest) = left.checked_sub(length) else { return };
-        left = rest;
     }
 }

@@ -38,6 +38,9 @@ fn folder() -> tempfile::TempDir {
     std::fs::write(dir.path().join("gateway.yaml"), format!("plugins: {{ dir: {} }}{GATEWAY}", plugins.display()))
         .unwrap();
     std::fs::write(dir.path().join("services/users.yaml"), "expose: /people\ntimeouts: { request: 0s }\n").unwrap();
+    let elsewhere =
+        "timeouts: { backendRequest: 3s }\ninstances: [{ name: a, url: 'http://a' }, { name: b, url: 'http://b' }]\n";
+    std::fs::write(dir.path().join("services/elsewhere.yaml"), elsewhere).unwrap();
     std::fs::write(dir.path().join("services/hidden.yaml"), "expose: false\n").unwrap();
     for file in ["orders@1.wasm", "users.wasm", "notes.txt", "Bad.wasm"] {
         std::fs::write(plugins.join(file), "").unwrap();
@@ -85,10 +88,19 @@ others:
   route shop, rule 2, match 1: matches, but prefix /api is less specific than prefix /api/orders
   route shop, rule 1 (orders), match 2: does not match: header `x-group` does not match `test.*`
   route old, rule 1, match 1: does not match: the path does not match exact /old
+  automatic route of elsewhere: does not match: the path does not match prefix /elsewhere
   automatic route of orders: does not match: the path does not match prefix /orders
   automatic route of users: does not match: the path does not match prefix /people
 "
     );
+}
+
+#[test]
+fn a_service_without_a_file_says_that_others_answer_for_it() {
+    let (found, text) = text_of("/elsewhere/", &[]);
+    assert!(found);
+    let goes = text.lines().find(|line| line.contains("goes to")).unwrap();
+    assert_eq!(goes, "  goes to   elsewhere 100 %, within 15s, 3s a try (2 instances elsewhere)");
 }
 
 #[test]
@@ -143,6 +155,7 @@ no route: it is answered 404 no_route
 
 others:
   route old, rule 1, match 1: does not match: the path does not match exact /old
+  automatic route of elsewhere: does not match: the path does not match prefix /elsewhere
   automatic route of orders: does not match: the path does not match prefix /orders
   automatic route of users: does not match: the path does not match prefix /people
   route shop, rule 1 (orders), match 1: does not match: the host is not *.shop.example
@@ -173,12 +186,12 @@ fn the_answer_as_json_says_the_same() {
             "answeredBy": null, "rewritten": "/v1", "split": null,
             "backends": [
                 {
-                    "service": "orders", "version": "1", "percent": 95.0, "hasFile": true, "requestTimeout": "5s",
-                    "backendTimeout": "2s", "filters": [],
+                    "service": "orders", "version": "1", "percent": 95.0, "hasFile": true, "instances": 0,
+                    "requestTimeout": "5s", "backendTimeout": "2s", "filters": [],
                 },
                 {
-                    "service": "orders", "version": "2", "percent": 5.0, "hasFile": false, "requestTimeout": "5s",
-                    "backendTimeout": "2s", "filters": [{ "name": "rewrite", "of": "backend" }],
+                    "service": "orders", "version": "2", "percent": 5.0, "hasFile": false, "instances": 0,
+                    "requestTimeout": "5s", "backendTimeout": "2s", "filters": [{ "name": "rewrite", "of": "backend" }],
                 },
             ],
         })

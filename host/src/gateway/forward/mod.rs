@@ -37,7 +37,7 @@ use bytes::Bytes;
 use http::header::{RETRY_AFTER, SET_COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body::Body;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 pub(crate) use ask::{ask, ask_aside};
 pub(crate) use carried::{BREAKER_STATES, Carried, Counters};
@@ -205,9 +205,12 @@ impl<'a> Forward<'a> {
             match policy.decide(&failed, &self.hop.backend.runtime.carried.budget, fastrand::f64()) {
                 Decision::Retry { after } => {
                     counters.retried();
-                    // A response that is not passed on: whoever sends it may stop.
-                    drop(result);
-                    tokio::time::sleep(after).await;
+                    let until = failed.now + after;
+                    if let Ok(response) = result {
+                        // Not passed on, but read while we wait anyway: or each try would cost a connection.
+                        let _in_time = timeout_at(until, response.into_body().read_rest()).await;
+                    }
+                    sleep_until(until).await;
                     self.attempt = self.attempt.saturating_add(1);
                 }
                 Decision::GiveUp(reason) => {
@@ -260,7 +263,7 @@ impl<'a> Forward<'a> {
         let runtime = &self.hop.backend.runtime;
         let admitted = runtime.bulkhead.admit(Class::Request);
         let place = match self.hop.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, admitted)
+            Some(deadline) => timeout_at(deadline, admitted)
                 .await
                 .map_err(|_| Failure::refused(GatewayError::RequestTimeout))?,
             None => admitted.await,
