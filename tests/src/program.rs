@@ -59,13 +59,17 @@ pub fn have(names: &[&str], checks: usize) -> Option<Program> {
 impl Program {
     /// Starts it in an empty folder.
     pub fn start(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Running {
+        self.start_on(arguments, Stdio::null())
+    }
+
+    fn start_on(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, input: Stdio) -> Running {
         let dir = tempfile::tempdir().unwrap();
         let mut child = Command::new(&self.path)
             .args(arguments)
             .current_dir(dir.path())
             // Whatever it keeps for its user is none of ours.
             .env("HOME", dir.path())
-            .stdin(Stdio::null())
+            .stdin(input)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
@@ -90,6 +94,16 @@ impl Program {
     /// Runs it to its end, which comes within `limit`.
     pub async fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>, limit: Duration) -> Outcome {
         self.start(arguments).ended(limit).await
+    }
+
+    /// The same with something to read.
+    pub async fn run_on(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        input: Stdio,
+        limit: Duration,
+    ) -> Outcome {
+        self.start_on(arguments, input).ended(limit).await
     }
 }
 

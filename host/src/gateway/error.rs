@@ -427,8 +427,22 @@ mod tests {
             CallError::CutOff,
         ];
         let mut reasons: Vec<_> = all.iter().map(|error| GatewayError::from(error.clone()).reason()).collect();
+        assert!(reasons.iter().all(|reason| REASONS.contains(reason)), "{reasons:?}");
         reasons.sort_unstable();
         reasons.dedup();
         assert_eq!(reasons.len(), all.len());
+    }
+
+    #[test]
+    fn metrics_have_a_series_for_every_reason() {
+        let text = String::new;
+        // `reason` itself: a word that it can say and that is not in the list has no series.
+        let code = include_str!("error.rs").split("pub fn reason").nth(1).unwrap().split("fn title").next().unwrap();
+        let mut said: Vec<_> = code.split('"').skip(1).step_by(2).filter(|word| !word.is_empty()).collect();
+        said.push(CLIENT_GONE);
+        said.sort_unstable();
+        said.dedup();
+        assert_eq!(said, REASONS);
+        assert!(said.contains(&GatewayError::NoInstance(text()).reason()));
     }
 }

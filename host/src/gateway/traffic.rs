@@ -144,9 +144,14 @@ impl Measured {
 
 impl Drop for Measured {
     fn drop(&mut self) {
-        self.traffic.requests(self.asker).count(self.status, self.arrived.elapsed());
-        let gone = self.status.is_none().then_some(CLIENT_GONE);
-        if let Some(reason) = self.reason.or(gone) {
+        let (status, reason) = match self.status {
+            Some(status) => (Some(status), self.reason),
+            // A defect of the host, which answers 500 where it is caught.
+            None if std::thread::panicking() => (Some(500), Some("internal")),
+            None => (None, Some(CLIENT_GONE)),
+        };
+        self.traffic.requests(self.asker).count(status, self.arrived.elapsed());
+        if let Some(reason) = reason {
             self.traffic.failed(reason);
         }
     }
@@ -179,6 +184,19 @@ mod tests {
         assert_eq!(counted(&orders, Asker::Service), [("2xx", 1)]);
         let errors: Vec<_> = orders.errors().filter(|(_, count)| *count > 0).collect();
         assert_eq!(errors, [("bulkhead_full", 1), ("client_gone", 1)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_of_the_host_is_no_client_that_left() {
+        let traffic = Arc::new(Traffic::default());
+        let measured = Measured::new(Arc::clone(&traffic), Asker::Client, Instant::now());
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _measured = measured;
+            panic!("on purpose");
+        }));
+        assert!(ended.is_err());
+        assert_eq!(counted(&traffic, Asker::Client), [("5xx", 1)]);
+        assert!(traffic.errors().any(|error| error == ("internal", 1)));
     }
 
     #[tokio::test(start_paused = true)]

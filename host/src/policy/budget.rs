@@ -175,6 +175,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_what_can_be_withdrawn() {
+        let (budget, now) = (budget(20, 1), Instant::now());
+        assert_eq!(budget.left(now), 10, "before the first request");
+        (0..14).for_each(|_| budget.deposit(now));
+        assert_eq!(budget.left(now), 12);
+        assert_eq!(withdrawn(&budget, now), 12);
+        assert_eq!(budget.left(now), 0);
+        assert_eq!(budget.left(now + Duration::from_secs(10)), 10);
+    }
+
+    #[test]
     fn a_new_configuration_keeps_what_was_used() {
         let (budget, now) = (budget(0, 10), Instant::now());
         assert_eq!(withdrawn(&budget, now), 100);

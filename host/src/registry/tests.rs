@@ -23,6 +23,28 @@ fn states(registry: &Registry) -> Vec<(String, &'static str)> {
     services.iter().flat_map(|s| &s.versions).map(|v| (v.digest.clone(), v.state.word())).collect()
 }
 
+#[test]
+fn every_word_is_in_its_list() {
+    let states = [
+        VersionState::Compiling,
+        VersionState::Probing,
+        VersionState::Canary { percent: 5 },
+        VersionState::Serving,
+        VersionState::Draining,
+        VersionState::Retained,
+        VersionState::Rejected(String::new()),
+    ];
+    assert_eq!(states.map(|state| state.word()), VersionState::WORDS);
+    let healths = [
+        Health::Healthy,
+        Health::Degraded(String::new()),
+        Health::Starting,
+        Health::Unhealthy(String::new()),
+        Health::Stopping,
+    ];
+    assert_eq!(healths.map(|health| health.word()), Health::WORDS);
+}
+
 fn registration(service: &str, id: &str) -> Registration {
     Registration {
         id: Some(id.to_owned()),

@@ -15,6 +15,7 @@ use Schema::{CannotTell, Refuses};
 type Row = (&'static str, usize, usize, &'static str, &'static str, Schema);
 
 const GATEWAY: &[Row] = &[
+    ("health: { path: health }", 1, 17, "`health` is no path: it must begin with `/`", "", Refuses),
     ("calls: { maxDepth: 0 }", 1, 20, "`0` is out of bounds: 1 to 64", "", Refuses),
     // Fields and types.
     (

@@ -52,26 +52,30 @@ const DECISIONS: Family<2> = Family {
     labels: ["service", "decision"],
 };
 
-/// Name, help, and how it is read.
-type Read<Of, Number> = (&'static str, &'static str, fn(&Of) -> Number);
+/// A counter of a service that has no other label.
+type Count = fn(&Counters) -> u64;
+/// A gauge of a service that has no other label.
+type Ask = fn(&Backend) -> usize;
 
-/// Counters that have the service for their only label.
-const COUNTERS: [Read<Counters, u64>; 7] = [
-    ("retries", "Further tries of requests that failed.", |of| of.retries().0),
-    ("retry_successes", "Requests that came to a good end by a further try.", |of| of.retries().1),
-    ("ejections", "Times that an instance was ejected by outlier detection.", |of| read(&of.ejections)),
-    ("panic_choices", "Tries that went to any instance because too few were well.", |of| read(&of.panics)),
-    ("fallbacks", "Requests that a fallback was asked for.", |of| read(&of.fallbacks)),
-    ("circuit_breaker_refusals", "Tries that an open circuit breaker refused.", |of| read(&of.circuit_open)),
-    ("bulkhead_refusals", "Tries that found no place in the bulkhead in time.", |of| read(&of.bulkhead_full)),
+const COUNTERS: [(Family<1>, Count); 7] = [
+    (plain("retries", "Further tries of requests that failed."), |of| of.retries().0),
+    (plain("retry_successes", "Requests that came to a good end by a further try."), |of| of.retries().1),
+    (plain("ejections", "Times that an instance was ejected by outlier detection."), |of| read(&of.ejections)),
+    (plain("panic_choices", "Tries that went to any instance because too few were well."), |of| read(&of.panics)),
+    (plain("fallbacks", "Requests that a fallback was asked for."), |of| read(&of.fallbacks)),
+    (plain("circuit_breaker_refusals", "Tries that an open circuit breaker refused."), |of| read(&of.circuit_open)),
+    (plain("bulkhead_refusals", "Tries that found no place in the bulkhead in time."), |of| read(&of.bulkhead_full)),
 ];
 
-/// Gauges that have the service for their only label.
-const GAUGES: [Read<Backend, usize>; 3] = [
-    ("bulkhead_limit", "Requests that may run at once.", |of| of.runtime.bulkhead.limit()),
-    ("bulkhead_in_flight", "Requests that run now.", |of| of.runtime.bulkhead.in_flight()),
-    ("bulkhead_waiting", "Requests that wait for a place now.", |of| of.runtime.bulkhead.pending()),
+const GAUGES: [(Family<1>, Ask); 3] = [
+    (plain("bulkhead_limit", "Requests that may run at once."), |of| of.runtime.bulkhead.limit()),
+    (plain("bulkhead_in_flight", "Requests that run now."), |of| of.runtime.bulkhead.in_flight()),
+    (plain("bulkhead_waiting", "Requests that wait for a place now."), |of| of.runtime.bulkhead.pending()),
 ];
+
+const fn plain(name: &'static str, help: &'static str) -> Family<1> {
+    Family { name, help, labels: ["service"] }
+}
 
 pub(super) fn write(
     page: &mut Page<'_>,
@@ -87,8 +91,7 @@ pub(super) fn write(
         counters()
             .flat_map(|(name, of)| of.outcomes().map(move |(outcome, count)| (labels([name, word(outcome)]), count))),
     )?;
-    for (name, help, read) in COUNTERS {
-        let family = Family { name, help, labels: ["service"] };
+    for (family, read) in COUNTERS {
         page.counters(&family, counters().map(|(service, of)| (labels([service]), read(of))))?;
     }
     page.counters(
@@ -99,8 +102,7 @@ pub(super) fn write(
     let now = tokio::time::Instant::now();
     let left = |backend: &Backend| backend.runtime.carried.budget.left(now) as f64;
     page.gauges(&BUDGET, all.iter().map(|(name, backend)| (labels([*name]), left(backend))))?;
-    for (name, help, read) in GAUGES {
-        let family = Family { name, help, labels: ["service"] };
+    for (family, read) in GAUGES {
         page.gauges(&family, all.iter().map(|(service, backend)| (labels([*service]), read(backend) as f64)))?;
     }
     registered(page, registry)?;

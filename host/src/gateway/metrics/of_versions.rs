@@ -70,9 +70,9 @@ pub(super) fn write(page: &mut Page<'_>, services: &Services, snapshot: &Snapsho
     )?;
     page.gauges(
         &CANARY,
-        services.trials().into_iter().map(|(service, version, percent)| {
-            let labels = [service.to_string(), version.label().to_string(), short(version.digest())];
-            (labels, f64::from(percent) / 100.0)
+        services.trials().into_iter().map(|trial| {
+            let labels = [trial.service.to_string(), trial.version.label().to_string(), short(trial.version.digest())];
+            (labels, f64::from(trial.percent) / 100.0)
         }),
     )
 }

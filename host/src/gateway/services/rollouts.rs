@@ -17,6 +17,14 @@ use crate::registry::{
     CandidateRecord, Order, OrderError, RolloutRecord, RolloutWord, TrafficRecord, VersionName, VersionState,
 };
 
+/// A version on trial.
+pub(in crate::gateway) struct Trial {
+    pub(in crate::gateway) service: Arc<str>,
+    pub(in crate::gateway) version: Arc<Version>,
+    /// Of the requests that name no version.
+    pub(in crate::gateway) percent: u8,
+}
+
 /// What operators see of rollouts and can do to them.
 pub(crate) trait Rollouts: Send + Sync + std::fmt::Debug {
     /// All of them, by name.
@@ -109,13 +117,17 @@ impl Services {
         known.iter().map(|(service, known)| (Arc::clone(service), of_service(known))).collect()
     }
 
-    /// Versions on trial, with their services and how many percent of the requests they get.
-    pub(in crate::gateway) fn trials(&self) -> Vec<(Arc<str>, Arc<Version>, u8)> {
+    /// Versions on trial.
+    pub(in crate::gateway) fn trials(&self) -> Vec<Trial> {
         let known = self.lock();
         let files = known.iter().flat_map(|(service, known)| known.files.values().map(move |file| (service, file)));
         let trials = files.filter_map(|(service, file)| Some((service, file.line.candidate()?)));
         trials
-            .map(|(service, trial)| (Arc::clone(service), Arc::clone(&trial.version), trial.canary.percent()))
+            .map(|(service, trial)| Trial {
+                service: Arc::clone(service),
+                version: Arc::clone(&trial.version),
+                percent: trial.canary.percent(),
+            })
             .collect()
     }
 

@@ -172,6 +172,7 @@ async fn only_the_last_decisions_are_remembered() {
     let contents: Vec<u8> = (0..100).collect();
     let line = line(&contents, &settings(3, false), Instant::now());
     assert_eq!(line.history().count(), HISTORY);
+    assert!(line.decided().iter().sum::<u64>() > HISTORY as u64, "what is forgotten is counted still");
     assert_eq!(line.history().next().unwrap().version, "99");
     assert_eq!(line.retained().count(), 3);
 }
