@@ -17,7 +17,7 @@ use super::check::{At, Check, valid_service_name};
 use super::lint::lint;
 use super::merge::merge;
 use super::model::Gateway;
-use super::problem::{File, Problem, Problems};
+use super::problem::{File, Problem, Problems, Severity};
 use super::read::{Expect, read};
 use super::service::Service;
 use super::tree::{Kind, Node, parse};
@@ -145,8 +145,10 @@ impl Loader {
         Check { problems: &mut self.problems }.exposed(&services, &trees);
         let mut config = Config { gateway, services, files: std::mem::take(&mut self.files), warnings: None };
         // A value that is wrong stands here with its default, about which there would be nothing true to say.
-        if self.problems.is_empty() {
-            config.warnings = Problems::from_list(lint(&config, &root, &trees));
+        if self.problems.iter().all(|problem| problem.severity() == Severity::Warning) {
+            let mut warnings = std::mem::take(&mut self.problems);
+            warnings.extend(lint(&config, &root, &trees));
+            config.warnings = Problems::from_list(warnings);
         }
         config
     }

@@ -317,7 +317,7 @@ impl GatewayError {
             "guest_deadline" => "The service used too much CPU time",
             "guest_out_of_memory" => "The service ran out of memory",
             "guest_no_response" | "guest_invalid_response" => "The service gave no valid response",
-            "connect_failed" => "The service could not be started",
+            "connect_failed" => "The service could not be reached",
             _ => "The gateway failed",
         }
     }

@@ -24,9 +24,9 @@ use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::GatewayError;
 use super::forward::{Endpoint, Target, ask};
 use super::services::Services;
-use super::GatewayError;
 use crate::config::InstanceCheck;
 use crate::plugin::{CallContext, CallError};
 use crate::policy::Class;

@@ -65,7 +65,7 @@ impl Member {
             (Health::Degraded(_), _, _) => checked.clone(),
             (_, Phase::Late, _) => Health::Degraded("a heartbeat is late".to_owned()),
             (_, _, Health::Degraded(_)) => self.says.clone(),
-            _ if self.ejected => Health::Degraded("too many of its answers were failures: it is ejected".to_owned()),
+            _ if self.ejected => Health::Degraded("too many requests to it failed: it is ejected".to_owned()),
             (_, Phase::Fresh, _) => Health::Healthy,
         }
     }

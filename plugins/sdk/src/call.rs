@@ -120,7 +120,9 @@ impl Call {
         self.header("content-length", &length).body_reader(content_type, std::io::Cursor::new(bytes))
     }
 
-    /// The same with a body that is read while it is sent; that of a request, for one.
+    /// The same with a body that is read while it is sent; that of a request, for one. All of it is sent before the
+    /// answer is looked at: a service that answers while it still reads, and is not read itself, stops after some ten
+    /// KiB, and then the call takes until its time is over.
     #[must_use]
     pub fn body_reader(mut self, content_type: &str, body: impl Read + 'static) -> Self {
         self.body = Box::new(body);

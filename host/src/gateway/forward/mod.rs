@@ -263,9 +263,9 @@ impl<'a> Forward<'a> {
         let runtime = &self.hop.backend.runtime;
         let admitted = runtime.bulkhead.admit(Class::Request);
         let place = match self.hop.deadline {
-            Some(deadline) => timeout_at(deadline, admitted)
-                .await
-                .map_err(|_| Failure::refused(GatewayError::RequestTimeout))?,
+            Some(deadline) => {
+                timeout_at(deadline, admitted).await.map_err(|_| Failure::refused(GatewayError::RequestTimeout))?
+            }
             None => admitted.await,
         };
         place.map_err(|_full| {
