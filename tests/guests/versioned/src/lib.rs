@@ -8,8 +8,8 @@
 use std::io::Write;
 
 use wasip2::clocks::monotonic_clock;
-use wasip2::random::random::get_random_u64;
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingBody, OutgoingResponse, ResponseOutparam};
+use wasip2::random::random::get_random_u64;
 
 static MARKER: [u8; 24] = *b"version-marker-000000001";
 
