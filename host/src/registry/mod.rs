@@ -2,10 +2,10 @@
 //!
 //! Three things fill it: the plugins folder (versions, and an instance for each one that serves), the configuration
 //! (`instances` of a service), and instances that register themselves and keep a lease by heartbeats. It decides how an
-//! instance is ([`instance`] says what each word means); it asks nobody itself: whoever runs health checks reports what
+//! instance is (`instance` says what each word means); it asks nobody itself: whoever runs health checks reports what
 //! it found ([`Registry::checked`]), whoever ejects an instance says so. It never decides where a request goes.
 //!
-//! People and tools read plain copies ([`records`]) or watch ([`Watcher`]). The gateway takes the `Arc<Instance>`s of a
+//! People and tools read plain copies (`records`) or watch ([`Watcher`]). The gateway takes the `Arc<Instance>`s of a
 //! service into its snapshot, takes them again when [`Registry::changed`] says that there are others, and reads their
 //! health live. A rejected version stays listed, with its reason, until its file changes or goes; retired versions and
 //! ended leases are forgotten.
