@@ -18,15 +18,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request};
 use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::GatewayError;
 use super::forward::{Endpoint, Target, ask};
 use super::services::Services;
-use super::GatewayError;
 use crate::config::InstanceCheck;
 use crate::plugin::{CallContext, CallError};
 use crate::policy::Class;

@@ -44,10 +44,10 @@ pub(crate) use carried::Carried;
 pub(crate) use pool::{Endpoint, Pool, Target};
 pub(crate) use ticket::Ticket;
 
+use super::ResponseBody;
 use super::error::GatewayError;
 use super::exit::Exit;
 use super::headers;
-use super::ResponseBody;
 use super::services::{Backend, Choice, Snapshot};
 use super::upstream::WebSocket;
 use crate::config::Service;
@@ -260,9 +260,9 @@ impl<'a> Forward<'a> {
         let runtime = &self.hop.backend.runtime;
         let admitted = runtime.bulkhead.admit(Class::Request);
         let place = match self.hop.deadline {
-            Some(deadline) => timeout_at(deadline, admitted)
-                .await
-                .map_err(|_| Failure::refused(GatewayError::RequestTimeout))?,
+            Some(deadline) => {
+                timeout_at(deadline, admitted).await.map_err(|_| Failure::refused(GatewayError::RequestTimeout))?
+            }
             None => admitted.await,
         };
         place.map_err(|_full| {
