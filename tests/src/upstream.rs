@@ -1,6 +1,6 @@
 //! A server that stands for an instance of a service: it does what a script says, and remembers what it was asked.
 //!
-//! HTTP/1.1 is written by hand, because tests want what no library does: to close in the middle, to reset, to be silent.
+//! HTTP/1.1 is written by hand, because tests want what no library does: to close in the middle, to reset, to hang.
 //! [`Upstream::with_hyper`] is for what a library does better, HTTP/2 and TLS.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Failures that services behind gateways are known for, each provoked at the real one. `docs/failures.md` has the list.
+//! Failures that services behind gateways are known for, each provoked at the real one; the list is `docs/failures.md`.
 
 #![allow(
     clippy::unwrap_used,
@@ -220,7 +220,8 @@ async fn when_every_instance_fails_all_are_still_asked() {
     let all = join_all((0..3).map(|_| Upstream::start(|_| Reply::status(500)))).await;
     let of: Vec<_> = all.iter().collect();
     let yaml = "circuitBreaker: { enabled: false }\nloadBalancer: { strategy: roundRobin }\n\
-                outlierDetection: { consecutiveFailures: 2, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectionPercent: 100 }\n\
+                outlierDetection: { consecutiveFailures: 2, baseEjectionTime: 1h, maxEjectionTime: 1h, \
+                maxEjectionPercent: 100 }\n\
                 healthCheck: { path: /up, interval: 100ms, unhealthyThreshold: 1 }";
     let wharf = orders(&of, yaml).await;
     for _ in 0..60 {
@@ -499,7 +500,8 @@ async fn those_who_were_ejected_together_do_not_come_back_together() {
     let urls: Vec<_> = (0..20).map(|_| bad.url()).collect();
     let yaml = format!(
         "{}circuitBreaker: {{ enabled: false }}\nloadBalancer: {{ strategy: roundRobin, panicThreshold: 0 }}\n\
-         outlierDetection: {{ consecutiveFailures: 1, baseEjectionTime: 1000s, maxEjectionTime: 1h, maxEjectionPercent: 100 }}\n",
+         outlierDetection: {{ consecutiveFailures: 1, baseEjectionTime: 1000s, maxEjectionTime: 1h, \
+         maxEjectionPercent: 100 }}\n",
         instances(&urls)
     );
     let wharf = Wharf::builder().service("orders", &yaml).start().await;

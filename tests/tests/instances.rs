@@ -420,8 +420,8 @@ async fn a_rate_of_failures_ejects_and_no_more_than_a_percentage_goes() {
     let settings = |rate: u32, minimum: u32, percent: u32| {
         format!(
             "loadBalancer: {{ strategy: roundRobin, panicThreshold: 0 }}\ncircuitBreaker: {{ enabled: false }}\n\
-             outlierDetection: {{ failureRateThreshold: {rate}, minimumNumberOfCalls: {minimum}, maxEjectionPercent: {percent}, \
-             interval: 10m, baseEjectionTime: 1h, maxEjectionTime: 1h }}"
+             outlierDetection: {{ failureRateThreshold: {rate}, minimumNumberOfCalls: {minimum}, \
+             maxEjectionPercent: {percent}, interval: 10m, baseEjectionTime: 1h, maxEjectionTime: 1h }}"
         )
     };
     let of = [(&good, ""), (&one, ""), (&two, "")];
@@ -518,7 +518,8 @@ async fn a_body_over_the_limit_is_refused_before_and_while_it_is_sent_on() {
     wharf.send("POST", "/orders/", vec![b'x'; 1024]).await.assert_status(200);
     wharf.send("POST", "/orders/", vec![b'x'; 1025]).await.assert_problem(413, "payload_too_large");
     let chunked = format!(
-        "POST /orders/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n401\r\n{}\r\n0\r\n\r\n",
+        "POST /orders/ HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+         transfer-encoding: chunked\r\n\r\n401\r\n{}\r\n0\r\n\r\n",
         "x".repeat(1025)
     );
     let answer = wharf.raw(&chunked).await;

@@ -328,7 +328,8 @@ async fn callers_of_an_open_breaker_get_the_fallback() {
         service(
             &upstream,
             &format!(
-                "circuitBreaker: {{ consecutiveFailures: 1, waitDurationInOpenState: 1h, maxWaitDurationInOpenState: 1h, fallback: {{ {fallback} }} }}"
+                "circuitBreaker: {{ consecutiveFailures: 1, waitDurationInOpenState: 1h, \
+                 maxWaitDurationInOpenState: 1h, fallback: {{ {fallback} }} }}"
             ),
         )
     };

@@ -67,8 +67,8 @@ impl ResponseBody {
         self
     }
 
-    /// Reads what is left of a response that nobody wants, if it is not much: the connection of one that was read to its
-    /// end can be used again.
+    /// Reads what is left of a response that nobody wants, if it is not much: the connection of one that was read to
+    /// its end can be used again.
     pub(super) async fn read_rest(mut self) {
         let mut left = REST;
         while let Some(Ok(frame)) = self.frame().await {

@@ -1,6 +1,6 @@
-//! A WebSocket to an instance elsewhere. It passes every policy that a request passes, once: what is said over it cannot
-//! be said again. Its place in the bulkhead is taken for as long as it is open, and it counts as a request of its
-//! instance for as long.
+//! A WebSocket to an instance elsewhere. It passes every policy that a request passes, once: what is said over it
+//! cannot be said again. Its place in the bulkhead is taken for as long as it is open, and it counts as a request of
+//! its instance for as long.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
