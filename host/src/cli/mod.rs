@@ -1,5 +1,6 @@
 //! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
 
+mod admin;
 pub mod config;
 pub mod explain;
 pub mod hash;
@@ -12,4 +13,5 @@ pub mod serve;
 pub mod services;
 pub mod validate;
 
+pub use admin::NoAnswer;
 pub use validate::OutputFormat;

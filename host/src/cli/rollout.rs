@@ -5,18 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
-use http::{Method, Request};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http::{Method, Uri};
 
+use super::admin::{self, NoAnswer};
 use crate::RolloutList;
 pub use crate::registry::Order;
 use crate::registry::{CandidateRecord, RolloutRecord, RolloutWord, TrafficRecord, VersionName};
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_ANSWER: usize = 16 << 20;
 /// How often `--watch` looks.
 const LOOK: Duration = Duration::from_millis(500);
 /// Decisions that are shown of one rollout.
@@ -26,16 +21,8 @@ const SHOWN: usize = 10;
 #[derive(Debug, thiserror::Error)]
 pub enum RolloutError {
     /// Nobody listens, or it is not Wharf.
-    #[error(
-        "no running host answers on the admin address {address}: {cause} (is `wharf serve` running? \
-             another address is given by --admin)"
-    )]
-    NoAnswer {
-        /// Where we asked.
-        address: SocketAddr,
-        /// What happened.
-        cause: String,
-    },
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
     /// The host does not do it, and says why.
     #[error("{0}")]
     Refused(String),
@@ -124,33 +111,20 @@ pub async fn order(
 }
 
 async fn ask(address: SocketAddr, method: Method, path: &str) -> Result<Bytes, RolloutError> {
-    let no_answer = |cause: String| RolloutError::NoAnswer { address, cause };
-    let exchange = async {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{address}{path}"))
-            .header(HOST, address.to_string())
-            .body(Empty::<Bytes>::new())
-            .map_err(|_| RolloutError::Refused("this is no name of a service".to_owned()))?;
-        let response = Client::builder(TokioExecutor::new()).build_http().request(request).await;
-        let response = response.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            no_answer(cause.unwrap_or_else(|| error.to_string()))
-        })?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| no_answer(error.to_string()))?.to_bytes();
-        if status.is_success() {
-            return Ok(body);
-        }
-        Err(RolloutError::Refused(String::from_utf8_lossy(&body).trim_end().to_owned()))
-    };
-    tokio::time::timeout(TIMEOUT, exchange).await.map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?
+    // A name that is none.
+    if path.parse::<Uri>().is_err() {
+        return Err(RolloutError::Refused("this is no name of a service".to_owned()));
+    }
+    let (status, body) = admin::ask(address, method, path).await?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    Err(RolloutError::Refused(String::from_utf8_lossy(&body).trim_end().to_owned()))
 }
 
 /// For an answer that is none of this program's.
 fn unreadable(address: SocketAddr) -> impl Fn(serde_json::Error) -> RolloutError {
-    move |error| RolloutError::NoAnswer { address, cause: error.to_string() }
+    move |error| NoAnswer { address, cause: error.to_string() }.into()
 }
 
 fn label(version: Option<&VersionName>) -> &str {

@@ -4,40 +4,20 @@ mod watch;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
-use http::Response;
-use http::header::HOST;
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Incoming;
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use http::Method;
 use jiff::Timestamp;
 
+use super::admin::{self, NoAnswer};
 use crate::ServiceList;
 use crate::registry::{Health, InstanceRecord, ServiceRecord, VersionState};
-
-const TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_ANSWER: usize = 64 << 20;
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ServicesError {
     /// Nobody listens, or it is not Wharf.
-    #[error(
-        "no running host answers on the admin address {address}: {cause} (is `wharf serve` running? \
-             another address is given by --admin)"
-    )]
-    NoAnswer {
-        /// Where we asked.
-        address: SocketAddr,
-        /// What happened.
-        cause: String,
-    },
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
     /// Printing failed.
     #[error(transparent)]
     Output(#[from] io::Error),
@@ -48,13 +28,11 @@ pub enum ServicesError {
 /// # Errors
 /// When nobody answers there or `out` cannot be written to.
 pub async fn run(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) -> Result<(), ServicesError> {
-    let no_answer = |cause: String| ServicesError::NoAnswer { address, cause };
-    let list = async { Limited::new(ask(address, "/api/services").await?.into_body(), MAX_ANSWER).collect().await };
-    let body = tokio::time::timeout(TIMEOUT, list)
-        .await
-        .map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?
-        .map_err(|error: Cause| no_answer(error.to_string()))?
-        .to_bytes();
+    let no_answer = |cause: String| NoAnswer { address, cause };
+    let (status, body) = admin::ask(address, Method::GET, "/api/services").await?;
+    if !status.is_success() {
+        return Err(no_answer(format!("it answers {status}")).into());
+    }
     if json {
         out.write_all(&body)?;
         return Ok(writeln!(out)?);
@@ -68,26 +46,8 @@ pub async fn run(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) 
 /// # Errors
 /// When nobody answers there, the host breaks off, or `out` cannot be written to.
 pub async fn watch(address: SocketAddr, json: bool, out: &mut (dyn Write + Send)) -> Result<(), ServicesError> {
-    let no_answer = |cause: String| ServicesError::NoAnswer { address, cause };
-    let response = tokio::time::timeout(TIMEOUT, ask(address, "/api/watch"))
-        .await
-        .map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?
-        .map_err(|error| no_answer(error.to_string()))?;
-    Ok(watch::follow(response.into_body(), json, out).await?)
-}
-
-async fn ask(address: SocketAddr, path: &str) -> Result<Response<Incoming>, Cause> {
-    let request =
-        Request::get(format!("http://{address}{path}")).header(HOST, address.to_string()).body(Empty::<Bytes>::new())?;
-    let response = Client::builder(TokioExecutor::new()).build_http().request(request).await.map_err(|error| {
-        let cause = std::error::Error::source(&error).map(ToString::to_string);
-        cause.unwrap_or_else(|| error.to_string())
-    })?;
-    let status = response.status();
-    if !status.is_success() {
-        return Err(format!("it answers {status}").into());
-    }
-    Ok(response)
+    let body = admin::follow(address, "/api/watch").await?;
+    Ok(watch::follow(body, json, out).await?)
 }
 
 fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {

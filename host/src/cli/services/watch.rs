@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{MAX_ANSWER, print};
+use super::super::admin::MAX_ANSWER;
+use super::print;
 use crate::ServiceList;
 
 /// Server-sent events out of pieces of a stream.
