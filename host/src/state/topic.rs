@@ -1,0 +1,162 @@
+//! Names of topics, and patterns of them.
+//!
+//! A topic is words with dots between them, `order.created`. In a pattern, as in the topic exchange of AMQP 0-9-1, `*`
+//! stands for one word and `#` for any number of them, none too: `order.*` is every event of an order, `#.failed`
+//! everything that failed, `#` all there is.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest name of a topic, and longest pattern, in bytes; a word of AMQP's routing keys is bounded by the same.
+pub const MAX_TOPIC_BYTES: usize = 255;
+
+/// A topic or a pattern of topics.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPattern(String);
+
+/// Why a text names no topic.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// Empty or longer than [`MAX_TOPIC_BYTES`].
+    #[error("a topic has 1 to {MAX_TOPIC_BYTES} bytes")]
+    Length,
+    /// A word that is empty or has other characters.
+    #[error("`{word}` is no word of a topic: letters, digits, `-` and `_`, with dots between the words")]
+    Word {
+        /// The word.
+        word: String,
+    },
+}
+
+/// Checks the name of a topic.
+///
+/// # Errors
+/// When it is none.
+pub fn check_topic(name: &str) -> Result<(), TopicError> {
+    check(name, |_| false)
+}
+
+fn check(name: &str, is_wildcard: impl Fn(&str) -> bool) -> Result<(), TopicError> {
+    if name.is_empty() || name.len() > MAX_TOPIC_BYTES {
+        return Err(TopicError::Length);
+    }
+    let is_plain = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    match name.split('.').find(|word| !is_plain(word) && !is_wildcard(word)) {
+        Some(word) => Err(TopicError::Word { word: word.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+impl TopicPattern {
+    /// Whether the topic fits.
+    pub fn matches(&self, topic: &str) -> bool {
+        let pattern: Vec<&str> = self.0.split('.').collect();
+        let topic: Vec<&str> = topic.split('.').collect();
+        // Dynamic programming over words: at most 128 by 128, and no pattern can make it slower.
+        let mut fits = vec![false; topic.len() + 1];
+        fits[0] = true;
+        for word in pattern {
+            if word == "#" {
+                for place in 1..fits.len() {
+                    fits[place] |= fits[place - 1];
+                }
+            } else {
+                for place in (1..fits.len()).rev() {
+                    fits[place] = fits[place - 1] && (word == "*" || word == topic[place - 1]);
+                }
+                fits[0] = false;
+            }
+        }
+        fits[topic.len()]
+    }
+
+    /// Whether it names one topic.
+    pub fn is_plain(&self) -> bool {
+        check_topic(&self.0).is_ok()
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for TopicPattern {
+    type Err = TopicError;
+
+    fn from_str(text: &str) -> Result<Self, TopicError> {
+        check(text, |word| matches!(word, "*" | "#"))?;
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Display for TopicPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn matches(pattern: &str, topic: &str) -> bool {
+        pattern.parse::<TopicPattern>().unwrap().matches(topic)
+    }
+
+    #[test]
+    fn wildcards_stand_for_words() {
+        for (pattern, topic, expected) in [
+            ("order.created", "order.created", true),
+            ("order.created", "order", false),
+            ("order.*", "order.created", true),
+            ("order.*", "order", false),
+            ("order.*", "order.item.added", false),
+            ("order.#", "order", true),
+            ("order.#", "order.item.added", true),
+            ("#.failed", "failed", true),
+            ("#.failed", "payment.card.failed", true),
+            ("#.failed", "failed.payment", false),
+            ("*.#.*", "a", false),
+            ("*.#.*", "a.b", true),
+            ("#", "anything.at.all", true),
+        ] {
+            assert_eq!(matches(pattern, topic), expected, "{pattern} {topic}");
+        }
+    }
+
+    #[test]
+    fn names_have_words() {
+        for name in ["order", "order.created", "A-b_c.0"] {
+            assert_eq!(check_topic(name), Ok(()), "{name}");
+        }
+        for name in ["", ".", "order.", ".order", "a..b", "a b", "ö", "order.*", "#", "a/b", "a\0", &"a".repeat(256)] {
+            assert!(check_topic(name).is_err(), "{name}");
+        }
+        for pattern in ["", "order.**", "or*", "a..#"] {
+            assert!(pattern.parse::<TopicPattern>().is_err(), "{pattern}");
+        }
+    }
+
+    fn naive(pattern: &[&str], topic: &[&str]) -> bool {
+        match pattern {
+            [] => topic.is_empty(),
+            ["#", rest @ ..] => (0..=topic.len()).any(|skipped| naive(rest, &topic[skipped..])),
+            [word, rest @ ..] => {
+                topic.split_first().is_some_and(|(first, topic)| (word == &"*" || word == first) && naive(rest, topic))
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_naive_reading(pattern in "[ab*#](\\.[ab*#]){0,4}", topic in "[ab](\\.[ab]){0,4}") {
+            let (words, names): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), topic.split('.').collect());
+            prop_assert_eq!(matches(&pattern, &topic), naive(&words, &names));
+        }
+    }
+}
