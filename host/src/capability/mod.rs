@@ -14,6 +14,7 @@
 
 mod bindings;
 mod config;
+pub mod delivery;
 mod guest_log;
 pub mod http;
 pub mod interfaces;
