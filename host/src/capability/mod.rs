@@ -13,6 +13,7 @@
 //! Policy and events are not decided here, and where an outgoing request leads is the gateway's to say ([`http`]). [`interfaces`] explains to people what an import means.
 
 mod bindings;
+pub mod bus;
 mod config;
 pub mod delivery;
 mod guest_log;
@@ -31,6 +32,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
+use self::bus::EventBus;
 pub use self::guest_log::{GuestLog, MAX_LINE_BYTES};
 use self::http::Dispatch;
 use self::stdio::Output;
@@ -46,6 +48,8 @@ pub struct ServiceCapabilities {
     log: GuestLog,
     /// Weak, because whoever carries calls knows the services, and through them this.
     dispatch: Option<Weak<dyn Dispatch>>,
+    /// Where its events and messages go.
+    bus: Option<Arc<dyn EventBus>>,
 }
 
 impl ServiceCapabilities {
@@ -58,13 +62,24 @@ impl ServiceCapabilities {
         log: GuestLog,
     ) -> Self {
         let config = Arc::new(ArcSwap::from_pointee(config));
-        Self { service: service.into(), key_value, config, log, dispatch: None }
+        Self { service: service.into(), key_value, config, log, dispatch: None, bus: None }
     }
 
     /// The same, with somebody who carries its outgoing requests. Without one they are all refused.
     #[must_use]
     pub fn with_dispatch(self, dispatch: Weak<dyn Dispatch>) -> Self {
         Self { dispatch: Some(dispatch), ..self }
+    }
+
+    /// The same, with somebody who takes its events and messages. Without one they are all refused.
+    #[must_use]
+    pub fn with_bus(self, bus: Arc<dyn EventBus>) -> Self {
+        Self { bus: Some(bus), ..self }
+    }
+
+    /// Who takes events and messages, if there is somebody.
+    pub fn bus(&self) -> Option<&Arc<dyn EventBus>> {
+        self.bus.as_ref()
     }
 
     /// Who carries outgoing requests, as long as there is somebody.
