@@ -157,6 +157,9 @@ async fn deliver(
 ) -> Result<Response<ResponseBody>, GatewayError> {
     let path = way(caller, name, snapshot.max_call_depth)?;
     let (mut parts, body) = request.into_parts();
+    if let Some(cause) = &caller.cause {
+        parts.extensions.insert(Arc::clone(cause));
+    }
     sanitize::sanitize(&mut parts, &snapshot.requests, snapshot.max_headers)?;
     let settings = &backend.settings;
     if content_length(&parts) > Some(settings.limits.request_body.get()) {

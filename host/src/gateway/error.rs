@@ -82,6 +82,9 @@ pub enum GatewayError {
     /// A service calls another that it was not given.
     #[error("the caller has no grant for this service")]
     GrantDenied,
+    /// The service only handles events.
+    #[error("the service answers no HTTP requests: it handles events")]
+    NoHttp,
     /// The service has as many requests as it may.
     #[error("too many requests to this service at once")]
     BulkheadFull,
@@ -163,6 +166,7 @@ impl From<CallError> for GatewayError {
             CallError::RequestStalled => Self::BodyTimeout,
             CallError::RequestBroken(_) => Self::BadRequest("the request's body is not valid or not complete"),
             CallError::NoSlot => Self::BulkheadFull,
+            CallError::NoHttp => Self::NoHttp,
             CallError::CutOff => Self::Draining,
             CallError::Trap(_)
             | CallError::Panic(_)
@@ -196,7 +200,7 @@ impl GatewayError {
     /// What the client is told by the status line.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoHttp => StatusCode::NOT_FOUND,
             Self::NoBackend | Self::UnknownService(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotServing(_)
             | Self::NoInstance(_)
@@ -232,6 +236,7 @@ impl GatewayError {
                 CallError::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 CallError::RequestStalled => StatusCode::REQUEST_TIMEOUT,
                 CallError::RequestBroken(_) => StatusCode::BAD_REQUEST,
+                CallError::NoHttp => StatusCode::NOT_FOUND,
                 CallError::NoSlot | CallError::CutOff | CallError::Start(_) => StatusCode::SERVICE_UNAVAILABLE,
                 CallError::Trap(_)
                 | CallError::Panic(_)
@@ -245,7 +250,7 @@ impl GatewayError {
     /// The one word for log, metric and problem document.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoRoute => "no_route",
+            Self::NoRoute | Self::NoHttp => "no_route",
             Self::NoBackend | Self::UnknownService(_) | Self::NotServing(_) | Self::NoInstance(_) => "no_instance",
             Self::CircuitOpen(_) => "circuit_open",
             Self::Upstream(error) => match error {
@@ -287,6 +292,7 @@ impl GatewayError {
                 CallError::RequestBroken(_) => "bad_request",
                 CallError::CutOff => "draining",
                 CallError::NoSlot => "bulkhead_full",
+                CallError::NoHttp => "no_route",
                 CallError::Start(_) => "connect_failed",
             },
         }
@@ -339,6 +345,8 @@ impl GatewayError {
             Some(*detail)
         } else if let Self::LoopDetected(way) = self {
             Some(way.as_str())
+        } else if matches!(self, Self::NoHttp) {
+            Some("the service answers no HTTP requests: it handles events")
         } else {
             None
         };
