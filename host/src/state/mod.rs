@@ -16,7 +16,6 @@ mod event_log;
 mod key_value;
 mod outbox;
 pub mod sqlite;
-mod topic;
 
 pub use self::event_log::{
     DEDUPLICATION, DeadLetter, Event, EventLog, EventLogError, EventPage, LogUsage, MAX_ATTRIBUTE_BYTES,
@@ -28,4 +27,4 @@ pub use self::key_value::{
     MAX_PAGE_KEYS, MAX_VALUE_BYTES, Revision, Swap, Usage,
 };
 pub use self::outbox::{Outbox, Outboxes};
-pub use self::topic::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
+pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
