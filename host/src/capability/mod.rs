@@ -14,6 +14,7 @@
 
 mod bindings;
 pub mod bus;
+pub mod cloud_event;
 mod config;
 pub mod delivery;
 pub mod event_handler;
