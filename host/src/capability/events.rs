@@ -71,3 +71,6 @@ impl From<PublishError> for wit::Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ mod config;
 pub mod delivery;
 pub mod event_handler;
 mod events;
+#[cfg(test)]
+pub(crate) mod fake_bus;
 mod guest_log;
 pub mod http;
 pub mod interfaces;

@@ -39,6 +39,7 @@ use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched};
 
 mod body;
 mod destination;
+mod events;
 mod network;
 
 use body::CallBody;
@@ -76,6 +77,7 @@ impl Gateway {
     ) -> Result<Response<WasiBody>, DispatchError> {
         match Destination::of(request.uri())? {
             Destination::Service(name) => self.call_service(caller, name, request).await,
+            Destination::Events => self.call_events(caller, request).await,
             Destination::Network => self.call_network(caller, request, options).await,
         }
     }

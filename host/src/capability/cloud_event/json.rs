@@ -98,7 +98,8 @@ fn read_event(Members(members): Members<'_>) -> Result<Read, FormatError> {
             if is_json(content_type) {
                 Bytes::copy_from_slice(raw.get().as_bytes())
             } else {
-                let why = "`data` is to be a string, since datacontenttype is not JSON; other bytes go into `data_base64`";
+                let why =
+                    "`data` is to be a string, since datacontenttype is not JSON; other bytes go into `data_base64`";
                 let text = serde_json::from_str::<String>(raw.get()).map_err(|_| FormatError(why.to_owned()))?;
                 text.into()
             }

@@ -117,7 +117,11 @@ fn data_is_json_text_or_base64() {
         (r#""data": "text""#, Some("application/json"), &b"\"text\""[..]),
         (r#""data": "text", "datacontenttype": "text/plain""#, Some("text/plain"), b"text"),
         (r#""datacontenttype": "text/plain", "data": "t\u00e4xt""#, Some("text/plain"), "täxt".as_bytes()),
-        (r#""data": [1], "datacontenttype": "application/vnd.x+JSON; v=1""#, Some("application/vnd.x+JSON; v=1"), b"[1]"),
+        (
+            r#""data": [1], "datacontenttype": "application/vnd.x+JSON; v=1""#,
+            Some("application/vnd.x+JSON; v=1"),
+            b"[1]",
+        ),
         (r#""data_base64": "/wA=""#, None, b"\xff\0"),
         (r#""data": null"#, None, b""),
         (r#""time": null"#, None, b""),
@@ -209,7 +213,8 @@ fn text() -> impl Strategy<Value = String> {
 
 fn data() -> impl Strategy<Value = (Option<String>, Vec<u8>)> {
     let json = prop::sample::select(vec!["{\"a\": 1}", "null", " [1]", "\"x\"", "1e400", "{", "", "[1]\n"]);
-    let media = prop::sample::select(vec!["text/plain", "application/json", "application/vnd.a+json; b=c", "image/png"]);
+    let media =
+        prop::sample::select(vec!["text/plain", "application/json", "application/vnd.a+json; b=c", "image/png"]);
     let bytes = prop_oneof![json.prop_map(|text| text.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..40)];
     (prop::option::of(media.prop_map(str::to_owned)), bytes)
 }
