@@ -95,11 +95,10 @@ fn what_can_be_read_in_two_ways_is_no_event() {
 fn an_object_is_an_event() {
     let read = structured(
         r#"{"specversion": "1.0", "id": "1", "source": "/s", "type": "t", "subject": null, "sequence": 7, "last": true,
-            "topic": "a.b", "data": {"b": 1.10, "a": 123456789012345678901234567890}}"#,
+            "data": {"b": 1.10, "a": 123456789012345678901234567890}}"#,
     )
     .unwrap();
     let event = NewEvent {
-        topic: "a.b".into(),
         id: Some("1".into()),
         kind: Some("t".into()),
         content_type: Some("application/json".into()),
@@ -201,7 +200,6 @@ fn attributes_of_another_event_are_gone_when_one_is_written() {
         ("ce-source", "/services/orders"),
         ("ce-specversion", "1.0"),
         ("ce-time", "1970-01-01T00:00:00Z"),
-        ("ce-topic", "a.b"),
         ("ce-type", "t"),
     ];
     assert_eq!(names, expected);
@@ -237,7 +235,7 @@ prop_compose! {
 
 fn as_read(event: &Event) -> Read {
     let new = NewEvent {
-        topic: event.topic.clone(),
+        topic: String::new(),
         id: Some(event.id.clone()),
         kind: Some(event.kind.clone()),
         subject: event.subject.clone(),
