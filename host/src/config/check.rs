@@ -40,11 +40,24 @@ const PUBLISH_RATE: RangeInclusive<u32> = 1..=1_000_000;
 const MIN_POLL: Duration = Duration::millis(100);
 const MS: Duration = Duration::millis(1);
 
+/// Names under `.internal` that are the host's own.
+const RESERVED: [&str; 1] = ["events"];
+
 /// Whether `name` can be a service: it is a file name, a host name label and a path segment at once.
 ///
 /// # Errors
-/// Says which letters are allowed.
+/// Says which letters are allowed, or that the name is the host's.
 pub fn valid_service_name(name: &str) -> Result<(), String> {
+    if RESERVED.contains(&name) {
+        return Err(format!(
+            "`{name}` cannot be a service: http://{name}.internal/ is the host's own; use another name"
+        ));
+    }
+    valid_name(name)
+}
+
+/// The letters of names.
+pub(super) fn valid_name(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(letters) && name.len() <= 63 {
         return Ok(());

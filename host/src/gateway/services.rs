@@ -191,6 +191,11 @@ impl Services {
         self.lock().get(service).map(|service| Arc::clone(&service.runtime.egress))
     }
 
+    /// Where a service's events go.
+    pub(crate) fn bus(&self, service: &str) -> Option<Arc<dyn EventBus>> {
+        self.lock().get(service).and_then(|service| service.runtime.capabilities.bus().cloned())
+    }
+
     /// People see in the registry who calls whom.
     pub(crate) fn observed_call(&self, caller: &str, callee: &str) {
         self.registry.observed_call(caller, callee);
