@@ -19,6 +19,7 @@
 
 mod attributes;
 mod bus;
+mod counted;
 mod deliver;
 #[cfg(test)]
 mod fake;
@@ -29,7 +30,7 @@ mod record;
 mod relay;
 mod schedule;
 mod subscription;
-pub(crate) mod time;
+mod time;
 mod upkeep;
 
 use std::collections::BTreeMap;
@@ -44,12 +45,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use bus::Bus;
+pub(crate) use counted::Counted;
 pub use deliver::{Answer, Deliver};
 pub(crate) use notes::{QUOTA as NOTES_QUOTA, STORE as NOTES_STORE};
+pub(crate) use operate::MAX_PAGE;
 pub use operate::{History, OperateError};
 pub use record::{
     DeadLetterList, DeadLetterRecord, EventList, EventRecord, Replayed, SubscriptionList, SubscriptionRecord,
 };
+pub(crate) use time::parse as parse_time;
 
 use self::notes::Notes;
 use self::relay::Relay;
