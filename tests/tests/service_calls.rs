@@ -619,9 +619,21 @@ async fn the_client_of_the_sdk_calls_like_any_other() {
     ] {
         assert!(text.contains(fact), "{fact} is not in {text}");
     }
-    let big = "y".repeat(60_000);
-    let echoed = wharf.get(&sdk(&[("url", "http://hostile.internal/echo"), ("size", "60000")])).await;
-    assert_eq!(echoed.text(), big);
+    // An echo answers while it is asked: of neither direction does the host hold so much.
+    for size in [60_000, 5 << 20] {
+        let echoed = wharf.get(&sdk(&[("url", "http://hostile.internal/echo"), ("size", &size.to_string())])).await;
+        echoed.assert_status(200);
+        let unread = [("url", "http://hostile.internal/echo"), ("size", &size.to_string()), ("unread", "true")];
+        assert_eq!(wharf.get(&sdk(&unread)).await.text(), "not read");
+        assert!(echoed.body.len() == size && echoed.body.iter().all(|byte| *byte == b'y'), "{} bytes", echoed.body.len());
+    }
+    // All of it was sent, whether anybody wanted the answer or not.
+    eventually("both calls are in the log with all their bytes", async || {
+        let lines = wharf.access_log().into_iter().filter_map(|line| serde_json::from_str(&line).ok());
+        let whole = lines.filter(|line: &serde_json::Value| line["path"] == "/echo" && line["bytesIn"] == 5 << 20);
+        (whole.count() == 2).then_some(())
+    })
+    .await;
     for (url, error) in [
         ("http://settings.internal/", "Denied"),
         ("http://nobody.internal/", "NotFound"),

@@ -58,7 +58,7 @@ mod upstream;
 mod tests;
 
 pub use auth::*;
-pub use bulkhead::{AdaptiveLimit, Bulkhead};
+pub use bulkhead::{AdaptiveLimit, Bulkhead, RuleBulkhead};
 pub use check::{valid_admin_listen, valid_service_name};
 pub use circuit_breaker::{CircuitBreaker, Fallback};
 pub use connections::*;

@@ -172,6 +172,7 @@ async fn deliver(
         client: None,
         retry: None,
         try_timeout: None,
+        bulkhead: None,
         deadline: own.into_iter().chain(caller.deadline).min(),
         max_request_body: None,
         request_id: Arc::clone(&caller.request_id),

@@ -192,6 +192,7 @@ impl Way {
             client: Some(self.client.address),
             retry: target.retry.as_ref(),
             try_timeout: target.backend_timeout,
+            bulkhead: chain.bulkhead(),
             deadline,
             max_request_body,
             request_id: self.request_id.as_str().into(),

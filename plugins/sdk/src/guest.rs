@@ -2,6 +2,7 @@
 
 mod bindings;
 mod call;
+mod exchange;
 mod http;
 mod keyvalue;
 

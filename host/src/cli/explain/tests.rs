@@ -20,6 +20,11 @@ routes:
           - { service: orders, version: '2', weight: 5, filters: [{ rewrite: { prefix: /v2 } }] }
       - matches: [{ path: { prefix: /api } }]
         backendRefs: [{ service: fallback }]
+  - name: busy
+    hostnames: [busy.example]
+    rules:
+      - bulkhead: { maxConcurrent: 3 }
+        backendRefs: [{ service: busy }]
   - name: old
     rules:
       - matches: [{ path: { exact: /old } }]
@@ -41,6 +46,7 @@ fn folder() -> tempfile::TempDir {
     let elsewhere =
         "timeouts: { backendRequest: 3s }\ninstances: [{ name: a, url: 'http://a' }, { name: b, url: 'http://b' }]\n";
     std::fs::write(dir.path().join("services/elsewhere.yaml"), elsewhere).unwrap();
+    std::fs::write(dir.path().join("services/busy.yaml"), "bulkhead: { maxConcurrent: 9 }\nexpose: false\n").unwrap();
     std::fs::write(dir.path().join("services/hidden.yaml"), "expose: false\n").unwrap();
     for file in ["orders@1.wasm", "users.wasm", "notes.txt", "Bad.wasm"] {
         std::fs::write(plugins.join(file), "").unwrap();
@@ -101,6 +107,31 @@ fn a_service_without_a_file_says_that_others_answer_for_it() {
     assert!(found);
     let goes = text.lines().find(|line| line.contains("goes to")).unwrap();
     assert_eq!(goes, "  goes to   elsewhere 100 %, within 15s, 3s a try (2 instances elsewhere)");
+}
+
+#[test]
+fn places_of_a_rule_are_told_beside_those_of_its_services() {
+    let (found, text) = text_of("GET /", &["host: busy.example"]);
+    assert!(found);
+    assert!(text.contains("\n  bulkhead  3 requests of this rule at once\n"), "{text}");
+    assert!(text.contains("\n  goes to   busy 100 %, within 15s, 9 at once (no file"), "{text}");
+}
+
+#[test]
+fn the_path_that_the_gateway_answers_itself_is_no_404() {
+    for method in ["", "POST "] {
+        let (found, text) = text_of(&format!("{method}/api/health"), &[]);
+        assert!(found, "{text}");
+        assert!(text.contains("no route: the gateway itself answers how all services are"), "{text}");
+    }
+    // A rule has that path.
+    let (_, text) = text_of("GET http://eu.shop.example/api/health", &[]);
+    assert!(text.contains("route shop, rule 2, match 1"), "{text}");
+    let (found, text) = text_of("/api/health/x", &[]);
+    assert!(!found && text.contains("404 no_route"), "{text}");
+    let (_, json) = explain(&asked("/api/health", &[]), OutputFormat::Json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["found"], &json["isHealth"]), (&serde_json::Value::Null, &true.into()));
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn complete() -> Value {
                 "timeouts": { "request": "1s", "backendRequest": "1s" },
                 "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
                 "retry": of_a_rule,
+                "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
                 "backendRefs": [{
                     "service": "orders", "version": "1", "weight": 5, "filters": [],
                 }],

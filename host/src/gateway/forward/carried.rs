@@ -18,8 +18,8 @@ use crate::gateway::traffic::Traffic;
 use crate::gateway::upstream::{Tls, Upstream};
 use crate::policy::balance::{Balancer, Load};
 use crate::policy::retry::Reason;
-use crate::policy::{Breaker, BreakerState, Budget, Group, Outcome, Outlier};
-use crate::registry::{Instance, Kind};
+use crate::policy::{Breaker, BreakerState, Budget, Group, Outcome, Outlier, Transition};
+use crate::registry::{BreakerWord, Instance, Kind, Registry};
 
 /// What a service remembers.
 #[derive(Debug)]
@@ -29,11 +29,27 @@ pub(crate) struct Carried {
     pools: Mutex<HashMap<Arc<str>, Arc<PoolState>>>,
     endpoints: Mutex<HashMap<Arc<str>, Arc<EndpointState>>>,
     tls: Arc<Tls>,
+    /// Is told how breakers stand.
+    registry: Arc<Registry>,
+}
+
+/// What a version is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) service: Arc<str>,
+    /// The same for as long as the version is the same one; another one's is another.
+    pub(crate) key: Arc<str>,
+    /// How people call it; empty if it has no name.
+    pub(crate) label: Arc<str>,
+    /// The beginning of its component's digest; none if it is only elsewhere.
+    pub(crate) digest: Option<Arc<str>>,
 }
 
 /// What is remembered of a version: of all instances that have it together.
 #[derive(Debug)]
 pub(crate) struct PoolState {
+    names: Names,
+    registry: Arc<Registry>,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) group: Group,
     /// The last one, whose rotation the next goes on with.
@@ -67,6 +83,7 @@ pub(crate) struct Counters {
     retries: AtomicU64,
     retry_successes: AtomicU64,
     not_retried: [AtomicU64; Reason::ALL.len()],
+    pub(crate) broken: AtomicU64,
     pub(crate) ejections: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) fallbacks: AtomicU64,
@@ -75,7 +92,7 @@ pub(crate) struct Counters {
 }
 
 impl Carried {
-    pub(crate) fn new(settings: &Service) -> Self {
+    pub(crate) fn new(settings: &Service, registry: Arc<Registry>) -> Self {
         let retry = settings.retry.clone().unwrap_or_default();
         Self {
             budget: Budget::new(&retry.budget),
@@ -83,6 +100,7 @@ impl Carried {
             pools: Mutex::default(),
             endpoints: Mutex::default(),
             tls: Arc::default(),
+            registry,
         }
     }
 
@@ -92,15 +110,16 @@ impl Carried {
         let now = Instant::now();
         for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).values() {
             pool.breaker.reconfigure(&settings.circuit_breaker, now);
+            pool.tell(settings);
             pool.group.reconfigure(&settings.outlier_detection, now);
         }
     }
 
-    /// That of the version with this key.
-    pub(super) fn pool(&self, service: &Arc<str>, key: &Arc<str>, settings: &Service) -> Arc<PoolState> {
+    /// That of this version.
+    pub(super) fn pool(&self, names: &Names, settings: &Service) -> Arc<PoolState> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(PoolState::new(Arc::clone(service), Arc::clone(key), settings));
-        Arc::clone(pools.entry(Arc::clone(key)).or_insert_with(made))
+        let made = || Arc::new(PoolState::new(names.clone(), settings, Arc::clone(&self.registry)));
+        Arc::clone(pools.entry(Arc::clone(&names.key)).or_insert_with(made))
     }
 
     /// That of the instance with this id.
@@ -132,21 +151,57 @@ impl Carried {
 }
 
 impl PoolState {
-    fn new(service: Arc<str>, version: Arc<str>, settings: &Service) -> Self {
+    fn new(names: Names, settings: &Service, registry: Arc<Registry>) -> Self {
         let transitions = Arc::<[AtomicU64; BREAKER_STATES.len()]>::default();
         let counted = Arc::clone(&transitions);
-        let told = move |transition: &crate::policy::Transition| {
-            let place = BREAKER_STATES.iter().position(|state| *state == transition.to);
-            if let Some(counter) = place.and_then(|place| counted.get(place)) {
-                counter.fetch_add(1, Ordering::Relaxed);
+        let told = {
+            let (names, registry) = (names.clone(), Arc::clone(&registry));
+            move |transition: &Transition| {
+                let place = BREAKER_STATES.iter().position(|state| *state == transition.to);
+                if let Some(counter) = place.and_then(|place| counted.get(place)) {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+                let Names { service, key, .. } = &names;
+                let (version, digest) = (names.version(), names.digest.as_deref());
+                tracing::warn!(%service, version, digest, "circuit breaker {transition}");
+                registry.breaker_changed(service, key, state(transition), Instant::now());
             }
-            tracing::warn!(%service, %version, "circuit breaker {transition}");
         };
-        Self {
+        let made = Self {
             breaker: Arc::new(Breaker::new(&settings.circuit_breaker, Instant::now(), told)),
             group: Group::new(&settings.outlier_detection),
             balancer: ArcSwapOption::empty(),
             transitions,
+            names,
+            registry,
+        };
+        made.tell(settings);
+        made
+    }
+
+    /// The registry shows breakers that work.
+    fn tell(&self, settings: &Service) {
+        let Names { service, key, .. } = &self.names;
+        if settings.circuit_breaker.enabled {
+            let digest = self.names.digest.as_deref();
+            self.registry.put_breaker(service, key, (self.names.version(), digest), Instant::now());
+        } else {
+            self.registry.remove_breaker(service, key);
+        }
+    }
+
+    /// Health checks found that whoever failed is well again.
+    pub(crate) fn recovered(&self, now: Instant) {
+        if let Some(left) = self.breaker.recovered(now) {
+            let Names { service, key, .. } = &self.names;
+            self.registry.breaker_shortened(service, key, left, now);
+        }
+    }
+
+    /// Has the breaker do what time brings about.
+    pub(crate) fn look(&self, now: Instant) {
+        if !self.breaker.is_closed() {
+            self.breaker.status(now);
         }
     }
 
@@ -154,6 +209,30 @@ impl PoolState {
     pub(crate) fn transitions(&self) -> impl Iterator<Item = (BreakerState, u64)> + '_ {
         let counts = self.transitions.iter().map(|counter| counter.load(Ordering::Relaxed));
         BREAKER_STATES.into_iter().zip(counts)
+    }
+}
+
+impl Names {
+    fn version(&self) -> Option<&str> {
+        Some(&*self.label).filter(|label| !label.is_empty())
+    }
+}
+
+impl Drop for PoolState {
+    fn drop(&mut self) {
+        self.registry.remove_breaker(&self.names.service, &self.names.key);
+    }
+}
+
+/// As people see it.
+fn state(transition: &Transition) -> BreakerWord {
+    match transition.to {
+        BreakerState::Closed => BreakerWord::Closed,
+        BreakerState::HalfOpen => BreakerWord::HalfOpen,
+        BreakerState::Open => BreakerWord::Open {
+            for_time: transition.wait,
+            reason: transition.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        },
     }
 }
 
