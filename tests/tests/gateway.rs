@@ -135,7 +135,7 @@ async fn backends_that_cannot_answer_are_500_if_there_are_none_and_503_if_they_a
         }
         bad
     };
-    for (weights, share) in [((1, 1), 0.5), ((1, 9), 0.9)] {
+    for (weights, share) in [((1, 1), 0.5_f64), ((1, 9), 0.9)] {
         let (good, bad) = weights;
         wharf.configure(
             "gateway.yaml",

@@ -43,7 +43,8 @@ impl Page {
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert_eq!(name, helped, "help stands before the type");
                 assert!(
-                    ["wharf_", "process_"].iter().any(|prefix| name.starts_with(prefix)) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                    ["wharf_", "process_"].iter().any(|prefix| name.starts_with(prefix))
+                        && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
                     "{line}"
                 );
                 assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
@@ -127,8 +128,7 @@ async fn busy_host() -> Wharf {
 /// Name to type and labels, as the documentation lists them.
 fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
-    let rows =
-        page.lines().filter_map(|line| line.strip_prefix("| `")).filter(|row| row.matches(" | ").count() >= 3);
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")).filter(|row| row.matches(" | ").count() >= 3);
     let rows = rows.map(|row| {
         let mut cells = row.split(" | ");
         let name = cells.next().unwrap().trim_end_matches('`').to_owned();
@@ -220,7 +220,8 @@ async fn the_process_is_measured_as_its_system_sees_it() {
     let started = before.get("process_start_time_seconds");
     assert!((now - 120.0..=now + 2.0).contains(&started), "{started} at {now}");
     assert!((before.get("start_time_seconds") - started).abs() < 60.0);
-    let sockets = futures_util::future::join_all((0..50).map(|_| tokio::net::TcpStream::connect(wharf.address()))).await;
+    let sockets =
+        futures_util::future::join_all((0..50).map(|_| tokio::net::TcpStream::connect(wharf.address()))).await;
     for _ in 0..20 {
         wharf.get("/hostile/spin?ms=20").await.assert_status(200);
     }

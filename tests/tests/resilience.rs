@@ -362,9 +362,12 @@ async fn callers_of_an_open_breaker_get_the_fallback() {
         answer.assert_status(status);
     }
     assert_eq!(upstream.count(), all.len(), "nobody asks what is open");
-    for (name, fallback, version) in
-        [("other", "spare", ONE), ("second", "spare", TWO), ("fixed", "fixed response", ""), ("both", "fixed response", "")]
-    {
+    for (name, fallback, version) in [
+        ("other", "spare", ONE),
+        ("second", "spare", TWO),
+        ("fixed", "fixed response", ""),
+        ("both", "fixed response", ""),
+    ] {
         let found = eventually("the log names who answered", async || {
             let lines = wharf.access_log().into_iter().filter_map(|line| serde_json::from_str(&line).ok());
             let mut lines = lines.filter(|line: &serde_json::Value| line["service"] == name);
@@ -451,10 +454,8 @@ async fn people_see_breakers_and_a_recovery_that_checks_see_ends_a_long_wait() {
 
 #[tokio::test]
 async fn a_rule_has_places_of_its_own_that_outlast_a_reload() {
-    let upstream = Upstream::start(|seen| {
-        if seen.target.contains("hold") { Reply::hang() } else { Reply::text("free") }
-    })
-    .await;
+    let upstream =
+        Upstream::start(|seen| if seen.target.contains("hold") { Reply::hang() } else { Reply::text("free") }).await;
     let gateway = |places: &str| {
         format!(
             "routes: [{{ name: r, rules: [\

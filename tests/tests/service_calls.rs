@@ -625,7 +625,11 @@ async fn the_client_of_the_sdk_calls_like_any_other() {
         echoed.assert_status(200);
         let unread = [("url", "http://hostile.internal/echo"), ("size", &size.to_string()), ("unread", "true")];
         assert_eq!(wharf.get(&sdk(&unread)).await.text(), "not read");
-        assert!(echoed.body.len() == size && echoed.body.iter().all(|byte| *byte == b'y'), "{} bytes", echoed.body.len());
+        assert!(
+            echoed.body.len() == size && echoed.body.iter().all(|byte| *byte == b'y'),
+            "{} bytes",
+            echoed.body.len()
+        );
     }
     // All of it was sent, whether anybody wanted the answer or not.
     eventually("both calls are in the log with all their bytes", async || {

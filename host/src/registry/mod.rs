@@ -36,7 +36,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
-pub use breakers::{BreakerRecord, BreakerStateWord, BreakerWord};
+pub use breakers::{BreakerEntry, BreakerRecord, BreakerStateWord, BreakerWord};
 pub use graph::{EdgeRecord, GraphRecord};
 pub use health::{CheckResult, CheckState, jittered};
 pub use instance::{Health, Instance, Kind, Source};
@@ -78,6 +78,8 @@ struct Inner {
     max_leases: usize,
     /// The number of the last event.
     last_event: u64,
+    /// The number of the last breaker.
+    last_breaker: u64,
 }
 
 /// What the configuration says about a service's instances in common.
@@ -109,6 +111,7 @@ impl Default for Registry {
             times: LeaseTimes::from(&settings),
             max_leases: settings.max_instances as usize,
             last_event: 0,
+            last_breaker: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -207,8 +210,9 @@ impl Inner {
             services.entry(name).or_insert_with(|| blank(name)).instances.push(member.record(self.times, now));
         }
         for (name, breakers) in &self.breakers {
-            let records = breakers.values().map(|breaker| breaker.record(now));
-            services.entry(name).or_insert_with(|| blank(name)).breakers.extend(records);
+            if let Some(service) = services.get_mut(&**name) {
+                service.breakers = breakers.values().filter_map(|breaker| breaker.shown(now)).collect();
+            }
         }
         services.into_values().collect()
     }

@@ -130,7 +130,10 @@ mod tests {
         let mut open = breaker("open");
         (open["reason"], open["halfOpenIn"]) = ("5 failures in a row".into(), "5s".into());
         let opened = line(&data(breaker("closed"), open));
-        assert!(opened.ends_with("circuit breaker 1: closed → open (5 failures in a row; half open in 5s)"), "{opened}");
+        assert!(
+            opened.ends_with("circuit breaker 1: closed → open (5 failures in a row; half open in 5s)"),
+            "{opened}"
+        );
         let version = json!({ "file": "orders.wasm", "state": "compiling" });
         assert!(line(&data(Value::Null, version)).ends_with("orders.wasm: new, compiling"));
     }

@@ -63,7 +63,8 @@ fn timeouts(rule: &Rule, services: &[Service], check: &mut Check<'_>, at: At<'_>
 /// A rule's requests take places of their services, too, so of more places than those have some are never used.
 fn places_of(rule: &Rule, services: &[Service], check: &mut Check<'_>, at: At<'_>) {
     let of_services: u32 = services.iter().map(|service| service.bulkhead.max_concurrent).sum();
-    let Some(own) = rule.bulkhead.as_ref().filter(|own| !services.is_empty() && own.max_concurrent > of_services) else {
+    let Some(own) = rule.bulkhead.as_ref().filter(|own| !services.is_empty() && own.max_concurrent > of_services)
+    else {
         return;
     };
     let message = format!(

@@ -376,14 +376,7 @@ const RULE: &[Row] = &[
         "allowed here: attempts, codes, retryNonIdempotent, backoff, maxBackoff, maxBodySize",
         Refuses,
     ),
-    (
-        "bulkhead: { maxPending: 1 }, backendRefs: [{ service: a }]",
-        1,
-        41,
-        "`maxConcurrent` is missing",
-        "",
-        Refuses,
-    ),
+    ("bulkhead: { maxPending: 1 }, backendRefs: [{ service: a }]", 1, 41, "`maxConcurrent` is missing", "", Refuses),
     (
         "bulkhead: { maxConcurrent: 0 }, backendRefs: [{ service: a }]",
         1,

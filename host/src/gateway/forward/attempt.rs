@@ -10,7 +10,7 @@ use http_body::Body;
 use tokio::time::{Instant, timeout_at};
 
 use super::ask::ask;
-use super::awaited::{Awaited, Waits};
+use super::awaited::{Waits, awaited};
 use super::key::Keys;
 use super::ticket::Ended;
 use super::try_error::TryError;
@@ -106,7 +106,11 @@ impl<'a> Forward<'a> {
     }
 
     /// One try.
-    pub(super) async fn send<B>(&mut self, admitted: Admitted<'_>, request: Request<B>) -> Result<Response<ResponseBody>, Failure>
+    pub(super) async fn send<B>(
+        &mut self,
+        admitted: Admitted<'_>,
+        request: Request<B>,
+    ) -> Result<Response<ResponseBody>, Failure>
     where
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
     {
@@ -122,7 +126,7 @@ impl<'a> Forward<'a> {
             permit: Some(Box::new(places)),
         };
         let waits = Waits::default();
-        let request = request.map(|body| Awaited::new(body, waits.clone()));
+        let request = request.map(|body| awaited(body, waits.clone()));
         let asked = ask(&endpoint.target, &self.settings, context, request);
         let result = self.in_time(asked).await;
         let now = Instant::now();

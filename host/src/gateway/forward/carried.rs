@@ -19,7 +19,7 @@ use crate::gateway::upstream::{Tls, Upstream};
 use crate::policy::balance::{Balancer, Load};
 use crate::policy::retry::Reason;
 use crate::policy::{Breaker, BreakerState, Budget, Group, Outcome, Outlier, Transition};
-use crate::registry::{BreakerWord, Instance, Kind, Registry};
+use crate::registry::{BreakerEntry, BreakerWord, Instance, Kind, Registry};
 
 /// What a service remembers.
 #[derive(Debug)]
@@ -48,14 +48,14 @@ pub(crate) struct Names {
 /// What is remembered of a version: of all instances that have it together.
 #[derive(Debug)]
 pub(crate) struct PoolState {
-    names: Names,
-    registry: Arc<Registry>,
     pub(crate) breaker: Arc<Breaker>,
     pub(crate) group: Group,
     /// The last one, whose rotation the next goes on with.
     pub(super) balancer: ArcSwapOption<Balancer>,
     /// How often the breaker came to each of [`BREAKER_STATES`].
     transitions: Arc<[AtomicU64; BREAKER_STATES.len()]>,
+    /// Where people see it.
+    entry: Arc<BreakerEntry>,
 }
 
 /// What is remembered of an instance.
@@ -110,7 +110,7 @@ impl Carried {
         let now = Instant::now();
         for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).values() {
             pool.breaker.reconfigure(&settings.circuit_breaker, now);
-            pool.tell(settings);
+            pool.entry.show(settings.circuit_breaker.enabled);
             pool.group.reconfigure(&settings.outlier_detection, now);
         }
     }
@@ -118,7 +118,7 @@ impl Carried {
     /// That of this version.
     pub(super) fn pool(&self, names: &Names, settings: &Service) -> Arc<PoolState> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(PoolState::new(names.clone(), settings, Arc::clone(&self.registry)));
+        let made = || Arc::new(PoolState::new(names.clone(), settings, &self.registry));
         Arc::clone(pools.entry(Arc::clone(&names.key)).or_insert_with(made))
     }
 
@@ -151,50 +151,35 @@ impl Carried {
 }
 
 impl PoolState {
-    fn new(names: Names, settings: &Service, registry: Arc<Registry>) -> Self {
+    fn new(names: Names, settings: &Service, registry: &Arc<Registry>) -> Self {
         let transitions = Arc::<[AtomicU64; BREAKER_STATES.len()]>::default();
-        let counted = Arc::clone(&transitions);
-        let told = {
-            let (names, registry) = (names.clone(), Arc::clone(&registry));
-            move |transition: &Transition| {
-                let place = BREAKER_STATES.iter().position(|state| *state == transition.to);
-                if let Some(counter) = place.and_then(|place| counted.get(place)) {
-                    counter.fetch_add(1, Ordering::Relaxed);
-                }
-                let Names { service, key, .. } = &names;
-                let (version, digest) = (names.version(), names.digest.as_deref());
-                tracing::warn!(%service, version, digest, "circuit breaker {transition}");
-                registry.breaker_changed(service, key, state(transition), Instant::now());
+        let Names { service, key, label, digest } = names;
+        let version = Some(&*label).filter(|label| !label.is_empty());
+        let entry = Arc::new(registry.breaker(&service, &key, (version, digest.as_deref())));
+        entry.show(settings.circuit_breaker.enabled);
+        let (counted, shown) = (Arc::clone(&transitions), Arc::clone(&entry));
+        let told = move |transition: &Transition| {
+            let place = BREAKER_STATES.iter().position(|state| *state == transition.to);
+            if let Some(counter) = place.and_then(|place| counted.get(place)) {
+                counter.fetch_add(1, Ordering::Relaxed);
             }
+            let version = Some(&*label).filter(|label| !label.is_empty());
+            tracing::warn!(%service, version, digest = digest.as_deref(), "circuit breaker {transition}");
+            shown.changed(word(transition), transition.number, Instant::now());
         };
-        let made = Self {
+        Self {
             breaker: Arc::new(Breaker::new(&settings.circuit_breaker, Instant::now(), told)),
             group: Group::new(&settings.outlier_detection),
             balancer: ArcSwapOption::empty(),
             transitions,
-            names,
-            registry,
-        };
-        made.tell(settings);
-        made
-    }
-
-    /// The registry shows breakers that work.
-    fn tell(&self, settings: &Service) {
-        let Names { service, key, .. } = &self.names;
-        if settings.circuit_breaker.enabled {
-            let digest = self.names.digest.as_deref();
-            self.registry.put_breaker(service, key, (self.names.version(), digest), Instant::now());
-        } else {
-            self.registry.remove_breaker(service, key);
+            entry,
         }
     }
 
     /// Health checks found that whoever failed is well again.
     pub(crate) fn recovered(&self, now: Instant) {
         if let Some(left) = self.breaker.recovered(now) {
-            let Names { service, key, .. } = &self.names;
-            self.registry.breaker_shortened(service, key, left, now);
+            self.entry.shortened(left, now);
         }
     }
 
@@ -212,20 +197,8 @@ impl PoolState {
     }
 }
 
-impl Names {
-    fn version(&self) -> Option<&str> {
-        Some(&*self.label).filter(|label| !label.is_empty())
-    }
-}
-
-impl Drop for PoolState {
-    fn drop(&mut self) {
-        self.registry.remove_breaker(&self.names.service, &self.names.key);
-    }
-}
-
 /// As people see it.
-fn state(transition: &Transition) -> BreakerWord {
+fn word(transition: &Transition) -> BreakerWord {
     match transition.to {
         BreakerState::Closed => BreakerWord::Closed,
         BreakerState::HalfOpen => BreakerWord::HalfOpen,

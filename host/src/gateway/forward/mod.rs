@@ -26,6 +26,7 @@ mod fallback;
 mod key;
 mod pool;
 mod replay;
+mod tapped;
 mod ticket;
 mod try_error;
 mod websocket;

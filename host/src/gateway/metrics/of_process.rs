@@ -20,19 +20,19 @@ use super::page::{Family, Format, Page, Value};
 const TICKS: f64 = 100.0;
 const KIB: u64 = 1024;
 
-const CPU: Family<0> =
-    Family { name: "process_cpu_seconds", help: "CPU time of the process, in user mode and in the kernel.", labels: [] };
+const CPU: Family<0> = Family {
+    name: "process_cpu_seconds",
+    help: "CPU time of the process, in user mode and in the kernel.",
+    labels: [],
+};
 const RESIDENT: Family<0> =
     Family { name: "process_resident_memory_bytes", help: "Memory of the process that is in RAM.", labels: [] };
 const VIRTUAL: Family<0> =
     Family { name: "process_virtual_memory_bytes", help: "Address space of the process.", labels: [] };
 const OPEN: Family<0> = Family { name: "process_open_fds", help: "File descriptors that are open.", labels: [] };
 const MOST: Family<0> = Family { name: "process_max_fds", help: "File descriptors that may be open.", labels: [] };
-const START: Family<0> = Family {
-    name: "process_start_time_seconds",
-    help: "When the process started, in seconds since 1970.",
-    labels: [],
-};
+const START: Family<0> =
+    Family { name: "process_start_time_seconds", help: "When the process started, in seconds since 1970.", labels: [] };
 
 /// Writes them.
 #[derive(Debug)]

@@ -92,8 +92,7 @@ async fn both_formats_say_the_same() {
     let stable = |page: &str| {
         // What the system says of the process changes from one page to the next.
         let samples = samples(page).into_iter().filter(|(name, _)| !name.starts_with("process_"));
-        let samples =
-            samples.map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>();
+        let samples = samples.map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>();
         assert_eq!(samples[r#"wharf_ejections_total{service="orders"}"#], 7.0);
         samples
     };

@@ -53,6 +53,8 @@ pub struct Transition {
     pub reason: Option<OpenReason>,
     /// How long it stays open; zero when it did not open.
     pub wait: Duration,
+    /// Grows from one transition of a breaker to the next: two may be told in either order.
+    pub number: u64,
 }
 
 /// Why a breaker opened.
@@ -290,7 +292,7 @@ impl Machine {
         self.phase = phase;
         self.since = now;
         self.period += 1;
-        let transition = Transition { from, to: self.state(), reason, wait: self.left_open(now) };
+        let transition = Transition { from, to: self.state(), reason, wait: self.left_open(now), number: self.period };
         self.transitions.push(transition);
     }
 }
