@@ -29,6 +29,7 @@ mod try_error;
 mod websocket;
 
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -138,10 +139,12 @@ where
     let settings = Arc::clone(&backend.settings);
     let forward = Forward { hop, choice, settings, exit, tried: Vec::new(), attempt: 0 };
     if request.extensions().get::<WebSocket>().is_some() {
-        return forward.web_socket(request).await;
+        return Box::pin(forward.web_socket(request)).await;
     }
     match hop.retry.or(backend.retry.as_ref()).filter(|policy| policy.is_on()) {
-        Some(policy) => forward.again_and_again(policy, request).await,
+        // Boxed, like everything that is not on the way of most requests: a future is as large as the largest of its
+        // ways, and it is moved.
+        Some(policy) => Box::pin(forward.again_and_again(policy, request)).await,
         None => forward.once(request).await,
     }
 }
@@ -154,7 +157,9 @@ impl<'a> Forward<'a> {
         let (parts, body) = request.into_parts();
         let admitted = match self.admit(&parts).await {
             Ok(admitted) => admitted,
-            Err(failure) => return self.fall_back(failure.error, Request::from_parts(parts, body)).await,
+            Err(failure) => {
+                return Box::pin(self.fall_back(failure.error, Request::from_parts(parts, body))).await;
+            }
         };
         self.send(admitted, Request::from_parts(parts, body)).await.map_err(|failure| failure.error)
     }
@@ -182,7 +187,7 @@ impl<'a> Forward<'a> {
                 },
                 Err(failure) if self.attempt == 0 && self.falls_back(&failure.error) => {
                     let Some(body) = bodies.next() else { return Err(failure.error) };
-                    return self.fall_back(failure.error, Request::from_parts(head, body)).await;
+                    return Box::pin(self.fall_back(failure.error, Request::from_parts(head, body))).await;
                 }
                 Err(failure) => Err(failure),
             };
@@ -301,7 +306,7 @@ impl<'a> Forward<'a> {
         };
         let waits = Waits::default();
         let request = request.map(|body| Awaited::new(body, waits.clone()));
-        let asked = ask(&endpoint.target, &self.settings, context, request);
+        let asked = pin!(ask(&endpoint.target, &self.settings, context, request));
         let result = self.in_time(asked).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(began);

@@ -98,7 +98,7 @@ impl Pool {
         if let Some(connection) = self.idle(target) {
             return Ok(self.lease(target, connection, place));
         }
-        let connected = timeout_at(until, self.connect(target, http1, place, limits)).await;
+        let connected = timeout_at(until, Box::pin(self.connect(target, http1, place, limits))).await;
         Ok(connected.map_err(|_| overdue(NotDelivered::ConnectTimeout))??)
     }
 
