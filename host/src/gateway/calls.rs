@@ -180,7 +180,7 @@ async fn deliver(
         identity: told_about_client(&snapshot.told, &parts.headers),
         is_fallback: false,
     };
-    forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit).await
+    Box::pin(forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit)).await
 }
 
 /// The services on the way, the caller last.
