@@ -9,12 +9,19 @@
 //! A power cut may take back the last writes, whole transactions in order, and never damages the file. `FULL` would
 //! close that gap for an fsync on each write, about a hundred times the cost on a common disk.
 //!
+//! Events and queues belong to no single service: they have a file each, `<state>/events/*.sqlite3`, whose writes are
+//! synced before they are answered and committed in groups (`database`).
+//!
 //! Why not one pool of connections: readers would not wait for a writer, but a store needs one writer anyway to group
 //! commits, an operation takes microseconds, and services already run side by side.
 
+mod clock;
+mod database;
+mod event_log;
 mod key_value;
 mod open;
 mod session;
+mod snapshot;
 mod worker;
 
 #[cfg(test)]
@@ -24,7 +31,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+pub use self::event_log::SqliteEventLog;
 use self::key_value::SqliteKeyValue;
+pub use self::snapshot::{SnapshotError, snapshot};
 use super::key_value::{KeyValueEngine, KeyValueStore};
 
 /// The state directory of this host.
