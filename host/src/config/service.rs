@@ -20,6 +20,7 @@ use super::outlier_detection::OutlierDetection;
 use super::retry::Retry;
 use super::rollout::Rollout;
 use super::schema::text;
+use super::sql::Sql;
 use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
 
@@ -47,6 +48,8 @@ pub struct ServiceDefaults {
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
+    /// The service's own SQL database, or `false` for none.
+    pub sql: Sql,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
     /// How a new version takes over from the one that serves.
@@ -91,6 +94,8 @@ pub struct Service {
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
+    /// The service's own SQL database, or `false` for none.
+    pub sql: Sql,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
     /// What it may reach beyond itself; nothing if it is not said.
@@ -211,6 +216,7 @@ impl Service {
             slots,
             health_check,
             key_value,
+            sql,
             drain_timeout,
             rollout,
         } = defaults.clone();
@@ -231,6 +237,7 @@ impl Service {
             slots,
             health_check,
             key_value,
+            sql,
             drain_timeout,
             grants: Grants::default(),
             rollout,
