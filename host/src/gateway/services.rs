@@ -36,6 +36,7 @@ use super::forward::Carried;
 use super::overview::Overview;
 use super::route::Table;
 use super::traffic::Traffic;
+use crate::capability::bus::EventBus;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
 use crate::config::{Config, PublicHealth, Requests};
@@ -175,6 +176,11 @@ impl Services {
     /// By which way a service's requests to hosts outside go.
     pub(crate) fn egress(&self, service: &str) -> Option<Arc<Egress>> {
         self.lock().get(service).map(|service| Arc::clone(&service.runtime.egress))
+    }
+
+    /// Where a service's events go.
+    pub(crate) fn bus(&self, service: &str) -> Option<Arc<dyn EventBus>> {
+        self.lock().get(service).and_then(|service| service.runtime.capabilities.bus().cloned())
     }
 
     /// People see in the registry who calls whom.
