@@ -73,6 +73,7 @@ fn complete() -> Value {
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": serde_json::from_str::<Value>(super::super::health_check::EXAMPLE).unwrap(),
         "keyValue": { "quota": "0B" },
+        "sql": serde_json::from_str::<Value>(super::super::sql::EXAMPLE).unwrap(),
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
         "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
