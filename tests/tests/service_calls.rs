@@ -644,7 +644,7 @@ async fn the_client_of_the_sdk_calls_like_any_other() {
 }
 
 #[tokio::test]
-async fn what_the_sdk_sends_arrives_whole_whether_its_answer_is_read_or_not() {
+async fn an_answer_of_the_sdk_that_is_read_while_more_is_sent_and_one_that_is_dropped() {
     const SIZE: usize = 5 << 20;
     let echo = Upstream::start(|_| Reply::echo()).await;
     let wharf = Wharf::builder()
@@ -653,17 +653,18 @@ async fn what_the_sdk_sends_arrives_whole_whether_its_answer_is_read_or_not() {
         .service("orders", &format!("instances: [{{ name: a, url: '{}' }}]", echo.url()))
         .start()
         .await;
-    for (number, unread) in [(0, "false"), (1, "true")] {
+    let sdk = async |unread: &str| {
         let parameters = [("url", "http://orders.internal/"), ("size", &SIZE.to_string()), ("unread", unread)];
-        let answer = wharf.get(&with("/caller/sdk", &parameters)).await;
-        answer.assert_status(200);
-        let expected = if unread == "true" { "not read".len() } else { SIZE };
-        assert_eq!(answer.body.len(), expected, "{unread}");
-        eventually("all of it has arrived", async || {
-            (echo.seen().get(number)?.body_bytes == SIZE as u64).then_some(())
-        })
-        .await;
-    }
+        wharf.get(&with("/caller/sdk", &parameters)).await
+    };
+    let echoed = sdk("false").await;
+    echoed.assert_status(200);
+    assert_eq!((echoed.body.len(), echo.seen()[0].body_bytes), (SIZE, SIZE as u64));
+    let began = Instant::now();
+    assert_eq!(sdk("true").await.text(), "not read");
+    assert!(began.elapsed() < Duration::from_secs(5), "nobody waits for what is not wanted: {:?}", began.elapsed());
+    eventually("the call is over", async || (echo.count() == 2 && echo.open() == 0).then_some(())).await;
+    assert!(echo.seen()[1].body_bytes < SIZE as u64, "and cut");
 }
 
 #[tokio::test]
