@@ -588,7 +588,8 @@ async fn a_websocket_goes_past_components_to_instances_that_can_take_it() {
         if seen.headers.contains_key("upgrade") { Reply::web_socket() } else { Reply::text("elsewhere") }
     })
     .await;
-    let all = format!("{}loadBalancer: {{ panicThreshold: 100 }}\n", instances(&[(&upstream, "")]));
+    let all =
+        format!("{}loadBalancer: {{ strategy: roundRobin, panicThreshold: 100 }}\n", instances(&[(&upstream, "")]));
     let wharf = Wharf::builder().plugin("hostile").service("hostile", &all).start().await;
     let mut open = Vec::new();
     for _ in 0..20 {

@@ -145,7 +145,7 @@ impl Call {
     }
 
     /// Sends it and waits for the answer's head. A service may answer while it is still being asked: the rest of the body
-    /// is then sent while the answer is read, or when it is dropped.
+    /// is then sent while the answer is read. An answer that is dropped ends the call, with what was not sent by then.
     ///
     /// # Errors
     /// When there is no answer; any status is one.

@@ -20,11 +20,6 @@ routes:
           - { service: orders, version: '2', weight: 5, filters: [{ rewrite: { prefix: /v2 } }] }
       - matches: [{ path: { prefix: /api } }]
         backendRefs: [{ service: fallback }]
-  - name: busy
-    hostnames: [busy.example]
-    rules:
-      - bulkhead: { maxConcurrent: 3 }
-        backendRefs: [{ service: busy }]
   - name: old
     rules:
       - matches: [{ path: { exact: /old } }]
@@ -46,7 +41,6 @@ fn folder() -> tempfile::TempDir {
     let elsewhere =
         "timeouts: { backendRequest: 3s }\ninstances: [{ name: a, url: 'http://a' }, { name: b, url: 'http://b' }]\n";
     std::fs::write(dir.path().join("services/elsewhere.yaml"), elsewhere).unwrap();
-    std::fs::write(dir.path().join("services/busy.yaml"), "bulkhead: { maxConcurrent: 9 }\nexpose: false\n").unwrap();
     std::fs::write(dir.path().join("services/hidden.yaml"), "expose: false\n").unwrap();
     for file in ["orders@1.wasm", "users.wasm", "notes.txt", "Bad.wasm"] {
         std::fs::write(plugins.join(file), "").unwrap();
@@ -111,8 +105,15 @@ fn a_service_without_a_file_says_that_others_answer_for_it() {
 
 #[test]
 fn places_of_a_rule_are_told_beside_those_of_its_services() {
-    let (found, text) = text_of("GET /", &["host: busy.example"]);
-    assert!(found);
+    let dir = folder();
+    std::fs::write(dir.path().join("services/busy.yaml"), "bulkhead: { maxConcurrent: 9 }\nexpose: false\n").unwrap();
+    let rule = "bulkhead: { maxConcurrent: 3 }, backendRefs: [{ service: busy }]";
+    let gateway = format!("routes: [{{ name: busy, rules: [{{ {rule} }}] }}]");
+    std::fs::write(dir.path().join("gateway.yaml"), gateway).unwrap();
+    let mut out = Vec::new();
+    let source = Source { dir: dir.path().to_owned(), env: None };
+    assert!(run(&source, &asked("/", &[]), OutputFormat::Text, &mut out).unwrap());
+    let text = String::from_utf8(out).unwrap();
     assert!(text.contains("\n  bulkhead  3 requests of this rule at once\n"), "{text}");
     assert!(text.contains("\n  goes to   busy 100 %, within 15s, 9 at once (no file"), "{text}");
 }
@@ -214,15 +215,16 @@ fn the_answer_as_json_says_the_same() {
             "route": "shop", "rule": 1, "ruleName": "orders", "match": 1,
             "host": "*.shop.example", "path": "prefix /api/orders", "priority": 0, "public": false,
             "filters": [{ "name": "rewrite", "of": "rule" }, { "name": "compression", "of": "gateway" }],
-            "answeredBy": null, "rewritten": "/v1", "split": null,
+            "answeredBy": null, "rewritten": "/v1", "maxConcurrent": null, "split": null,
             "backends": [
                 {
                     "service": "orders", "version": "1", "percent": 95.0, "hasFile": true, "instances": 0,
-                    "requestTimeout": "5s", "backendTimeout": "2s", "filters": [],
+                    "requestTimeout": "5s", "backendTimeout": "2s", "maxConcurrent": 256, "filters": [],
                 },
                 {
                     "service": "orders", "version": "2", "percent": 5.0, "hasFile": false, "instances": 0,
-                    "requestTimeout": "5s", "backendTimeout": "2s", "filters": [{ "name": "rewrite", "of": "backend" }],
+                    "requestTimeout": "5s", "backendTimeout": "2s", "maxConcurrent": 256,
+                    "filters": [{ "name": "rewrite", "of": "backend" }],
                 },
             ],
         })

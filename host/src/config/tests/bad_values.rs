@@ -232,7 +232,7 @@ const SERVICE: &[Row] = &[
         "",
         CannotTell,
     ),
-    ("loadBalancer: { localWeight: 1000001 }", 1, 31, "`1000001` is out of bounds: 0 to 1000000", "", Refuses),
+    ("loadBalancer: { localWeight: 1000001 }", 1, 30, "`1000001` is out of bounds: 0 to 1000000", "", Refuses),
     ("retry: true", 1, 8, "expected a map of settings, found text `true`", "", Refuses),
     ("retry: { attempts: 11 }", 1, 20, "`11` is out of bounds: 0 to 10", "", Refuses),
     ("retry: { codes: [502, 200] }", 1, 23, "`200` is out of bounds: 400 to 599", "", Refuses),

@@ -4,8 +4,9 @@
 //! it looks at the answer waits for a service that waits for it. So nothing here waits for one direction alone while
 //! the other could go on; only the reader that gives the body is read as it comes.
 //!
-//! All of the body is sent, also when the answer is there first, is not read or is dropped: a service may say "accepted"
-//! and read on. Only a service that takes no more ends that early.
+//! All of the body is sent, also when the answer is there first or even over: a service may say "accepted" and read on.
+//! Only a service that takes no more ends that early, and whoever drops the answer: that ends the call, and the service
+//! sees that something is missing. Nobody is kept waiting in a `drop`.
 
 use std::io::{self, Read};
 
@@ -162,15 +163,5 @@ impl Read for Download {
             return Ok(length);
         }
         Read::read(&mut self.stream, buffer)
-    }
-}
-
-impl Drop for Download {
-    fn drop(&mut self) {
-        let mut unread = [0; 4096];
-        while let Some(upload) = self.upload.take() {
-            // An error ends both.
-            let _ = self.read_while_sending(upload, &mut unread);
-        }
     }
 }
