@@ -105,6 +105,12 @@ impl Exit {
         self.record.subject = Some(subject.into());
     }
 
+    /// Somebody else is asked in the service's place; nobody, if the answer is a fixed one.
+    pub(super) fn falls_back(&mut self, service: Option<&Arc<str>>) {
+        // No service has a name with a space.
+        self.record.fallback = Some(service.map_or_else(|| "fixed response".into(), Arc::clone));
+    }
+
     /// Empty for instances of no known version.
     pub(super) fn version(&mut self, label: &Arc<str>) {
         self.record.version = (!label.is_empty()).then(|| Arc::clone(label));

@@ -221,6 +221,7 @@ impl Services {
             }
         };
         let mut known = self.lock();
+        chains.enforce();
         self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
         self.registry.apply(&config);
@@ -258,7 +259,7 @@ impl Services {
             return Arc::clone(&service.runtime);
         }
         let settings = self.config.load().service(name);
-        let carried = Arc::new(Carried::new(&settings));
+        let carried = Arc::new(Carried::new(&settings, Arc::clone(&self.registry)));
         let grants = settings.grants.clone();
         let capabilities = ServiceCapabilities::new(
             Arc::clone(name),

@@ -74,3 +74,6 @@ impl Linked {
         Ok(Guest { instance, http })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,7 @@ impl Loader {
     ) -> Result<Version, LoadError> {
         let inspection = Inspection::read(&source.wasm)?;
         let serves = inspection.runnable()?;
-        if let Some(missing) = inspection.needs.missing(&settings.grants.calls) {
+        if let Some(missing) = inspection.needs.missing(&settings.grants) {
             return Err(LoadError::NotGranted(missing));
         }
         let label = label(&source, &inspection);

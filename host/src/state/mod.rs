@@ -15,6 +15,9 @@ mod contract;
 mod event_log;
 mod key_value;
 mod outbox;
+mod sql;
+#[cfg(test)]
+mod sql_contract;
 pub mod sqlite;
 
 pub use self::event_log::{
@@ -27,4 +30,9 @@ pub use self::key_value::{
     MAX_PAGE_KEYS, MAX_VALUE_BYTES, Revision, Swap, Usage,
 };
 pub use self::outbox::{Outbox, Outboxes};
+pub use self::sql::{
+    AppliedMigration, Durability, HOST_PREFIX, MAX_OPEN_ROWS, MAX_PARAMETERS, MAX_PIECE_ROWS, MAX_STATEMENT_BYTES,
+    MAX_TRANSACTION_EVENTS, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine, SqlError,
+    SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
+};
 pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};

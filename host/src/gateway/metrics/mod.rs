@@ -9,10 +9,11 @@
 //! registered; it does not grow with requests. Instances have no series of their own, because they come and go: they
 //! are counted by health. Each series is there from the start, at 0, so that its first increase is seen.
 //!
-//! `page` writes, `of_services`, `of_versions` and `of_host` say what. `docs/metrics.md` lists all; a test compares.
+//! `page` writes, `of_services`, `of_versions`, `of_host` and `of_process` say what. `docs/metrics.md` lists all; a test compares.
 
 mod of_events;
 mod of_host;
+mod of_process;
 mod of_services;
 mod of_versions;
 mod page;
@@ -66,9 +67,11 @@ impl Metrics {
 
     /// All metrics as they are now.
     pub(crate) fn page(&self, format: Format) -> String {
-        let mut exposition = Exposition::with_prefix(PREFIX);
+        let mut exposition = Exposition::default();
         if let Some(sources) = &self.0 {
-            exposition.register_collector(Box::new(Scrape { sources: sources.clone(), format }));
+            let scrape = Scrape { sources: sources.clone(), format };
+            exposition.sub_registry_with_prefix(PREFIX).register_collector(Box::new(scrape));
+            exposition.register_collector(Box::new(of_process::Process(format)));
         }
         let mut page = String::new();
         let written = match format {

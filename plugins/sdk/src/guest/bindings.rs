@@ -14,7 +14,7 @@ wit_bindgen::generate!({
 });
 
 /// Events and queues that a service uses.
-pub mod publishing {
+pub(super) mod publishing {
     wit_bindgen::generate!({
         inline: "
             package wharf:sdk;
