@@ -217,3 +217,6 @@ impl fmt::Debug for Bus {
         f.debug_struct("Bus").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

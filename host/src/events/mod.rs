@@ -30,6 +30,8 @@ mod record;
 mod relay;
 mod schedule;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod time;
 mod upkeep;
 
