@@ -20,6 +20,7 @@ mod database;
 mod event_log;
 mod key_value;
 mod open;
+mod queues;
 mod session;
 mod snapshot;
 mod worker;
@@ -33,6 +34,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub use self::event_log::SqliteEventLog;
 use self::key_value::SqliteKeyValue;
+pub use self::queues::SqliteQueues;
 pub use self::snapshot::{SnapshotError, snapshot};
 use super::key_value::{KeyValueEngine, KeyValueStore};
 
