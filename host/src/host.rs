@@ -29,7 +29,7 @@ use crate::plugin::{
 use crate::registry::Registry;
 use crate::reload::{ConfigWatch, log_warnings};
 use crate::server::{ListenError, Listeners, ListenersError};
-use crate::state::sqlite::{SqliteEventLog, SqliteState};
+use crate::state::sqlite::{SqliteEventLog, SqliteQueues, SqliteState};
 use crate::state::{EventLog, KeyValueEngine};
 use crate::telemetry::{AccessLog, Reloads};
 
@@ -177,7 +177,8 @@ impl Host {
         let registry = Arc::new(Registry::default());
         let state = Arc::new(SqliteState::new(&settings.state.path));
         let log: Arc<dyn EventLog> = Arc::new(SqliteEventLog::open(&settings.state.path));
-        let bus = Bus::new(Arc::clone(&log), Arc::clone(&config));
+        let queues = Arc::new(SqliteQueues::open(&settings.state.path));
+        let bus = Bus::new(Arc::clone(&log), queues, Arc::clone(&config));
         let notes = state.store(NOTES_STORE, NOTES_QUOTA);
         let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state, Arc::clone(&bus) as _);
         let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use super::fake::{FakeLog, FakeService, event, status};
+use super::fake::{FakeLog, FakeService, event, no_queues, status};
 use super::notes::tests::memory;
 use super::*;
 use crate::config::Service;
@@ -21,7 +21,7 @@ fn config(subscriptions: &str) -> Arc<Config> {
 fn start(log: &Arc<FakeLog>, service: &Arc<FakeService>, config: Arc<Config>) -> Arc<Events> {
     let parts = Parts {
         log: Arc::clone(log) as _,
-        bus: Bus::new(Arc::clone(log) as _, Arc::clone(&config)),
+        bus: Bus::new(Arc::clone(log) as _, no_queues(), Arc::clone(&config)),
         deliver: Arc::clone(service) as _,
         outboxes: None,
         notes: memory(),

@@ -18,6 +18,7 @@ mod outbox;
 mod sql;
 #[cfg(test)]
 mod sql_contract;
+mod queues;
 pub mod sqlite;
 
 pub use self::event_log::{
@@ -36,3 +37,8 @@ pub use self::sql::{
     SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
 };
 pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
+pub use self::queues::{
+    DeadMessage, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_MESSAGE_TEXT_BYTES, MAX_QUEUE_NAME_BYTES, MAX_QUEUES, MAX_RECEIVE,
+    MAX_SEND_BYTES, MAX_SEND_MESSAGES, MAX_VISIBILITY, MAX_WAIT, MESSAGE_DEDUPLICATION, MESSAGE_OVERHEAD_BYTES, Message,
+    QueueError, QueueSettings, QueueState, Queues, Receive, Received,
+};

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering as AtomicOrdering;
 use super::*;
 use crate::capability::http::Trace;
 use crate::config::Service;
-use crate::events::fake::FakeLog;
+use crate::events::fake::{FakeLog, no_queues};
 use crate::state::Selection;
 
 fn config(publish: &[&str], rate: u32) -> Arc<Config> {
@@ -26,7 +26,7 @@ fn new(topic: &str) -> NewEvent {
 #[tokio::test]
 async fn a_service_publishes_what_it_was_granted_in_its_own_name_and_nothing_else() {
     let log = Arc::new(FakeLog::default());
-    let bus = Bus::new(Arc::clone(&log) as _, config(&["order.*"], 1000));
+    let bus = Bus::new(Arc::clone(&log) as _, no_queues(), config(&["order.*"], 1000));
     let orders = publisher("orders");
     let receipts = bus.publish(&orders, vec![new("order.created"), new("order.paid")]).await.unwrap();
     assert_eq!(receipts.iter().map(|receipt| receipt.offset).collect::<Vec<_>>(), [1, 2]);
@@ -51,7 +51,7 @@ async fn a_service_publishes_what_it_was_granted_in_its_own_name_and_nothing_els
 
 #[tokio::test]
 async fn a_service_that_publishes_too_fast_is_told_when_it_may_again() {
-    let bus = Bus::new(Arc::new(FakeLog::default()), config(&["a"], 2));
+    let bus = Bus::new(Arc::new(FakeLog::default()), no_queues(), config(&["a"], 2));
     let orders = publisher("orders");
     let batch = |count: usize| vec![new("a"); count];
     bus.publish(&orders, batch(15)).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_service_that_publishes_too_fast_is_told_when_it_may_again() {
 #[tokio::test]
 async fn the_same_id_is_published_once_and_a_log_that_fails_says_no_more_than_that() {
     let log = Arc::new(FakeLog::default());
-    let bus = Bus::new(Arc::clone(&log) as _, config(&["a"], 1000));
+    let bus = Bus::new(Arc::clone(&log) as _, no_queues(), config(&["a"], 1000));
     let with_id = || vec![NewEvent { id: Some("1".into()), ..new("a") }];
     let first = bus.publish(&publisher("orders"), with_id()).await.unwrap().remove(0);
     let again = bus.publish(&publisher("orders"), with_id()).await.unwrap().remove(0);
@@ -83,7 +83,7 @@ async fn the_same_id_is_published_once_and_a_log_that_fails_says_no_more_than_th
 
 #[tokio::test]
 async fn a_full_log_is_told_to_the_service_and_to_the_upkeep() {
-    let bus = Bus::new(Arc::new(FakeLog::default()), config(&["a"], 1000));
+    let bus = Bus::new(Arc::new(FakeLog::default()), no_queues(), config(&["a"], 1000));
     let refused = bus.refused(EventLogError::Full { quota: 1, behind: "mail/all is behind".into() });
     assert_eq!(refused, PublishError::Full("the event log is full".into()), "nothing about other services");
     tokio::time::timeout(Duration::from_secs(1), bus.full()).await.unwrap();

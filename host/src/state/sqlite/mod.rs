@@ -20,6 +20,7 @@ mod database;
 mod event_log;
 mod key_value;
 mod open;
+mod queues;
 mod session;
 mod snapshot;
 mod sql;
@@ -36,6 +37,7 @@ use tokio::sync::watch;
 
 pub use self::event_log::SqliteEventLog;
 use self::key_value::SqliteKeyValue;
+pub use self::queues::SqliteQueues;
 pub use self::snapshot::{SnapshotError, snapshot};
 use self::sql::{Changed, SqliteSql};
 use super::key_value::{KeyValueEngine, KeyValueStore};
