@@ -135,12 +135,13 @@ impl Admin {
                 answer(&json!({ "purged": events.queue_purge(queue, dead, ids).await? }))
             }
             ["events"] => Err(Problem::Method("GET, HEAD, POST")),
-            ["events", _] | ["subscriptions" | "dead-letters" | "queues"] | ["queues", _, "dead-letters"] => Err(Problem::Method("GET, HEAD")),
-            ["subscriptions", _, _, "seek"] | ["dead-letters", _, "replay"]
-            | ["dead-letters", "purge"]
-            | ["queues", _, "revive" | "purge"] => {
-                Err(Problem::Method("POST"))
+            ["events", _] | ["subscriptions" | "dead-letters" | "queues"] | ["queues", _, "dead-letters"] => {
+                Err(Problem::Method("GET, HEAD"))
             }
+            ["subscriptions", _, _, "seek"]
+            | ["dead-letters", _, "replay"]
+            | ["dead-letters", "purge"]
+            | ["queues", _, "revive" | "purge"] => Err(Problem::Method("POST")),
             ["dead-letters", _] => Err(Problem::Method("GET, HEAD, DELETE")),
             _ => Err(Problem::NoSuchPath),
         }

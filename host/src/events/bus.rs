@@ -49,7 +49,9 @@ struct Meter {
 impl Bus {
     /// A bus to this log and these queues.
     pub fn new(log: Arc<dyn EventLog>, queues: Arc<dyn Queues>, config: Arc<Config>) -> Arc<Self> {
-        Arc::new(Self { log, config: ArcSwap::new(config), meters: Mutex::default(), full: Notify::new() })
+        let queues = QueueRoom::new(queues, &config);
+        let config = ArcSwap::new(config);
+        Arc::new(Self { log, queues, config, meters: Mutex::default(), full: Notify::new() })
     }
 
     /// Puts another configuration in force.

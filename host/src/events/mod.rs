@@ -54,7 +54,8 @@ pub(crate) use notes::{QUOTA as NOTES_QUOTA, STORE as NOTES_STORE};
 pub(crate) use operate::MAX_PAGE;
 pub use operate::{History, OperateError};
 pub use record::{
-    DeadLetterList, DeadLetterRecord, DeadMessageList, DeadMessageRecord, EventList, EventRecord, QueueList, QueueRecord, Replayed, SubscriptionList, SubscriptionRecord,
+    DeadLetterList, DeadLetterRecord, DeadMessageList, DeadMessageRecord, EventList, EventRecord, QueueList,
+    QueueRecord, Replayed, SubscriptionList, SubscriptionRecord,
 };
 pub(crate) use time::parse as parse_time;
 

@@ -86,7 +86,10 @@ impl QueueRoom {
             let NewMessage { body, content_type, delay, deduplication } = new;
             Message { body, content_type, delay, deduplication }
         };
-        self.queues.send(queue, messages.into_iter().map(message).collect()).await.map_err(|error| failure(queue, error))
+        self.queues
+            .send(queue, messages.into_iter().map(message).collect())
+            .await
+            .map_err(|error| failure(queue, error))
     }
 
     pub(super) async fn receive(
@@ -212,9 +215,9 @@ mod tests {
         let mut config = Config::default();
         let service = |send: &str, receive: &str| {
             let mut service = Service::default();
-            let patterns = |text: &str| text.split(' ').filter(|one| !one.is_empty()).map(|one| one.parse().unwrap());
-            service.grants.queues.send = patterns(send).collect();
-            service.grants.queues.receive = patterns(receive).collect();
+            let patterns = |text: &str| text.split_whitespace().map(|one| one.parse().unwrap()).collect::<Vec<_>>();
+            service.grants.queues.send = patterns(send);
+            service.grants.queues.receive = patterns(receive);
             service
         };
         config.services.insert("orders".into(), service("mails work.*", ""));
@@ -254,9 +257,8 @@ mod tests {
         let quick = r#"{ "mails": { "visibilityTimeout": "1s", "maxReceives": 1, "quota": "1MiB" } }"#;
         let room = QueueRoom::new(Arc::new(SqliteQueues::open(dir.path())), &config(quick));
         room.send("orders", "mails", message("1")).await.unwrap();
-        let receive = async |wait: u64| {
-            room.receive("mail", "mails", 10, None, Duration::from_secs(wait)).await.unwrap().len()
-        };
+        let receive =
+            async |wait: u64| room.receive("mail", "mails", 10, None, Duration::from_secs(wait)).await.unwrap().len();
         assert_eq!(receive(0).await, 1);
         tokio::time::sleep(Duration::from_millis(1100)).await;
         assert_eq!(receive(0).await, 0, "it was received as often as it may be");

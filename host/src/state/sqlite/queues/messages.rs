@@ -130,9 +130,11 @@ fn insert(connection: &Connection, queue: i64, message: &Message, now: i64) -> r
         .prepare_cached("INSERT INTO messages (queue, visible, sent, attempts, bytes) VALUES (?1, ?2, ?3, 0, ?4)")?
         .execute((queue, visible, now, message_bytes(message)))?;
     let id = connection.last_insert_rowid();
-    connection
-        .prepare_cached("INSERT INTO bodies (id, content_type, body) VALUES (?1, ?2, ?3)")?
-        .execute((id, &message.content_type, &message.body[..]))?;
+    connection.prepare_cached("INSERT INTO bodies (id, content_type, body) VALUES (?1, ?2, ?3)")?.execute((
+        id,
+        &message.content_type,
+        &message.body[..],
+    ))?;
     if let Some(deduplication) = &message.deduplication {
         connection
             .prepare_cached("INSERT OR REPLACE INTO sent (queue, deduplication, id, sent) VALUES (?1, ?2, ?3, ?4)")?
@@ -240,12 +242,7 @@ fn take(connection: &Connection, id: i64, attempt: u32, sent: i64, visible: i64)
 }
 
 /// Number of the queue, number and bytes of the message that the receipt is valid for.
-fn held(
-    connection: &Connection,
-    name: &str,
-    receipt: &str,
-    now: i64,
-) -> rusqlite::Result<Option<(i64, i64, i64)>> {
+fn held(connection: &Connection, name: &str, receipt: &str, now: i64) -> rusqlite::Result<Option<(i64, i64, i64)>> {
     let Some((id, secret)) = receipt.split_once('-') else { return Ok(None) };
     let (Ok(id), Ok(secret)) = (id.parse::<i64>(), u64::from_str_radix(secret, 16)) else { return Ok(None) };
     connection

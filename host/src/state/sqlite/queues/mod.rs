@@ -175,8 +175,10 @@ impl Queues for SqliteQueues {
         let (last, mut all) = (last?, 0);
         loop {
             let queue = queue.to_owned();
-            let gone =
-                self.database.write(Sync::Now, 0, move |transaction| messages::purge(transaction, &queue, last)).await?;
+            let gone = self
+                .database
+                .write(Sync::Now, 0, move |transaction| messages::purge(transaction, &queue, last))
+                .await?;
             all += gone;
             if gone == 0 {
                 return Ok(all);
