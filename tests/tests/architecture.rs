@@ -23,7 +23,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
     ("gateway", &["registry", "policy", "plugin", "capability", "state", "server", "config", "telemetry"]),
     // Of `gateway` it knows what a connection is.
     ("server", &["gateway", "config", "telemetry"]),
-    ("admin", &["gateway", "registry", "server", "config", "telemetry"]),
+    ("admin", &["gateway", "registry", "server", "state", "config", "telemetry"]),
     ("reload", &["host", "server", "gateway", "config", "telemetry"]),
     ("host", &["reload", "admin", "server", "gateway", "registry", "plugin", "state", "config", "telemetry"]),
     // And the names that the library shows to any program that embeds it.
@@ -35,6 +35,7 @@ const MAY_KNOW: [(&str, &[&str]); 14] = [
             "config",
             "plugin",
             "registry",
+            "state",
             "telemetry",
             "Host",
             "HostError",

@@ -23,6 +23,8 @@ pub struct Grants {
     /// Hosts outside that it may ask: `https://api.example.com`, `https://*.example.org:8443`, or
     /// `{ url: …, allowPrivate: true }` for a host of the own network.
     pub egress: Vec<EgressRule>,
+    /// Secrets of `gateway.yaml` that its `config` may name.
+    pub secrets: Vec<String>,
 }
 
 /// Calls between services, all of them.
@@ -64,5 +66,6 @@ impl Calls {
 #[cfg(test)]
 pub(in crate::config) const EXAMPLE: &str = r#"{
     "calls": ["users", "inventory"],
-    "egress": ["https://*.example.org:8443", { "url": "https://db.example.org", "allowPrivate": true }]
+    "egress": ["https://*.example.org:8443", { "url": "https://db.example.org", "allowPrivate": true }],
+    "secrets": ["payments"]
 }"#;

@@ -48,6 +48,7 @@ mod route;
 mod schema;
 mod secret;
 mod service;
+mod settings;
 mod split;
 mod timeouts;
 mod tree;
@@ -87,6 +88,7 @@ pub use route::{BackendRef, Match, PathMatch, Route, Rule, RuleTimeouts, ValueMa
 pub use schema::{SchemaKind, schema};
 pub use secret::{Secret, SecretRef};
 pub use service::{DrainTimeout, Expose, ExposeText, KeyValue, Limits, Service, ServiceDefaults, SlotReuse, Slots};
+pub use settings::{ConfigValue, VersionSettings};
 pub use split::{Split, StickyBy};
 pub use timeouts::Timeouts;
 pub use units::{Duration, Percent, Size, UnitError};

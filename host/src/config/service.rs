@@ -20,6 +20,7 @@ use super::outlier_detection::OutlierDetection;
 use super::retry::Retry;
 use super::rollout::Rollout;
 use super::schema::text;
+use super::settings::{ConfigValue, VersionSettings};
 use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
 
@@ -98,8 +99,9 @@ pub struct Service {
     /// How a new version takes over from the one that serves.
     pub rollout: Rollout,
     /// What the service reads through `wasi:config/store`.
-    #[schemars(with = "BTreeMap<String, text::Scalar>")]
-    pub config: BTreeMap<String, String>,
+    pub config: BTreeMap<String, ConfigValue>,
+    /// What is different for some of its versions, by label.
+    pub versions: BTreeMap<String, VersionSettings>,
 }
 
 /// The automatic route of a service.
@@ -235,6 +237,7 @@ impl Service {
             grants: Grants::default(),
             rollout,
             config: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 }

@@ -42,7 +42,7 @@ mod router;
 
 pub use call::{Answer, Call, CallError};
 pub use error::{Error, FieldError};
-pub use keyvalue::{KeyValue, KeyValueError};
+pub use keyvalue::{KeyValue, KeyValueError, Lifetime};
 #[cfg(not(target_family = "wasm"))]
 pub use native::answer_calls;
 pub use request::{Method, Request};

@@ -80,7 +80,8 @@ fn complete() -> Value {
     });
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
-    service["config"] = json!({ "currency": "EUR" });
+    service["config"] = json!({ "currency": "EUR", "key": { "secret": "payments" } });
+    service["versions"] = json!({ "2": { "config": { "currency": "CHF", "key": { "secret": "payments" } } } });
     service["public"] = json!(true);
     service["grants"] = serde_json::from_str::<Value>(super::super::grants::EXAMPLE).unwrap();
     service["tags"] = json!(["commerce"]);
@@ -119,7 +120,7 @@ fn complete() -> Value {
         "listen": "127.0.0.1:8080",
         "admin": { "listen": "127.0.0.1:9090" },
         "plugins": { "dir": "plugins", "pollInterval": "1s" },
-        "state": { "path": "state" },
+        "state": { "path": "state", "backups": "backups" },
         "engine": { "maxSlots": 5, "compileConcurrency": 1, "compileTimeout": "1m", "compileCache": false },
         "trustedProxies": ["10.0.0.0/8"],
         "listeners": [serde_json::from_str::<Value>(super::super::listener::EXAMPLE).unwrap()],
@@ -127,6 +128,7 @@ fn complete() -> Value {
         "connections": serde_json::from_str::<Value>(super::super::connections::EXAMPLE).unwrap(),
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
         "calls": { "maxDepth": 5 },
+        "secrets": { "payments": { "file": "secrets/payments" }, "other": { "env": "OTHER" } },
         "health": serde_json::from_str::<Value>(super::super::health::EXAMPLE).unwrap(),
         "filters": shared_filters(),
         "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
@@ -139,7 +141,9 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 10] = [
+const FREE: [&str; 12] = [
+    "/secrets",
+    "/versions",
     "/metadata",
     "/headers",
     "/queryParams",
@@ -219,7 +223,11 @@ fn loader_and_schema_refuse_the_same_fields() {
         let (loader, schema) = (refused_by_loader(&value), refused_by_schema(SchemaKind::Overlay, &value));
         assert_eq!(
             (loader, schema),
-            if place == "/services" { (false, false) } else { (true, true) },
+            if ["/services", "/services/orders/versions"].contains(&place.as_str()) {
+                (false, false)
+            } else {
+                (true, true)
+            },
             "zzz in {place}"
         );
         for key in map.keys() {
@@ -231,7 +239,7 @@ fn loader_and_schema_refuse_the_same_fields() {
             // An empty map leaves what the defaults say.
             let inherited = place == "/services/orders/slots" || place.contains("/orders/loadBalancer/strategy");
             // Others refer to these by name, which only the loader sees.
-            let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners");
+            let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners" | "secrets" | "grants");
             assert!(
                 free || loader == schema || incomplete || inherited || referred,
                 "without {key} in {place}: {loader}, {schema}"
@@ -299,7 +307,7 @@ fn the_examples_of_the_page_are_right_in_the_order_of_the_page() {
         if env.is_some() {
             let orders = &config.services["orders"];
             assert_eq!((orders.limits.memory, orders.limits.cpu_time), (Size::mib(128), Duration::secs(1)));
-            assert_eq!(orders.config["pageSize"], "100");
+            assert_eq!(orders.config["pageSize"], "100".into());
             assert_eq!(config.gateway.routes[0].hostnames, ["shop.example.com"]);
         }
     }

@@ -12,6 +12,8 @@
 //! Why not one pool of connections: readers would not wait for a writer, but a store needs one writer anyway to group
 //! commits, an operation takes microseconds, and services already run side by side.
 
+mod clock;
+mod expired;
 mod key_value;
 mod open;
 mod session;
@@ -24,6 +26,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use self::clock::Clock;
 use self::key_value::SqliteKeyValue;
 use super::key_value::{KeyValueEngine, KeyValueStore};
 
@@ -31,13 +34,19 @@ use super::key_value::{KeyValueEngine, KeyValueStore};
 #[derive(Debug)]
 pub struct SqliteState {
     root: PathBuf,
+    clock: Clock,
     stores: Mutex<HashMap<String, Weak<SqliteKeyValue>>>,
 }
 
 impl SqliteState {
     /// Keeps all state under `root`. Nothing is created before a store is used.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), stores: Mutex::default() }
+        Self::with_clock(root, Clock::system())
+    }
+
+    /// The same, with another clock.
+    fn with_clock(root: impl Into<PathBuf>, clock: Clock) -> Self {
+        Self { root: root.into(), clock, stores: Mutex::default() }
     }
 }
 
@@ -50,15 +59,18 @@ impl KeyValueEngine for SqliteState {
         }
         stores.retain(|_, store| store.strong_count() > 0);
         let file = service_directory(&self.root, service).join("key-value.sqlite3");
-        let store = Arc::new(SqliteKeyValue::new(service, file, quota));
+        let store = Arc::new(SqliteKeyValue::new(service, file, quota, self.clock.clone()));
         stores.insert(service.to_owned(), Arc::downgrade(&store));
         store
     }
 }
 
+/// The kinds of files (`application_id`) and the newest format of each that this program reads.
+pub(super) const FORMATS: [(i64, i64); 1] = [(open::APPLICATION, open::FORMAT)];
+
 /// The directory of a service. A byte that could mean something to a file system, or that two file systems treat
 /// differently, is written as `%` and two hex digits, so that no two names share a directory and none leaves the root.
-fn service_directory(root: &Path, service: &str) -> PathBuf {
+pub(super) fn service_directory(root: &Path, service: &str) -> PathBuf {
     let mut name = String::with_capacity(service.len());
     for (place, byte) in service.bytes().enumerate() {
         match byte {

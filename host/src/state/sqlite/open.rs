@@ -2,7 +2,13 @@
 //!
 //! The format has a number, SQLite's `user_version`. A file with a higher number than [`FORMAT`] was written by a newer
 //! Wharf and is left untouched: guessing could lose what the newer one relies on. A file of another program is refused
-//! too, by `application_id`.
+//! too, by `application_id`. A file with a lower number is brought to the newest format when it opens, in one
+//! transaction for each step: after a crash it is in the one or the other.
+//!
+//! | format | what it added |
+//! |---|---|
+//! | 1 | entries and totals |
+//! | 2 | `expires`: when an entry ends, in milliseconds since 1970 |
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
@@ -13,9 +19,9 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 /// The newest format that this program reads and the one it writes.
-const FORMAT: i64 = 1;
+pub(super) const FORMAT: i64 = 2;
 /// `WHKV`: marks the file as a key-value store of Wharf.
-const APPLICATION: i64 = 0x5748_4b56;
+pub(super) const APPLICATION: i64 = 0x5748_4b56;
 /// How long an operation waits for another process, such as a backup, that has the file locked.
 const BUSY: Duration = Duration::from_secs(5);
 /// Page cache of a store in KiB.
@@ -39,6 +45,14 @@ const TABLES: &str = "
     ) STRICT;
     INSERT INTO totals VALUES (0, 0, 0);
 ";
+
+/// From each format to the next one, beginning with 1.
+const STEPS: [&str; 1] = ["
+    ALTER TABLE entries ADD COLUMN expires INTEGER;
+    CREATE INDEX entries_by_end ON entries (expires) WHERE expires IS NOT NULL;
+"];
+
+const _: () = assert!(STEPS.len() as i64 == FORMAT - 1, "a step for each format");
 
 /// Why a store did not open.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +88,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, OpenError> {
     let mut connection = Connection::open_with_flags(file, flags).map_err(sqlite)?;
     connection.busy_timeout(BUSY).map_err(sqlite)?;
     match mark(&connection).map_err(sqlite)? {
-        Mark::Empty | Mark::Ours(FORMAT) => {}
+        Mark::Empty | Mark::Ours(..=FORMAT) => {}
         Mark::Ours(found) => return Err(OpenError::Newer { path: path(), found }),
         Mark::Foreign => return Err(OpenError::Foreign { path: path() }),
     }
@@ -82,6 +96,7 @@ pub(super) fn open(file: &Path) -> Result<Connection, OpenError> {
         return Err(OpenError::NoLog { path: path() });
     }
     create(&mut connection).map_err(sqlite)?;
+    upgrade(&mut connection).map_err(sqlite)?;
     Ok(connection)
 }
 
@@ -124,7 +139,24 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     if matches!(mark(&transaction)?, Mark::Empty) {
         transaction.execute_batch(TABLES)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
-        transaction.pragma_update(None, "user_version", FORMAT)?;
+        transaction.pragma_update(None, "user_version", 1)?;
     }
     transaction.commit()
+}
+
+/// Brings a file to the newest format. The check is repeated under the lock, as above.
+fn upgrade(connection: &mut Connection) -> rusqlite::Result<()> {
+    while let Mark::Ours(found) = mark(connection)?
+        && found < FORMAT
+    {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if matches!(mark(&transaction)?, Mark::Ours(now) if now == found)
+            && let Some(step) = usize::try_from(found - 1).ok().and_then(|at| STEPS.get(at))
+        {
+            transaction.execute_batch(step)?;
+            transaction.pragma_update(None, "user_version", found + 1)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
 }

@@ -7,8 +7,9 @@ wit_bindgen::generate!({
             import wasi:keyvalue/atomics@0.2.0-draft2;
             import wasi:config/store@0.2.0-rc.1;
             import wasi:logging/logging@0.1.0-draft;
+            import wharf:service/expiry@0.1.0;
         }
     ",
-    path: ["../../wit/deps/keyvalue-draft2", "../../wit/deps/config", "../../wit/deps/logging"],
+    path: "../../wit",
     generate_all,
 });
