@@ -7,9 +7,23 @@ wit_bindgen::generate!({
             import wasi:keyvalue/atomics@0.2.0-draft2;
             import wasi:config/store@0.2.0-rc.1;
             import wasi:logging/logging@0.1.0-draft;
-            import wharf:service/expiry@0.1.0;
         }
     ",
-    path: "../../wit",
+    path: ["../../wit/deps/keyvalue-draft2", "../../wit/deps/config", "../../wit/deps/logging"],
     generate_all,
 });
+
+/// Wharf's own. By itself, because its folder has several versions of the packages above, which would change names.
+pub(crate) mod own {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk-own;
+            world imports {
+                import wharf:service/expiry@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        world: "wharf:sdk-own/imports",
+        generate_all,
+    });
+}

@@ -1,10 +1,11 @@
 //! The store, as the host gives it.
 
+use std::time::Duration;
+
+use super::bindings::own::wharf::service::expiry::{self, Lifetime as Remaining};
 use super::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
 use super::bindings::wasi::keyvalue::store;
-use super::bindings::wharf::service::expiry::{self, Lifetime as Remaining};
 use crate::{KeyValueError, Lifetime};
-use std::time::Duration;
 
 #[derive(Debug)]
 pub(crate) struct Bucket(store::Bucket);

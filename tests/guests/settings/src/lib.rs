@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use wharf_sdk::{Error, KeyValue, KeyValueError, Lifetime, Request, Response, Router, config, delete, get, log, post, put, serve};
+use wharf_sdk::{
+    Error, KeyValue, KeyValueError, Lifetime, Request, Response, Router, config, delete, get, log, post, put, serve,
+};
 
 static ROUTER: Router = Router::new(&[
     get("/config/{key}", |request| Ok(Response::text(config::get_or(request.param("key"), "not set")))),
@@ -64,7 +66,9 @@ fn lifetime(request: Request) -> Result<Response, Error> {
 
 fn expire(request: Request) -> Result<Response, Error> {
     let ttl: u64 = request.query_or("ttl", 0)?;
-    let there = open()?.expire(request.param("key"), (ttl > 0).then(|| Duration::from_millis(ttl))).map_err(|error| full(&error))?;
+    let there = open()?
+        .expire(request.param("key"), (ttl > 0).then(|| Duration::from_millis(ttl)))
+        .map_err(|error| full(&error))?;
     Ok(Response::empty(if there { 204 } else { 404 }))
 }
 
