@@ -1,7 +1,7 @@
 //! Takes a service's own secrets out of what it writes to its log.
 //!
 //! What is found is a secret as it was given to the guest, and each line of one that has several (a key in PEM), because
-//! output becomes lines. A guest that encodes a secret, or writes it letter by letter on lines of their own, gets it into
+//! output becomes lines; and both as they look inside quotes in JSON or in a program's own debug output. A guest that encodes a secret, or writes it letter by letter on lines of their own, gets it into
 //! the log: this is a net under mistakes, such as a printed configuration, and no wall. A secret, or a line of one, that
 //! has fewer than [`SHORTEST`] bytes is not looked for: it would black out ordinary words.
 //!
@@ -40,7 +40,13 @@ impl Redactor {
         let mut wanted: Vec<Vec<u8>> = Vec::new();
         for secret in secrets {
             let parts = std::iter::once(secret.trim()).chain(secret.lines().map(str::trim));
-            wanted.extend(parts.filter(|part| part.len() >= SHORTEST).map(|part| part.as_bytes().to_vec()));
+            for part in parts.filter(|part| part.len() >= SHORTEST) {
+                wanted.push(part.as_bytes().to_vec());
+                wanted.push(part.escape_debug().to_string().into_bytes());
+                let quoted = serde_json::Value::from(part).to_string();
+                let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                wanted.extend(inside.map(|inside| inside.as_bytes().to_vec()));
+            }
         }
         wanted.sort();
         wanted.dedup();
@@ -137,6 +143,16 @@ mod tests {
         }
         assert_eq!(shown(&[key], "a short one", Cut::No), "a short one");
         assert_eq!(shown(&[key], &format!("all: {key}"), Cut::No).matches("redacted").count(), 1);
+    }
+
+    #[test]
+    fn a_secret_in_quotes_is_found_too() {
+        let secret = "pass\"word\\one";
+        let json = serde_json::json!({ "key": secret }).to_string();
+        assert_eq!(shown(&[secret], &json, Cut::No), r#"{"key":"[redacted]"}"#);
+        assert_eq!(shown(&[secret], &format!("{:?}", Some(secret)), Cut::No), r#"Some("[redacted]")"#);
+        let lines = "first line\nsecond line";
+        assert_eq!(shown(&[lines], &format!("{lines:?}"), Cut::No), r#""[redacted]""#);
     }
 
     #[test]

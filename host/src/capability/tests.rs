@@ -242,6 +242,9 @@ fn the_table_of_interfaces_says_what_the_linker_has() {
         let (name, _) = import.split_once('@').unwrap();
         for version in ["0.1.0", "0.2.0-rc.2", "0.2.0-draft3", "0.3.0-rc.1", "0.4.0", "1.0.0"] {
             let other = format!("{name}@{version}");
+            if other == *import {
+                continue;
+            }
             assert!(!has(&linker, &other, item) && !explain(&other).is_provided(), "{other}");
         }
     }

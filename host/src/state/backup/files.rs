@@ -19,14 +19,15 @@ pub(super) const ASIDE: &str = "before-restore-";
 /// What files of state are called.
 const ENDING: &str = "sqlite3";
 
-/// Parts of the state in `root`, as paths below it, each a directory.
+/// Parts of the state in `root`, as paths below it, each a directory. One that holds no file of state, and is not that of
+/// a service, is somebody else's: backups may lie there.
 pub(super) fn parts(root: &Path) -> Result<BTreeSet<PathBuf>, BackupError> {
     let mut parts = BTreeSet::new();
     for name in directories(root)? {
         let shown = name.to_string_lossy();
         if shown == SERVICES {
             parts.extend(directories(&root.join(&name))?.into_iter().map(|service| name.join(service)));
-        } else if shown != COMPILED && !shown.starts_with(ASIDE) {
+        } else if shown != COMPILED && !shown.starts_with(ASIDE) && !files_of(root, &name)?.is_empty() {
             parts.insert(name);
         }
     }
@@ -43,16 +44,18 @@ pub(super) fn part_of(path: &Path) -> PathBuf {
 pub(super) fn files(root: &Path) -> Result<Vec<PathBuf>, BackupError> {
     let mut files = Vec::new();
     for part in parts(root)? {
-        for entry in read_dir(&root.join(&part))? {
-            let path = part.join(entry.file_name());
-            let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
-            if is_file && path.extension().is_some_and(|ending| ending == ENDING) {
-                files.push(path);
-            }
-        }
+        files.extend(files_of(root, &part)?);
     }
     files.sort();
     Ok(files)
+}
+
+/// Those of one part.
+fn files_of(root: &Path, part: &Path) -> Result<Vec<PathBuf>, BackupError> {
+    let entries = read_dir(&root.join(part))?.into_iter();
+    let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
+    let paths = entries.map(|entry| part.join(entry.file_name()));
+    Ok(paths.filter(|path| path.extension().is_some_and(|ending| ending == ENDING)).collect())
 }
 
 /// Names of the directories in a directory, without hidden ones; none if it is missing.

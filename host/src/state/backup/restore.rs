@@ -154,15 +154,12 @@ fn finish_with(
         let comes = new.is_dir();
         if (comes || plan.take_away.contains(part)) && place.symlink_metadata().is_ok() {
             before("put aside")?;
-            rename(&place, &aside.join(part))?;
+            rename(root, &place, &aside.join(part))?;
         }
         if comes {
             before("bring")?;
-            rename(&new, &place)?;
+            rename(root, &new, &place)?;
         }
-    }
-    if aside.is_dir() {
-        sync_tree_above(&aside)?;
     }
     before("forget the plan")?;
     std::fs::remove_file(&path).map_err(io("remove", &path))?;
@@ -171,16 +168,14 @@ fn finish_with(
     sync_dir(root)
 }
 
-/// Moves a directory to a place that is free, on the same disk, and lets the disk know in that order.
-fn rename(from: &Path, to: &Path) -> Result<(), BackupError> {
+/// Moves a directory in `root` to a place that is free. The way to the place is on the disk before it is used, and the
+/// directory is in its new place there before it is gone from the old one.
+fn rename(root: &Path, from: &Path, to: &Path) -> Result<(), BackupError> {
     make_dir(above(to))?;
+    for dir in above(to).ancestors().take_while(|dir| dir.starts_with(root)) {
+        sync_dir(dir)?;
+    }
     std::fs::rename(from, to).map_err(io("move", from))?;
     sync_dir(above(to))?;
     sync_dir(above(from))
-}
-
-/// A new directory's own entries and its name.
-fn sync_tree_above(dir: &Path) -> Result<(), BackupError> {
-    sync_tree(dir)?;
-    sync_dir(above(dir))
 }

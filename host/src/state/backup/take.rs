@@ -117,7 +117,7 @@ fn begin(path: &Path, sql: &str) -> Result<Connection, BackupError> {
         _ => BackupError::Sqlite { path: path.to_owned(), source },
     };
     // Not read-only: whoever reads a write-ahead log writes to its index, and takes the write lock here.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
     connection.busy_timeout(PATIENCE).map_err(failed)?;
     connection.execute_batch(sql).map_err(failed)?;

@@ -160,6 +160,8 @@ async fn a_restore_brings_back_exactly_what_was_there() {
     drop(other_file(&place.root(), "orders"));
     std::fs::create_dir_all(place.root().join("compiled")).unwrap();
     std::fs::write(place.root().join("compiled/x.sqlite3"), "no state").unwrap();
+    std::fs::create_dir_all(place.root().join("somebody's")).unwrap();
+    std::fs::write(place.root().join("somebody's/notes"), "no state").unwrap();
     let manifest = take(&place.root(), &place.to("one")).unwrap();
     let paths: Vec<_> = manifest.files.iter().map(|file| file.path.as_str()).collect();
     let files =
@@ -177,6 +179,7 @@ async fn a_restore_brings_back_exactly_what_was_there() {
     let changed: BTreeMap<_, _> = before.into_iter().filter(|(path, _)| path.starts_with("services")).collect();
     assert!(aside == changed, "what was there is kept as it was: {:?}", aside.keys());
     assert_eq!(tree(&place.root().join("services")), tree(&place.to("one").join("services")));
+    assert!(place.root().join("somebody's/notes").exists());
     assert!(place.root().join("compiled/x.sqlite3").exists() && !place.root().join(".restore").exists());
     assert_eq!((place.get("orders").await, place.get("later").await), (Some(b"first".to_vec()), None));
 }
