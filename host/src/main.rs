@@ -125,6 +125,35 @@ enum Command {
         #[command(subcommand)]
         of: HashOf,
     },
+    /// Copy all state, beside a running host or without one, as it is at one moment
+    Backup {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Folder of the state [default: from the configuration]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// The folder that is made for the backup
+        to: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a backup in the place of the state, while no host runs
+    Restore {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Folder of the state [default: from the configuration]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// The folder of the backup
+        from: PathBuf,
+        /// Only this service; may be given several times
+        #[arg(long = "service", value_name = "NAME")]
+        services: Vec<String>,
+        /// Only say whether the backup is whole, and what is in it
+        #[arg(long, conflicts_with = "services")]
+        check: bool,
+    },
     /// Start a new service in Rust
     New {
         /// Its name: lowercase letters, digits and `-`
@@ -543,6 +572,18 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let mut input = std::io::stdin();
             let terminal = input.is_terminal();
             cli::hash::password(&user, &mut input, terminal, &mut out)?;
+            Ok(true)
+        }
+        Command::Backup { source, state, to, json } => {
+            cli::backup::take(&source.into(), state, &to, json, &mut out)?;
+            Ok(true)
+        }
+        Command::Restore { from, check: true, .. } => {
+            cli::backup::check(&from, &mut out)?;
+            Ok(true)
+        }
+        Command::Restore { source, state, from, services, check: false } => {
+            cli::backup::restore(&source.into(), state, &from, &services, &mut out)?;
             Ok(true)
         }
         Command::New { name, dir } => {

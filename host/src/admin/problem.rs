@@ -38,6 +38,14 @@ pub(super) enum Problem {
     Invalid(Vec<Wrong>),
     #[error("as many watch already as may: try again later")]
     TooManyWatchers,
+    #[error("backups are made below `state.backups`, which the configuration does not name")]
+    NoBackups,
+    #[error("a backup of this name exists already")]
+    BackupExists,
+    #[error("a backup is being made: try again when it is done")]
+    BackupAtWork,
+    #[error("the backup could not be made: the log says why")]
+    BackupFailed,
     #[error(transparent)]
     Registry(#[from] RegistryError),
     #[error(transparent)]
@@ -86,6 +94,8 @@ impl Problem {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenOff | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::TooManyWatchers => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoBackups | Self::BackupExists | Self::BackupAtWork => StatusCode::CONFLICT,
+            Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Registry(RegistryError::Taken { .. } | RegistryError::NotLeased(_)) => StatusCode::CONFLICT,
             Self::Registry(RegistryError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
             Self::Events(OperateError::Unknown(_)) => StatusCode::NOT_FOUND,
@@ -119,6 +129,10 @@ impl Problem {
             Self::TooSlow => ("client_timeout", "The body did not come in time"),
             Self::BrokenOff | Self::Invalid(_) => ("bad_request", "The request is not valid"),
             Self::TooManyWatchers => ("too_many_watchers", "Too many are watching"),
+            Self::NoBackups => ("no_backups", "Backups are not configured"),
+            Self::BackupExists => ("backup_exists", "There is such a backup already"),
+            Self::BackupAtWork => ("backup_at_work", "Another backup is being made"),
+            Self::BackupFailed => ("backup_failed", "The backup could not be made"),
             Self::Registry(RegistryError::Unknown(_)) => ("unknown_instance", "There is no such instance"),
             Self::Registry(RegistryError::Taken { .. }) => ("id_taken", "The id belongs to another service"),
             Self::Registry(RegistryError::NotLeased(_)) => ("not_leased", "The instance comes from files"),
@@ -170,6 +184,10 @@ impl Problem {
             | Self::NotJson
             | Self::BrokenOff
             | Self::Invalid(_)
+            | Self::NoBackups
+            | Self::BackupExists
+            | Self::BackupAtWork
+            | Self::BackupFailed
             | Self::Registry(_)
             | Self::Events(_)
             | Self::Queues(_)

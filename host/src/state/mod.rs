@@ -10,6 +10,7 @@
 //! Every engine passes the same tests, `contract.rs`. An engine that cannot pass one of them does not belong here; the
 //! alternative, one interface with "may be supported", moves the difference into every service.
 
+pub mod backup;
 #[cfg(test)]
 mod contract;
 mod event_log;
@@ -27,8 +28,8 @@ pub use self::event_log::{
     Offset, Progress, Published, Retention, Selection, Start, StoredEvent, SubscriptionId, SubscriptionState, Waiting,
 };
 pub use self::key_value::{
-    Entry, KeyPage, KeyValueEngine, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES,
-    MAX_PAGE_KEYS, MAX_VALUE_BYTES, Revision, Swap, Usage,
+    Entry, KeyPage, KeyValueEngine, KeyValueError, KeyValueStore, Lifetime, MAX_BATCH_BYTES, MAX_BATCH_KEYS,
+    MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Revision, Swap, Usage,
 };
 pub use self::outbox::{Outbox, Outboxes};
 pub use self::queues::{
