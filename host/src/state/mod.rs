@@ -31,7 +31,7 @@ pub use self::key_value::{
 pub use self::outbox::{Outbox, Outboxes};
 pub use self::queues::{
     DeadMessage, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_MESSAGE_TEXT_BYTES, MAX_QUEUE_NAME_BYTES, MAX_QUEUES, MAX_RECEIVE,
-    MAX_SEND_BYTES, MAX_SEND_MESSAGES, MAX_VISIBILITY, MAX_WAIT, MESSAGE_DEDUPLICATION, MESSAGE_OVERHEAD_BYTES, Message,
-    QueueError, QueueSettings, QueueState, Queues, Receive, Received,
+    MAX_SEND_BYTES, MAX_SEND_MESSAGES, MAX_VISIBILITY, MAX_WAIT, MESSAGE_DEDUPLICATION, MESSAGE_OVERHEAD_BYTES,
+    Message, QueueError, QueueSettings, QueueState, Queues, Receive, Received,
 };
 pub use self::topic::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};

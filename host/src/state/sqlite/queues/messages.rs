@@ -130,9 +130,11 @@ fn insert(connection: &Connection, queue: i64, message: &Message, now: i64) -> r
         .prepare_cached("INSERT INTO messages (queue, visible, sent, attempts, bytes) VALUES (?1, ?2, ?3, 0, ?4)")?
         .execute((queue, visible, now, message_bytes(message)))?;
     let id = connection.last_insert_rowid();
-    connection
-        .prepare_cached("INSERT INTO bodies (id, content_type, body) VALUES (?1, ?2, ?3)")?
-        .execute((id, &message.content_type, &message.body[..]))?;
+    connection.prepare_cached("INSERT INTO bodies (id, content_type, body) VALUES (?1, ?2, ?3)")?.execute((
+        id,
+        &message.content_type,
+        &message.body[..],
+    ))?;
     if let Some(deduplication) = &message.deduplication {
         connection
             .prepare_cached("INSERT OR REPLACE INTO sent (queue, deduplication, id, sent) VALUES (?1, ?2, ?3, ?4)")?
@@ -201,12 +203,16 @@ pub(super) fn receive(
     let mut size = 0;
     taken.more = visible.len() == LOOKS;
     for (id, attempts, sent, bytes) in visible {
+        if taken.messages.len() == receive.max {
+            taken.more = true;
+            break;
+        }
         if attempts >= max_receives.max(1) {
             super::dead::bury(connection, queue.number, id, bytes, now)?;
             continue;
         }
         size += usize::try_from(bytes).unwrap_or(usize::MAX);
-        if taken.messages.len() == receive.max || (size > ANSWER_BYTES && !taken.messages.is_empty()) {
+        if size > ANSWER_BYTES && !taken.messages.is_empty() {
             taken.more = true;
             break;
         }
@@ -222,8 +228,8 @@ pub(super) fn receive(
 }
 
 fn take(connection: &Connection, id: i64, attempt: u32, sent: i64, visible: i64) -> rusqlite::Result<Received> {
-    // The random half of the number, as it fits a column.
-    let secret = i64::from_ne_bytes((Uuid::now_v7().as_u64_pair().1 << 2).to_ne_bytes());
+    // 62 random bits; the two others of this half say which kind of number it is.
+    let secret = i64::from_ne_bytes((Uuid::new_v4().as_u64_pair().1 << 2).to_ne_bytes());
     connection
         .prepare_cached("UPDATE messages SET visible = ?2, attempts = ?3, receipt = ?4 WHERE id = ?1")?
         .execute((id, visible, attempt, secret))?;
@@ -240,12 +246,7 @@ fn take(connection: &Connection, id: i64, attempt: u32, sent: i64, visible: i64)
 }
 
 /// Number of the queue, number and bytes of the message that the receipt is valid for.
-fn held(
-    connection: &Connection,
-    name: &str,
-    receipt: &str,
-    now: i64,
-) -> rusqlite::Result<Option<(i64, i64, i64)>> {
+fn held(connection: &Connection, name: &str, receipt: &str, now: i64) -> rusqlite::Result<Option<(i64, i64, i64)>> {
     let Some((id, secret)) = receipt.split_once('-') else { return Ok(None) };
     let (Ok(id), Ok(secret)) = (id.parse::<i64>(), u64::from_str_radix(secret, 16)) else { return Ok(None) };
     connection

@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -175,8 +175,10 @@ impl Queues for SqliteQueues {
         let (last, mut all) = (last?, 0);
         loop {
             let queue = queue.to_owned();
-            let gone =
-                self.database.write(Sync::Now, 0, move |transaction| messages::purge(transaction, &queue, last)).await?;
+            let gone = self
+                .database
+                .write(Sync::Now, 0, move |transaction| messages::purge(transaction, &queue, last))
+                .await?;
             all += gone;
             if gone == 0 {
                 return Ok(all);
