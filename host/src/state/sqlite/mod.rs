@@ -26,6 +26,8 @@ mod snapshot;
 mod worker;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
