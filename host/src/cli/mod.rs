@@ -2,6 +2,7 @@
 
 mod admin;
 pub mod config;
+pub mod events;
 pub mod explain;
 pub mod hash;
 pub mod import;

@@ -204,6 +204,7 @@ impl Check<'_> {
             retry.check(self, defaults_at.get("retry"));
         }
         rollout.check(self, defaults_at.get("rollout"));
+        defaults.sql.check(self, defaults_at.get("sql"));
         load_balancer.check(self, defaults_at.get("loadBalancer"));
         defaults.circuit_breaker.check(self, defaults_at.get("circuitBreaker"));
         defaults.outlier_detection.check(self, defaults_at.get("outlierDetection"));
@@ -224,6 +225,7 @@ impl Check<'_> {
         Subscription::check_all(&service.subscriptions, self, at.get("subscriptions"));
         Schedule::check_all(&service.schedules, self, at.get("schedules"));
         service.rollout.check(self, at.get("rollout"));
+        service.sql.check(self, at.get("sql"));
         load_balancer.check(self, at.get("loadBalancer"));
         service.circuit_breaker.check(self, at.get("circuitBreaker"));
         service.outlier_detection.check(self, at.get("outlierDetection"));

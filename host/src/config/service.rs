@@ -21,6 +21,7 @@ use super::retry::Retry;
 use super::rollout::Rollout;
 use super::schedule::Schedule;
 use super::schema::text;
+use super::sql::Sql;
 use super::subscription::Subscription;
 use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
@@ -49,6 +50,8 @@ pub struct ServiceDefaults {
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
+    /// The service's own SQL database, or `false` for none.
+    pub sql: Sql,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
     /// How a new version takes over from the one that serves.
@@ -93,6 +96,8 @@ pub struct Service {
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
+    /// The service's own SQL database, or `false` for none.
+    pub sql: Sql,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
     /// What it may reach beyond itself; nothing if it is not said.
@@ -220,6 +225,7 @@ impl Service {
             slots,
             health_check,
             key_value,
+            sql,
             drain_timeout,
             rollout,
         } = defaults.clone();
@@ -240,6 +246,7 @@ impl Service {
             slots,
             health_check,
             key_value,
+            sql,
             drain_timeout,
             grants: Grants::default(),
             subscriptions: Vec::new(),

@@ -201,10 +201,20 @@ impl EventLog for FakeLog {
         selection: Selection,
         before: Option<Offset>,
         limit: usize,
-    ) -> Result<Vec<StoredEvent>, EventLogError> {
+    ) -> Result<EventPage, EventLogError> {
         let inner = self.inner.lock().unwrap();
-        let fit = inner.events.iter().rev().filter(|event| before.is_none_or(|before| event.offset < before));
-        Ok(fit.filter(|event| fits(&selection, event)).take(limit).cloned().collect())
+        let mut page = EventPage { read_to: before.unwrap_or(Offset(u64::MAX)), ..EventPage::default() };
+        for event in inner.events.iter().rev().filter(|event| before.is_none_or(|before| event.offset < before)) {
+            if page.events.len() == limit {
+                page.more = true;
+                break;
+            }
+            page.read_to = event.offset;
+            if fits(&selection, event) {
+                page.events.push(event.clone());
+            }
+        }
+        Ok(page)
     }
 
     async fn subscribe(

@@ -73,6 +73,7 @@ fn complete() -> Value {
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": serde_json::from_str::<Value>(super::super::health_check::EXAMPLE).unwrap(),
         "keyValue": { "quota": "0B" },
+        "sql": serde_json::from_str::<Value>(super::super::sql::EXAMPLE).unwrap(),
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
         "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
@@ -109,6 +110,7 @@ fn complete() -> Value {
                 "timeouts": { "request": "1s", "backendRequest": "1s" },
                 "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
                 "retry": of_a_rule,
+                "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
                 "backendRefs": [{
                     "service": "orders", "version": "1", "weight": 5, "filters": [],
                 }],
