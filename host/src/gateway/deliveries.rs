@@ -58,6 +58,7 @@ impl Deliver for Gateway {
             version: None,
             client: None,
             retry: None,
+            bulkhead: None,
             try_timeout: None,
             deadline: timeout.or(own).map(|timeout| arrived + timeout),
             max_request_body: None,
@@ -67,7 +68,7 @@ impl Deliver for Gateway {
             is_fallback: false,
         };
         let body = Full::new(body).map_err(|never| -> CallError { match never {} });
-        match forward(&hop, Request::from_parts(parts, body), &mut exit).await {
+        match Box::pin(forward(&hop, Request::from_parts(parts, body), &mut exit)).await {
             Ok(response) => {
                 measured.answered(response.status().as_u16());
                 if let Some(exit) = &mut exit {
