@@ -167,18 +167,19 @@ async fn a_handler_that_fails_harms_nobody() {
 
 #[tokio::test]
 async fn what_is_published_while_an_event_is_handled_names_it() {
-    // `caller` handles an event by calling `subscriber`, which publishes in turn.
-    let url = "http://subscriber.internal/publish?topic=third";
-    let path = posting("", url, &[], "").replacen("//", "/", 1);
-    let caller = format!("grants: {{ calls: [subscriber] }}\nsubscriptions: [{{ topic: second, path: \"{path}\" }}]\n");
-    let builder = subscribers("first, second, third").plugin("caller").service("caller", &caller);
+    let yaml = format!(
+        "{}grants: {{ calls: [subscriber] }}\n",
+        settings("", "second").replace("grants: { publish: [] }\n", "")
+    );
+    let builder = subscribers("first, second, third").plugin_as("subscriber", "between").service("between", &yaml);
     let wharf = builder.start().await;
-    for service in ["subscriber", "subscriber-http", "caller"] {
+    for service in ["subscriber", "subscriber-http", "between"] {
         subscribed(&wharf, service).await;
     }
-    // Both publish to `second` when they handle it.
-    let answer =
-        publish(&wharf, "subscriber", "topic=first&id=e-1", &json!({ "do": "publish", "topic": "second" })).await;
+    // Both publish to `second` when they handle it, and `between` handles that by a call to `subscriber`, which publishes.
+    let call = json!({ "do": "call", "url": "http://subscriber.internal/publish?topic=third" });
+    let order = json!({ "do": "publish", "topic": "second", "data": call });
+    let answer = publish(&wharf, "subscriber", "topic=first&id=e-1", &order).await;
     let request_id = answer.header("x-request-id").to_owned();
     let notes = handled_so_many(&wharf, "subscriber-http", 5).await;
     let of = |topic: &str| notes.iter().filter(|note| note["topic"] == topic).cloned().collect::<Vec<_>>();
@@ -187,6 +188,7 @@ async fn what_is_published_while_an_event_is_handled_names_it() {
     let seconds: Vec<_> = second.iter().map(|note| note["id"].clone()).collect();
     assert!(second.iter().all(|note| note["extensions"]["causationid"] == "e-1"), "{second:?}");
     for note in &third {
+        assert_eq!(note["source"], "/services/subscriber");
         assert!(seconds.contains(&note["extensions"]["causationid"]), "{note} comes of one of {seconds:?}");
     }
     let trace = |note: &Value| note["extensions"]["traceparent"].as_str().unwrap()[3..35].to_owned();
@@ -220,7 +222,6 @@ async fn components_that_only_know_http_publish_and_are_told() {
             ("http://events.internal/topics/order.created", &["ce-source:/services/subscriber3"], 400, "bad_request"),
             ("http://events.internal/topics/order.created", &["ce-UPPER_case:x"], 400, "bad_request"),
             ("http://events.internal/topics/order.created", &["ce-specversion:0.3"], 400, "bad_request"),
-            ("http://events.internal/queues/mails/receive", &[], 403, "grant_denied"),
             ("http://events.internal/", &[], 404, "no_route"),
         ] {
             let answer = wharf.get(&posting(caller, url, headers, "")).await;
@@ -243,7 +244,7 @@ async fn one_that_only_handles_events_is_healthy_and_answers_no_requests() {
         .start()
         .await;
     subscribed(&wharf, "subscriber-only").await;
-    assert_eq!(wharf.states("subscriber-only").await, ["serving"]);
+    assert_eq!(wharf.states("subscriber-only").await, ["subscriber-only.wasm serving"]);
     wharf.get("/subscriber-only/").await.assert_problem(404, "no_route");
     publish(&wharf, "subscriber", "topic=a", &json!({})).await.assert_status(200);
     let series = r#"wharf_event_deliveries_total{service="subscriber-only",subscription="mine",outcome="handled"} 1"#;
@@ -256,7 +257,9 @@ async fn one_that_only_handles_events_is_healthy_and_answers_no_requests() {
 
 #[tokio::test]
 async fn nobody_publishes_what_is_not_granted_and_a_grant_counts_at_once() {
-    let wharf = Wharf::builder().plugin("subscriber").start().await;
+    let breaker = "circuitBreaker: { enabled: false }\n";
+    let wharf =
+        Wharf::builder().plugin("subscriber").gateway(&format!("defaults: {{ {} }}", breaker.trim())).start().await;
     let denied = async |topic: &str| {
         let answer = publish(&wharf, "subscriber", &format!("topic={topic}"), &json!({})).await;
         assert!(answer.status == 555 && answer.text().contains("Denied"), "{topic}: {}", answer.text());
@@ -304,11 +307,11 @@ async fn who_publishes_without_end_is_slowed_down_and_others_go_on() {
     for service in ["hostile-one", "subscriber-http"] {
         subscribed(&wharf, service).await;
     }
-    // Ten seconds' worth at once, and no more.
+    // Ten seconds' worth at once, which its handler begins to use up too, and no more.
     let answer = publish(&wharf, "hostile-one", "topic=spam&each=5000", &json!({ "do": "loop" })).await;
     assert!(answer.status == 555 && answer.text().contains("Full"), "{}", answer.text());
     let published: u32 = answer.header("x-published").parse().unwrap();
-    assert!((100..150).contains(&published), "{published}");
+    assert!((10..150).contains(&published), "{published}");
     // Each of those publishes itself again when it is handled, as fast as it may.
     for n in 0..20 {
         publish(&wharf, "subscriber-http", &format!("topic=good&id=g-{n}"), &json!({})).await.assert_status(200);
@@ -334,7 +337,7 @@ async fn an_event_is_handled_once_if_the_handler_says_so() {
         let url = format!("http://{}/api/subscriptions/{service}/mine/seek", wharf.admin());
         let body = json!({ "from": "earliest" }).to_string();
         let answer = wharf.client().send("POST", &url, &[("content-type", "application/json")], body).await;
-        assert!(answer.status < 300, "{}", answer.text());
+        assert!(answer.status == 200, "{}", answer.text());
     }
     publish(&wharf, "subscriber", "topic=a&id=e-2", &json!({})).await.assert_status(200);
     for service in SUBSCRIBERS {
