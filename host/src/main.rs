@@ -115,10 +115,44 @@ enum Command {
         #[command(subcommand)]
         what: Box<EventsDo>,
     },
+    /// Show queues of a running host, and what was received too often
+    Queues {
+        #[command(subcommand)]
+        what: QueuesDo,
+    },
     /// Make a line for a list of API keys or of users
     Hash {
         #[command(subcommand)]
         of: HashOf,
+    },
+    /// Copy all state, beside a running host or without one, as it is at one moment
+    Backup {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Folder of the state [default: from the configuration]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// The folder that is made for the backup
+        to: PathBuf,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a backup in the place of the state, while no host runs
+    Restore {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Folder of the state [default: from the configuration]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// The folder of the backup
+        from: PathBuf,
+        /// Only this service; may be given several times
+        #[arg(long = "service", value_name = "NAME")]
+        services: Vec<String>,
+        /// Only say whether the backup is whole, and what is in it
+        #[arg(long, conflicts_with = "services")]
+        check: bool,
     },
     /// Start a new service in Rust
     New {
@@ -289,6 +323,44 @@ enum EventsDo {
         /// A further attribute, such as 'correlationid=42'; may be given several times
         #[arg(long = "extension", value_name = "NAME=VALUE")]
         extensions: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum QueuesDo {
+    /// Show how each queue stands
+    List {
+        #[command(flatten)]
+        host: RunningHost,
+    },
+    /// Show messages that were received too often
+    DeadLetters {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The queue
+        queue: String,
+    },
+    /// Put dead letters back, as if they had not been received
+    Revive {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The queue
+        queue: String,
+        /// Their numbers [default: all]
+        ids: Vec<u64>,
+    },
+    /// Delete all messages of a queue, or its dead letters
+    Purge {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The queue
+        queue: String,
+        /// Dead letters, not messages
+        #[arg(long)]
+        dead: bool,
+        /// Numbers of dead letters [default: all]
+        #[arg(requires = "dead")]
+        ids: Vec<u64>,
     },
 }
 
@@ -488,6 +560,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             events(*what)
         }
+        Command::Queues { what } => {
+            drop(out);
+            queues(what)
+        }
         Command::Hash { of: HashOf::ApiKey { name, scopes, expires } } => {
             cli::hash::api_key(&name, &scopes, expires.as_deref(), &mut out)?;
             Ok(true)
@@ -496,6 +572,18 @@ fn run(command: Command) -> anyhow::Result<bool> {
             let mut input = std::io::stdin();
             let terminal = input.is_terminal();
             cli::hash::password(&user, &mut input, terminal, &mut out)?;
+            Ok(true)
+        }
+        Command::Backup { source, state, to, json } => {
+            cli::backup::take(&source.into(), state, &to, json, &mut out)?;
+            Ok(true)
+        }
+        Command::Restore { from, check: true, .. } => {
+            cli::backup::check(&from, &mut out)?;
+            Ok(true)
+        }
+        Command::Restore { source, state, from, services, check: false } => {
+            cli::backup::restore(&source.into(), state, &from, &services, &mut out)?;
             Ok(true)
         }
         Command::New { name, dir } => {
@@ -598,6 +686,21 @@ fn events(what: EventsDo) -> anyhow::Result<bool> {
                 }
             }
             host.events(async |mut asker| Ok(asker.publish(&event).await.map(|()| true)?))
+        }
+    }
+}
+
+fn queues(what: QueuesDo) -> anyhow::Result<bool> {
+    match what {
+        QueuesDo::List { host } => host.events(async |mut asker| Ok(asker.queues().await.map(|()| true)?)),
+        QueuesDo::DeadLetters { host, queue } => {
+            host.events(async |mut asker| Ok(asker.queue_dead_letters(&queue).await.map(|()| true)?))
+        }
+        QueuesDo::Revive { host, queue, ids } => {
+            host.events(async |mut asker| Ok(asker.queue_revive(&queue, &ids).await.map(|()| true)?))
+        }
+        QueuesDo::Purge { host, queue, dead, ids } => {
+            host.events(async |mut asker| Ok(asker.queue_purge(&queue, dead, &ids).await.map(|()| true)?))
         }
     }
 }

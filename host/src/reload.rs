@@ -13,7 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, Problems};
 use crate::events::Events;
-use crate::gateway::{Gateway, Services};
+use crate::gateway::{Gateway, SecretTexts, Services};
 use crate::host::{Options, access_log};
 use crate::server::{Listeners, ListenersError, Prepared};
 use crate::telemetry::Reloads;
@@ -105,9 +105,14 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let this = Arc::clone(self);
         let loaded = tokio::task::spawn_blocking(move || {
+            // What is in force follows its secrets, whatever the files say now.
+            if let Ok(secrets) = this.services.read_secrets(&this.services.config()) {
+                this.services.set_secrets(secrets);
+            }
             let config = this.options.load()?;
+            let secrets = this.read_secrets(&config)?;
             let listeners = this.prepare(&config)?;
-            Ok::<_, Problems>((config, listeners))
+            Ok::<_, Problems>((config, secrets, listeners))
         });
         let Ok(loaded) = loaded.await else {
             tracing::error!("reading the configuration panicked");
@@ -115,7 +120,7 @@ impl Reloader {
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
-            Ok((config, listeners)) => {
+            Ok((config, secrets, listeners)) => {
                 let fingerprint = config.fingerprint();
                 let timeout = config.gateway.drain.timeout.get();
                 let warnings = config.warnings.clone();
@@ -123,7 +128,7 @@ impl Reloader {
                 if news {
                     let applied = self.services.config();
                     if applied.fingerprint() != fingerprint
-                        && let Err(message) = self.apply(&applied, Arc::new(config))
+                        && let Err(message) = self.apply(&applied, Arc::new(config), secrets)
                     {
                         return Err(self.refused(&mut seen, Problems::of_file(&self.options.source.dir, message)));
                     }
@@ -153,6 +158,15 @@ impl Reloader {
         problems
     }
 
+    fn read_secrets(&self, config: &Config) -> Result<SecretTexts, Problems> {
+        let file = self.options.source.dir.join("gateway.yaml");
+        self.services.read_secrets(config).map_err(|wrong| {
+            let message = wrong.join("\n");
+            let problems = wrong.into_iter().map(|message| (file.clone(), message));
+            Problems::of_files(problems).unwrap_or_else(|| Problems::of_file(&file, message))
+        })
+    }
+
     /// Certificates are read every time: their files change while the configuration stays.
     fn prepare(&self, config: &Config) -> Result<Prepared, Problems> {
         self.listeners.prepare(&config.gateway.public_listeners(), &config.gateway.connections).map_err(|error| {
@@ -165,8 +179,8 @@ impl Reloader {
         })
     }
 
-    fn apply(&self, old: &Config, new: Arc<Config>) -> Result<(), String> {
-        self.services.apply(Arc::clone(&new))?;
+    fn apply(&self, old: &Config, new: Arc<Config>, secrets: SecretTexts) -> Result<(), String> {
+        self.services.apply(Arc::clone(&new), secrets)?;
         self.events.apply(&new);
         for field in needs_restart(old, &new) {
             tracing::warn!(field, "changed, but only a restart puts it in force");

@@ -38,6 +38,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
             "plugin",
             "registry",
             "events",
+            "state",
             "telemetry",
             "Host",
             "HostError",

@@ -6,13 +6,14 @@
 //! | `GET /metrics` | what is counted, for Prometheus: OpenMetrics if `Accept` asks for it, else the older text format |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET`, `POST /api/rollouts…` | see `rollouts` |
-//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…` | see `events` |
+//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…`, `/api/queues…` | see `events` |
 //! | `GET /api/services`, `…/{name}` | services, their versions and instances; files that are no service |
 //! | `GET /api/instances?service=&id=&tag=&version=&health=` | instances |
 //! | `POST /api/services` | registers an instance: 201, or 200 if it was there |
 //! | `GET`, `DELETE /api/services/{service}/instances/{id}` | that instance; it goes: 204 |
 //! | `PUT /api/services/{service}/instances/{id}/heartbeat` | it is there: 204, or 404 when it must register again |
 //! | `GET /api/graph` | who may call whom, and who did |
+//! | `POST /api/backups` | makes a backup of all state: 201 |
 //! | `GET /api/watch?service=` | every change, as server-sent events |
 //!
 //! It listens on loopback only and asks for no credentials, so everybody on this machine may use it, and nobody else:
@@ -20,6 +21,7 @@
 //! page of another place (`Origin`), and changes something only with `content-type: application/json`, which a web page
 //! cannot send to another place without asking first.
 
+mod backups;
 mod body;
 mod events;
 mod problem;
@@ -56,6 +58,7 @@ use watch::Watch;
 /// Who may watch at once.
 const MAX_WATCHERS: usize = 64;
 
+pub(crate) use backups::Backups;
 pub use rollouts::RolloutList;
 
 /// What `GET /api/services` answers.
@@ -78,6 +81,7 @@ pub(crate) struct Admin {
     ready: tokio_watch::Receiver<bool>,
     draining: CancellationToken,
     watchers: Arc<Semaphore>,
+    backups: Option<Backups>,
 }
 
 type Answer = UnsyncBoxBody<Bytes, Infallible>;
@@ -91,12 +95,17 @@ impl Admin {
         draining: CancellationToken,
     ) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        Self { registry, rollouts, events: None, metrics, ready, draining, watchers }
+        Self { registry, rollouts, events: None, metrics, ready, draining, watchers, backups: None }
     }
 
     /// The same, with events.
     pub(crate) fn with_events(self, events: Arc<Events>) -> Self {
         Self { events: Some(events), ..self }
+    }
+
+    /// The same, and it makes backups.
+    pub(crate) fn with_backups(self, backups: Option<Backups>) -> Self {
+        Self { backups, ..self }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Answer>
@@ -159,11 +168,13 @@ impl Admin {
                 let instances = self.registry.discover(&Filter { service, id, tag, version, health });
                 json(&json!({ "instances": instances }))
             }
+            ["api", "backups"] if method == Method::POST => self.back_up(request).await,
             ["api", "graph"] if reads => json(&self.registry.graph()),
             ["api", "watch"] if reads => self.watch(&uri),
             ["livez" | "readyz" | "metrics"] | ["api", "instances" | "graph" | "watch"] | ["api", "services", _] => {
                 only("GET, HEAD")
             }
+            ["api", "backups"] => only("POST"),
             ["api", "services"] => only("GET, HEAD, POST"),
             ["api", "services", _, "instances", _] => only("GET, HEAD, DELETE"),
             ["api", "services", _, "instances", _, "heartbeat"] => only("PUT"),

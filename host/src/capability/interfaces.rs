@@ -26,6 +26,7 @@ pub struct HostInterface {
 const BOTH: &[&str] = &["0.2.12", "0.3.0"];
 const P2: &[&str] = &["0.2.12"];
 const P3: &[&str] = &["0.3.0"];
+const OWN: &[&str] = &["0.1.0"];
 const KEYVALUE: &[&str] = &["0.2.0-draft", "0.2.0-draft2"];
 
 const fn row(name: &'static str, versions: &'static [&'static str], meaning: &'static str) -> HostInterface {
@@ -94,6 +95,7 @@ pub const HOST_INTERFACES: &[HostInterface] = &[
         &["0.1.0"],
         "queues: sends and receives in the queues in grants.queues; all else is denied",
     ),
+    row("wharf:service/expiry", OWN, "key-value: keys of the service's own store that end by themselves"),
 ];
 
 /// What an import means on this host. Shown as a sentence that fits behind the name of the import and a colon.

@@ -22,6 +22,7 @@ use super::model::Gateway;
 use super::problem::{Problem, Span};
 use super::schedule::Schedule;
 use super::service::{Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::settings::check_secrets;
 use super::subscription::Subscription;
 use super::tree::{Kind, Node};
 use super::units::{Duration, Size};
@@ -183,6 +184,7 @@ impl Check<'_> {
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
         gateway.calls.check(self, at.get("calls"));
+        check_secrets(&gateway.secrets, self, at.get("secrets"));
         gateway.health.check(self, at.get("health"));
         gateway.events.check(self, at.get("events"));
         QueueSettings::check_all(&gateway.queues, self, at.get("queues"));
@@ -198,6 +200,9 @@ impl Check<'_> {
             if path.as_os_str().is_empty() {
                 self.wrong(at, "an empty path: name a folder");
             }
+        }
+        if state.backups.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            self.wrong(at.get("state").get("backups"), "an empty path: name a folder");
         }
         let engine_at = at.get("engine");
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
@@ -240,11 +245,6 @@ impl Check<'_> {
         service.outlier_detection.check(self, at.get("outlierDetection"));
         check_labels(&service.tags, &service.metadata, self, at);
         check_instances(&service.instances, self, at.get("instances"));
-        for (key, value) in &service.config {
-            if key.is_empty() {
-                self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
-            }
-        }
     }
 
     fn policies(&mut self, limits: &Limits, slots: &Slots, health: &HealthCheck, at: At<'_>) {

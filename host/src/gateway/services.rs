@@ -36,6 +36,7 @@ use super::filter::{Chain, Stores, Told};
 use super::forward::Carried;
 use super::overview::Overview;
 use super::route::Table;
+use super::secrets::{SecretTexts, Secrets};
 use super::traffic::Traffic;
 use crate::capability::bus::EventBus;
 use crate::capability::http::Dispatch;
@@ -79,6 +80,7 @@ pub(crate) struct Services {
     state: Arc<dyn KeyValueEngine>,
     config: ArcSwap<Config>,
     stores: Stores,
+    secrets: Secrets,
     chains: ArcSwap<Chains>,
     known: Mutex<BTreeMap<Arc<str>, Known>>,
     snapshot: ArcSwap<Snapshot>,
@@ -114,13 +116,15 @@ impl Services {
     /// No services yet, and the filters of `config`. Call it inside the runtime.
     ///
     /// # Errors
-    /// When a file that a filter needs cannot be used.
+    /// When a file that a filter or a service needs cannot be used.
     pub(crate) fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
         state: Arc<dyn KeyValueEngine>,
         bus: Arc<dyn EventBus>,
     ) -> Result<Self, String> {
+        let secrets = Secrets::default();
+        secrets.set(secrets.read(&config).map_err(|wrong| wrong.join("\n"))?);
         let stores = Stores::default();
         stores.providers.apply(&config.gateway.auth);
         let chains = Chains::compile(&config, &stores)?;
@@ -132,6 +136,7 @@ impl Services {
             state,
             config: ArcSwap::new(config),
             stores,
+            secrets,
             chains: ArcSwap::from_pointee(chains),
             known: Mutex::new(known),
             snapshot,
@@ -207,11 +212,37 @@ impl Services {
         config.services.get(caller).is_some_and(|caller| caller.grants.calls.iter().any(|name| name == callee))
     }
 
-    /// Puts another configuration in force, for every service at once. Call it inside the runtime.
+    /// Reads the secrets that `config` needs. Blocks for as long as the file system does.
+    ///
+    /// # Errors
+    /// What is wrong with those that cannot be read and have no text from before.
+    pub(crate) fn read_secrets(&self, config: &Config) -> Result<SecretTexts, Vec<String>> {
+        self.secrets.read(config)
+    }
+
+    /// Puts secrets in force that were read for the configuration in force.
+    pub(crate) fn set_secrets(&self, texts: SecretTexts) {
+        let known = self.lock();
+        if self.secrets.set(texts) {
+            self.spread_values(&known);
+            tracing::info!("secrets were read again");
+        }
+    }
+
+    /// Gives every service what it reads now.
+    fn spread_values(&self, known: &BTreeMap<Arc<str>, Known>) {
+        let config = self.config.load();
+        for (name, service) in known {
+            service.runtime.capabilities.set_config(self.secrets.values(&config.service(name)));
+        }
+    }
+
+    /// Puts another configuration in force, for every service at once, with the secrets that were read for it. Call it
+    /// inside the runtime.
     ///
     /// # Errors
     /// When a file that a filter needs cannot be used: then nothing has changed.
-    pub(crate) fn apply(&self, config: Arc<Config>) -> Result<(), String> {
+    pub(crate) fn apply(&self, config: Arc<Config>, texts: SecretTexts) -> Result<(), String> {
         let before = self.stores.providers.apply(&config.gateway.auth);
         let chains = match Chains::compile(&config, &self.stores) {
             Ok(chains) => Arc::new(chains),
@@ -225,6 +256,8 @@ impl Services {
         self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
         self.registry.apply(&config);
+        self.secrets.set(texts);
+        self.spread_values(&known);
         for (name, service) in known.iter_mut() {
             let (before, now) = (old.service(name), config.service(name));
             if before == now {
@@ -233,7 +266,6 @@ impl Services {
             service.runtime.carried.reconfigure(&now);
             service.runtime.egress.set_rules(EgressRules::new(&now.grants.egress));
             service.runtime.bulkhead.resize(BulkheadLimits::from(&now.bulkhead));
-            service.runtime.capabilities.set_config(now.config.clone());
             service.runtime.capabilities.log().set_rate(now.limits.log_rate.get());
             // The store is shared; opening it again sets its quota.
             self.state.store(name, now.key_value.quota.get());
@@ -264,7 +296,7 @@ impl Services {
         let capabilities = ServiceCapabilities::new(
             Arc::clone(name),
             Some(self.state.store(name, settings.key_value.quota.get())),
-            settings.config,
+            self.secrets.values(&settings),
             // Versions put their own label there.
             GuestLog::new(Arc::clone(name), "", settings.limits.log_rate.get()),
         )

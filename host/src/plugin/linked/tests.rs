@@ -49,7 +49,7 @@ async fn load(wasm: Bytes, settings: Service) -> Arc<Version> {
     let compiler = Compiler::new(CompileIn::Thread, None, 1, Duration::from_secs(60));
     let loader = Loader::new(engines, Arc::new(compiler)).unwrap();
     let log = GuestLog::new("mail", "", 1 << 20);
-    let capabilities = Arc::new(ServiceCapabilities::new("mail", None, BTreeMap::new(), log));
+    let capabilities = Arc::new(ServiceCapabilities::new("mail", None, BTreeMap::new().into(), log));
     let source = Source { service: "mail".into(), label: Some("1".into()), wasm, digest: [0; 32] };
     Arc::new(loader.load(source, capabilities, Arc::new(settings)).await.unwrap())
 }

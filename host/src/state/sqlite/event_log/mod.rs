@@ -26,6 +26,7 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 use tokio::sync::watch;
 
+pub(super) use self::schema::FORMAT;
 use self::schema::LogLedger;
 use super::SnapshotError;
 use super::clock::Clock;
