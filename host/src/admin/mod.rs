@@ -6,6 +6,7 @@
 //! | `GET /metrics` | what is counted, for Prometheus: OpenMetrics if `Accept` asks for it, else the older text format |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET`, `POST /api/rollouts…` | see `rollouts` |
+//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…` | see `events` |
 //! | `GET /api/services`, `…/{name}` | services, their versions and instances; files that are no service |
 //! | `GET /api/instances?service=&id=&tag=&version=&health=` | instances |
 //! | `POST /api/services` | registers an instance: 201, or 200 if it was there |
@@ -20,6 +21,7 @@
 //! cannot send to another place without asking first.
 
 mod body;
+mod events;
 mod problem;
 mod query;
 mod register;
@@ -44,6 +46,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::gateway::{Connection, Format, Metrics, Rollouts};
 use crate::registry::{Filter, InstanceRecord, RefusedFile, Registry, ServiceRecord};
 use crate::server::Handler;
@@ -70,6 +73,7 @@ pub struct ServiceList {
 pub(crate) struct Admin {
     registry: Arc<Registry>,
     rollouts: Arc<dyn Rollouts>,
+    events: Option<Arc<Events>>,
     metrics: Metrics,
     ready: tokio_watch::Receiver<bool>,
     draining: CancellationToken,
@@ -86,7 +90,13 @@ impl Admin {
         ready: tokio_watch::Receiver<bool>,
         draining: CancellationToken,
     ) -> Self {
-        Self { registry, rollouts, metrics, ready, draining, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
+        let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
+        Self { registry, rollouts, events: None, metrics, ready, draining, watchers }
+    }
+
+    /// The same, with events.
+    pub(crate) fn with_events(self, events: Arc<Events>) -> Self {
+        Self { events: Some(events), ..self }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Answer>
@@ -115,6 +125,11 @@ impl Admin {
         let only = |allowed: &'static str| Err(Problem::Method(allowed));
         if let Some(answer) = self.rollouts(&method, uri.path()) {
             return Ok(answer);
+        }
+        if let ["api", about @ ..] = words.as_slice()
+            && about.first().is_some_and(|word| events::is_about_events(word))
+        {
+            return self.events(about, request).await;
         }
         match words.as_slice() {
             ["livez"] if reads => Ok(text(StatusCode::OK, "alive\n")),

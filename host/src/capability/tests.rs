@@ -207,6 +207,8 @@ const ITEMS: &[(&str, &str)] = &[
     ("wasi:sockets/types@0.3.0", "resource tcp-socket"),
     ("wasi:sockets/udp@0.2.12", "resource udp-socket"),
     ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket"),
+    ("wharf:service/events@0.1.0", "publish"),
+    ("wharf:service/queues@0.1.0", "receive"),
 ];
 /// Interfaces with nothing but plain types; there is nothing that a linker could lack.
 const PLAIN_TYPES: &[&str] = &["wasi:cli/types@0.3.0", "wasi:clocks/types@0.3.0"];
@@ -241,6 +243,9 @@ fn the_table_of_interfaces_says_what_the_linker_has() {
         let (name, _) = import.split_once('@').unwrap();
         for version in ["0.1.0", "0.2.0-rc.2", "0.2.0-draft3", "0.3.0-rc.1", "0.4.0", "1.0.0"] {
             let other = format!("{name}@{version}");
+            if other == *import {
+                continue;
+            }
             assert!(!has(&linker, &other, item) && !explain(&other).is_provided(), "{other}");
         }
     }

@@ -7,6 +7,7 @@
 //!
 //! Doc comments here are what `wharf schema` shows to people in their editor, so they speak YAML, not Rust.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
 use super::connections::Connections;
+use super::events::{Events, QueueSettings};
 use super::filter::Filter;
 use super::grants::Calls;
 use super::health::PublicHealth;
@@ -61,6 +63,10 @@ pub struct Gateway {
     pub drain: Drain,
     /// Calls between services.
     pub calls: Calls,
+    /// How much of events is kept, and for how long.
+    pub events: Events,
+    /// Queues by name; one that is not here has the defaults.
+    pub queues: BTreeMap<String, QueueSettings>,
     /// What is told outside about health.
     pub health: PublicHealth,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
@@ -165,6 +171,8 @@ impl Default for Gateway {
             access_log: AccessLog::default(),
             drain: Drain::default(),
             calls: Calls::default(),
+            events: Events::default(),
+            queues: BTreeMap::new(),
             health: PublicHealth::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),

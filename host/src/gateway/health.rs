@@ -29,8 +29,8 @@ use super::GatewayError;
 use super::forward::{Endpoint, Target, ask};
 use super::services::Services;
 use crate::config::InstanceCheck;
-use crate::plugin::{CallContext, CallError};
-use crate::policy::Class;
+use crate::plugin::{CallContext, CallError, Version};
+use crate::policy::{Class, Permit};
 use crate::registry::{CheckResult, Health, Instance, Kind, Registry, jittered};
 
 /// How often ejections are told to the registry, and breakers looked at.
@@ -147,6 +147,11 @@ impl Checker {
             .header(USER_AGENT, const { HeaderValue::from_static("wharf-health") })
             .body(Empty::<Bytes>::new().map_err(|never| -> CallError { match never {} }));
         let Ok(request) = request else { return CheckResult::Failed("its path is no path".to_owned()) };
+        if let Target::Local(version) = &endpoint.target
+            && version.serves().http.is_none()
+        {
+            return starts(version, check.timeout.get(), place).await;
+        }
         let context = CallContext {
             request_id: Some("health".into()),
             deadline: Some(Instant::now() + check.timeout.get()),
@@ -206,5 +211,17 @@ impl Checker {
             self.registry.set_ejected(id, ejected.contains(id));
         }
         *told = ejected;
+    }
+}
+
+/// The health of a component that answers no requests: whether an instance of it can be made.
+async fn starts(version: &Arc<Version>, timeout: Duration, place: Permit) -> CheckResult {
+    let started = tokio::time::timeout(timeout, version.instantiate_once()).await;
+    drop(place);
+    match started.map(|started| started.map_err(GatewayError::from)) {
+        Ok(Ok(())) => CheckResult::Ok,
+        Ok(Err(GatewayError::BulkheadFull | GatewayError::Draining)) => CheckResult::Inconclusive,
+        Ok(Err(error)) => CheckResult::Failed(error.to_string()),
+        Err(_elapsed) => CheckResult::Failed(format!("it did not start within {timeout:?}")),
     }
 }

@@ -200,7 +200,9 @@ impl Way {
             identity: told_about_client(&snapshot.told, &parts.headers),
             is_fallback: false,
         };
-        let mut response = forward(&hop, Request::from_parts(parts, body), &mut self.exit).await?;
+        // Boxed: it would be moved with each of the futures around it.
+        let answered = Box::pin(forward(&hop, Request::from_parts(parts, body), &mut self.exit));
+        let mut response = answered.await?;
         if let Some(chain) = &destination.chain {
             chain.response_headers(response.headers_mut());
         }

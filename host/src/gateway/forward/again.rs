@@ -48,7 +48,7 @@ impl Forward<'_> {
                 },
                 Err(failure) if self.attempt == 0 && self.falls_back(&failure.error) => {
                     let Some(body) = bodies.next() else { return Err(failure.error) };
-                    return self.fall_back(failure.error, Request::from_parts(head, body)).await;
+                    return Box::pin(self.fall_back(failure.error, Request::from_parts(head, body))).await;
                 }
                 Err(failure) => Err(failure),
             };

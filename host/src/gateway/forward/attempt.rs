@@ -1,5 +1,6 @@
 //! One try: what it takes, and what it came to.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -127,7 +128,7 @@ impl<'a> Forward<'a> {
         };
         let waits = Waits::default();
         let request = request.map(|body| awaited(body, waits.clone()));
-        let asked = ask(&endpoint.target, &self.settings, context, request);
+        let asked = pin!(ask(&endpoint.target, &self.settings, context, request));
         let result = self.in_time(asked).await;
         let now = Instant::now();
         let took = now.saturating_duration_since(began);

@@ -114,10 +114,12 @@ where
     let settings = Arc::clone(&backend.settings);
     let forward = Forward { hop, choice, settings, exit, tried: Vec::new(), attempt: 0 };
     if is_web_socket {
-        return forward.web_socket(request).await;
+        return Box::pin(forward.web_socket(request)).await;
     }
     match hop.retry.or(backend.retry.as_ref()).filter(|policy| policy.is_on()) {
-        Some(policy) => forward.again_and_again(policy, request).await,
+        // Boxed, like everything that is not on the way of most requests: a future is as large as the largest of its
+        // ways, and it is moved.
+        Some(policy) => Box::pin(forward.again_and_again(policy, request)).await,
         None => forward.once(request).await,
     }
 }
@@ -130,7 +132,9 @@ impl Forward<'_> {
         let (parts, body) = request.into_parts();
         let admitted = match self.admit(&parts).await {
             Ok(admitted) => admitted,
-            Err(failure) => return self.fall_back(failure.error, Request::from_parts(parts, body)).await,
+            Err(failure) => {
+                return Box::pin(self.fall_back(failure.error, Request::from_parts(parts, body))).await;
+            }
         };
         self.send(admitted, Request::from_parts(parts, body)).await.map_err(|failure| failure.error)
     }

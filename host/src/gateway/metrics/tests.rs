@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::page::{Family, Value};
 use super::*;
+use crate::capability::fake_bus::FakeBus;
 use crate::config::Config;
 use crate::policy::Outcome;
 use crate::state::sqlite::SqliteState;
@@ -16,7 +17,8 @@ fn host(dir: &tempfile::TempDir, services: serde_json::Value) -> (Metrics, Arc<S
     let config = Config { services: serde_json::from_value(services).unwrap(), ..Config::default() };
     let registry = Arc::<Registry>::default();
     let state = Arc::new(SqliteState::new(dir.path()));
-    let services = Arc::new(Services::new(Arc::new(config), Arc::clone(&registry), state).unwrap());
+    let services =
+        Arc::new(Services::new(Arc::new(config), Arc::clone(&registry), state, Arc::new(FakeBus::default())).unwrap());
     services.instances_changed();
     (Metrics::new(Arc::clone(&services), registry, Arc::default()), services)
 }

@@ -44,7 +44,7 @@ async fn unavailable(store: &dyn KeyValueStore) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_the_contract() {
     let (_root, state) = fixture();
-    contract::holds(&state).await;
+    contract::key_value::holds(&state).await;
 }
 
 #[tokio::test]

@@ -19,8 +19,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::open;
 use super::session::{Kind, Session, failure};
+use super::{key_value, open};
 use crate::state::key_value::KeyValueError;
 
 /// Jobs that may wait for the thread before their callers do.
@@ -134,7 +134,7 @@ fn serve(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = jobs.blocking_recv() {
         let connection = match &connection {
             Some(connection) => connection,
-            None => match open::open(&shared.file) {
+            None => match open::open(&shared.file, &key_value::FORMAT) {
                 Ok(opened) => connection.insert(opened),
                 Err(error) => {
                     shared.report(&error);

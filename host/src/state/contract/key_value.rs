@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{
+use crate::state::{
     KeyValueEngine, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES, MAX_PAGE_KEYS,
     MAX_VALUE_BYTES, Revision, Swap,
 };
@@ -15,7 +15,7 @@ const ROOMY: u64 = 1 << 30;
 const ALL: std::ops::RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// Runs every check against the engine.
-pub(super) async fn holds(engine: &dyn KeyValueEngine) {
+pub(in crate::state) async fn holds(engine: &dyn KeyValueEngine) {
     values_come_back_as_they_were(engine).await;
     services_never_see_each_other(engine).await;
     batches_are_all_or_nothing(engine).await;
@@ -293,7 +293,7 @@ async fn listing(store: &Arc<dyn KeyValueStore>, limit: usize) -> Vec<String> {
 
 async fn pages_hold_every_key_once(engine: &dyn KeyValueEngine) {
     let store = engine.store("pages", ROOMY);
-    assert_eq!(store.list_keys(None, 10).await.unwrap(), super::KeyPage::default());
+    assert_eq!(store.list_keys(None, 10).await.unwrap(), crate::state::KeyPage::default());
     let keys: Vec<_> = (0..25).rev().map(|n| format!("key {n}")).collect();
     store.set_many(keys.iter().map(|key| (key.clone(), vec![1])).collect()).await.unwrap();
     for limit in [1, 5, 7, 24, 25, 26, MAX_PAGE_KEYS] {
