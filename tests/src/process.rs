@@ -335,6 +335,13 @@ impl Wharf {
         Builder { dir: Arc::clone(&self.dir), setup: self.setup.clone(), wait_ready: true }
     }
 
+    /// Kills it where it stands, and gives what starts it again in the same folders.
+    pub async fn kill(mut self) -> Builder {
+        self.signal(Signal::KILL);
+        self.ended().await;
+        Builder { dir: Arc::clone(&self.dir), setup: self.setup.clone(), wait_ready: true }
+    }
+
     /// Resident memory of the process in bytes.
     pub fn memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();

@@ -238,7 +238,7 @@ impl Scheduler {
             content_type: Some(content_type.clone()),
             schema: None,
             extensions: [("schedule".to_owned(), name.clone())].into(),
-            data: Bytes::from(data.clone()),
+            data: Bytes::from(data.clone().unwrap_or_default()),
         };
         self.bus.publish_for(service, vec![event]).await.map(drop)
     }

@@ -335,3 +335,23 @@ fn a_path_that_no_request_has_is_warned_about() {
     let of_service = warnings_of(&[("services/a.yaml", denied)]);
     assert!(matches!(&of_service[..], [one] if one.starts_with("services/a.yaml:1:66 no request")), "{of_service:?}");
 }
+
+#[test]
+fn a_subscription_to_what_nobody_may_publish_is_warned_about() {
+    let mail = "subscriptions: [{ topic: order.* }, { name: x, topics: [user.created, '#.failed'] }]";
+    let orders = "grants: { publish: [order.created, payment.#] }";
+    let warnings = warnings_of(&[("services/mail.yaml", mail), ("services/orders.yaml", orders)]);
+    assert_eq!(
+        warnings,
+        ["services/mail.yaml:1:56 nobody may publish `user.created`: `grants.publish` of no service has it"]
+    );
+}
+
+#[test]
+fn a_schedule_whose_topic_is_not_granted_is_warned_about() {
+    let schedule = "schedules: [{ name: n, cron: 0 0 * * *, topic: order.close }]";
+    let granted = format!("{schedule}\ngrants: {{ publish: [order.*] }}");
+    assert_eq!(warnings_of(&[("services/orders.yaml", &granted)]), [""; 0]);
+    let warnings = warnings_of(&[("services/orders.yaml", schedule)]);
+    assert!(warnings.len() == 1 && warnings[0].contains("`order.close` is never published"), "{warnings:?}");
+}
