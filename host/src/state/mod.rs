@@ -16,6 +16,7 @@ mod contract;
 mod event_log;
 mod key_value;
 mod outbox;
+mod queues;
 mod sql;
 #[cfg(test)]
 mod sql_contract;
@@ -31,6 +32,11 @@ pub use self::key_value::{
     MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Revision, Swap, Usage,
 };
 pub use self::outbox::{Outbox, Outboxes};
+pub use self::queues::{
+    DeadMessage, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_MESSAGE_TEXT_BYTES, MAX_QUEUE_NAME_BYTES, MAX_QUEUES, MAX_RECEIVE,
+    MAX_SEND_BYTES, MAX_SEND_MESSAGES, MAX_VISIBILITY, MAX_WAIT, MESSAGE_DEDUPLICATION, MESSAGE_OVERHEAD_BYTES,
+    Message, QueueError, QueueSettings, QueueState, Queues, Receive, Received,
+};
 pub use self::sql::{
     AppliedMigration, Durability, HOST_PREFIX, MAX_OPEN_ROWS, MAX_PARAMETERS, MAX_PIECE_ROWS, MAX_STATEMENT_BYTES,
     MAX_TRANSACTION_EVENTS, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine, SqlError,

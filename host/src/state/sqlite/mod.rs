@@ -21,11 +21,14 @@ mod event_log;
 mod expired;
 mod key_value;
 mod open;
+mod queues;
 mod session;
 mod snapshot;
 mod sql;
 mod worker;
 
+#[cfg(test)]
+mod crash;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +41,7 @@ use tokio::sync::watch;
 use self::clock::Clock;
 pub use self::event_log::SqliteEventLog;
 use self::key_value::SqliteKeyValue;
+pub use self::queues::SqliteQueues;
 pub use self::snapshot::{SnapshotError, snapshot};
 use self::sql::{Changed, SqliteSql};
 use super::key_value::{KeyValueEngine, KeyValueStore};
