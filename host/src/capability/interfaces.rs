@@ -94,6 +94,7 @@ pub const HOST_INTERFACES: &[HostInterface] = &[
         &["0.1.0"],
         "queues: sends and receives in the queues in grants.queues; all else is denied",
     ),
+    row("wharf:service/sql", &["0.1.0"], "SQL: the service's own database, up to its quota; no other service sees it"),
 ];
 
 /// What an import means on this host. Shown as a sentence that fits behind the name of the import and a colon.

@@ -36,3 +36,8 @@ pub use self::sql::{
     SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
 };
 pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
+
+/// Everything that a host keeps for its services.
+pub trait StateEngine: KeyValueEngine + SqlEngine {}
+
+impl<T: KeyValueEngine + SqlEngine> StateEngine for T {}

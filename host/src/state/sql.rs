@@ -250,6 +250,9 @@ pub trait SqlRows: Send + Sync + fmt::Debug {
     /// Up to `max` more rows, and about [`PIECE_BYTES`]; at least one, unless it is the end.
     async fn next(&self, max: usize) -> Result<Vec<SqlRow>, SqlError>;
 
+    /// Whether there may be rows that have not been read from the database.
+    fn is_open(&self) -> bool;
+
     /// Ends it. The same as dropping the last handle on it.
     fn close(&self);
 }
@@ -271,6 +274,9 @@ pub trait SqlTransaction: Send + Sync + fmt::Debug {
 
     /// Undoes it.
     async fn rollback(&self) -> Result<(), SqlError>;
+
+    /// Whether it has neither ended nor been ended.
+    fn is_open(&self) -> bool;
 
     /// Undoes it without waiting. The same as dropping the last handle on it; nothing after a commit.
     fn close(&self);

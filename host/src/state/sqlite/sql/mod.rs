@@ -323,6 +323,10 @@ impl Handle {
         self.commands().as_ref().ok_or_else(over)?.send(command).map_err(|_ended| over())
     }
 
+    fn is_open(&self) -> bool {
+        !self.control.is_over() && self.commands().is_some()
+    }
+
     fn close(&self) {
         if self.commands().take().is_some() {
             self.control.stop(Stop::Unwanted);
@@ -386,6 +390,10 @@ impl SqlRows for SqliteRows {
         Ok(piece.rows)
     }
 
+    fn is_open(&self) -> bool {
+        self.rest().as_ref().is_some_and(|(handle, _)| handle.is_open())
+    }
+
     fn close(&self) {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
         if let Some((handle, place)) = self.rest().take() {
@@ -433,6 +441,10 @@ impl SqlTransaction for SqliteTransaction {
 
     async fn rollback(&self) -> Result<(), SqlError> {
         self.handle.ask(Command::Rollback).await
+    }
+
+    fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     fn close(&self) {
