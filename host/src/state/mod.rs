@@ -32,8 +32,8 @@ pub use self::key_value::{
 pub use self::outbox::{Outbox, Outboxes};
 pub use self::sql::{
     AppliedMigration, Durability, HOST_PREFIX, MAX_OPEN_ROWS, MAX_PARAMETERS, MAX_PIECE_ROWS, MAX_STATEMENT_BYTES,
-    MAX_TRANSACTION_EVENTS, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine, SqlError,
-    SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
+    MAX_TRANSACTION_EVENTS, Migrated, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine,
+    SqlError, SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
 };
 pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
 

@@ -44,8 +44,8 @@ use self::lane::{Control, Kind, Lanes, Reply, Shared};
 use self::session::Command;
 use self::work::{Begun, Lane, run};
 use crate::state::{
-    AppliedMigration, Event, Migration, MigrationError, Outbox, SqlChanges, SqlDatabase, SqlError, SqlRow, SqlRows,
-    SqlSettings, SqlTransaction, SqlUsage, SqlValue,
+    AppliedMigration, Event, Migrated, Migration, MigrationError, Outbox, SqlChanges, SqlDatabase, SqlError, SqlRow,
+    SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
 };
 
 /// Results that may be read at the same time beyond their first piece; the other readers stay for short ones.
@@ -88,13 +88,14 @@ pub(super) struct SqliteSql {
     changed: Arc<Changed>,
     writer: Arc<Lanes>,
     readers: Arc<Lanes>,
+    migrating: tokio::sync::Mutex<()>,
 }
 
 impl SqliteSql {
     pub(super) fn new(service: &str, file: PathBuf, settings: SqlSettings, changed: Arc<Changed>) -> Self {
         let shared = Arc::new(Shared::new(service, file, settings, STREAMS));
         let (writer, readers) = (Lanes::new(&shared, true), Lanes::new(&shared, false));
-        Self { shared, changed, writer, readers }
+        Self { shared, changed, writer, readers, migrating: tokio::sync::Mutex::default() }
     }
 
     /// Sessions that begin from now on have these bounds.
@@ -236,19 +237,22 @@ impl SqlDatabase for SqliteSql {
         Ok(Arc::new(SqliteTransaction { handle, changed: Arc::clone(&self.changed) }))
     }
 
-    async fn migrate(&self, migrations: Vec<Migration>) -> Result<Vec<AppliedMigration>, MigrationError> {
+    async fn migrate(&self, migrations: Vec<Migration>) -> Result<Migrated, MigrationError> {
         if migrations.is_empty() && !self.shared.file.exists() {
-            return Ok(Vec::new());
+            return Ok(Migrated::default());
         }
+        // Versions of a service may be loaded at the same time.
+        let _alone = self.migrating.lock().await;
         let had = self.applied().await.map_err(MigrationError::Unavailable)?;
         migrate::check(&had, &migrations)?;
+        let last = migrations.last().map_or(0, |migration| migration.number);
         let mut done = Vec::new();
         for migration in migrations {
             if had.iter().all(|had| had.number != migration.number) {
                 done.push(self.apply(migration).await?);
             }
         }
-        Ok(done)
+        Ok(Migrated { done, unknown: had.into_iter().filter(|had| had.number > last).collect() })
     }
 
     async fn applied(&self) -> Result<Vec<AppliedMigration>, SqlError> {
