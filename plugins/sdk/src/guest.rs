@@ -5,6 +5,7 @@ mod call;
 mod events;
 mod http;
 mod keyvalue;
+pub(crate) mod sql;
 
 pub use bindings::subscribing;
 pub use events::handle;

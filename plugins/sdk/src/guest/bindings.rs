@@ -43,3 +43,18 @@ pub mod subscribing {
         default_bindings_module: "wharf_sdk::guest::subscribing",
     });
 }
+
+/// The service's own database. Its events are those of `publishing`.
+pub(super) mod database {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk;
+            world database {
+                import wharf:service/sql@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        with: { "wharf:service/events@0.1.0": super::publishing::wharf::service::events },
+        generate_all,
+    });
+}

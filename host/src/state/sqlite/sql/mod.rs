@@ -26,6 +26,8 @@ mod session;
 mod work;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod tests;
