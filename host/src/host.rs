@@ -30,8 +30,8 @@ use crate::registry::Registry;
 use crate::reload::{ConfigWatch, log_warnings};
 use crate::server::{ListenError, Listeners, ListenersError};
 use crate::state::backup::{BackupError, StateLock};
-use crate::state::sqlite::{SqliteEventLog, SqliteState};
-use crate::state::{EventLog, KeyValueEngine};
+use crate::state::sqlite::{SqliteEventLog, SqliteQueues, SqliteState};
+use crate::state::{EventLog, KeyValueEngine, Outboxes};
 use crate::telemetry::{AccessLog, Reloads};
 
 /// Compiled code kept on disk; the least recently used goes first.
@@ -184,14 +184,16 @@ impl Host {
         let registry = Arc::new(Registry::default());
         let state = Arc::new(SqliteState::new(&settings.state.path));
         let log: Arc<dyn EventLog> = Arc::new(SqliteEventLog::open(&settings.state.path));
-        let bus = Bus::new(Arc::clone(&log), Arc::clone(&config));
+        let queues = Arc::new(SqliteQueues::open(&settings.state.path));
+        let bus = Bus::new(Arc::clone(&log), queues, Arc::clone(&config));
         let notes = state.store(NOTES_STORE, NOTES_QUOTA);
+        let outboxes: Arc<dyn Outboxes> = Arc::clone(&state) as _;
         let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state, Arc::clone(&bus) as _);
         let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;
         let services = Arc::new(services);
 
         let gateway = Gateway::new(Arc::clone(&services), access_log(&config));
-        let parts = Parts { log, bus, deliver: Arc::clone(&gateway) as _, outboxes: None, notes };
+        let parts = Parts { log, bus, deliver: Arc::clone(&gateway) as _, outboxes: Some(outboxes), notes };
         let events = Events::start(parts, Arc::clone(&config));
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);

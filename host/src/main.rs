@@ -115,6 +115,11 @@ enum Command {
         #[command(subcommand)]
         what: Box<EventsDo>,
     },
+    /// Show queues of a running host, and what was received too often
+    Queues {
+        #[command(subcommand)]
+        what: QueuesDo,
+    },
     /// Make a line for a list of API keys or of users
     Hash {
         #[command(subcommand)]
@@ -321,6 +326,44 @@ enum EventsDo {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum QueuesDo {
+    /// Show how each queue stands
+    List {
+        #[command(flatten)]
+        host: RunningHost,
+    },
+    /// Show messages that were received too often
+    DeadLetters {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The queue
+        queue: String,
+    },
+    /// Put dead letters back, as if they had not been received
+    Revive {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The queue
+        queue: String,
+        /// Their numbers [default: all]
+        ids: Vec<u64>,
+    },
+    /// Delete all messages of a queue, or its dead letters
+    Purge {
+        #[command(flatten)]
+        host: RunningHost,
+        /// The queue
+        queue: String,
+        /// Dead letters, not messages
+        #[arg(long)]
+        dead: bool,
+        /// Numbers of dead letters [default: all]
+        #[arg(requires = "dead")]
+        ids: Vec<u64>,
+    },
+}
+
 /// Dead letters: by number, or all of a subscription.
 #[derive(Debug, Args)]
 struct WhichLetters {
@@ -517,6 +560,10 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             events(*what)
         }
+        Command::Queues { what } => {
+            drop(out);
+            queues(what)
+        }
         Command::Hash { of: HashOf::ApiKey { name, scopes, expires } } => {
             cli::hash::api_key(&name, &scopes, expires.as_deref(), &mut out)?;
             Ok(true)
@@ -639,6 +686,21 @@ fn events(what: EventsDo) -> anyhow::Result<bool> {
                 }
             }
             host.events(async |mut asker| Ok(asker.publish(&event).await.map(|()| true)?))
+        }
+    }
+}
+
+fn queues(what: QueuesDo) -> anyhow::Result<bool> {
+    match what {
+        QueuesDo::List { host } => host.events(async |mut asker| Ok(asker.queues().await.map(|()| true)?)),
+        QueuesDo::DeadLetters { host, queue } => {
+            host.events(async |mut asker| Ok(asker.queue_dead_letters(&queue).await.map(|()| true)?))
+        }
+        QueuesDo::Revive { host, queue, ids } => {
+            host.events(async |mut asker| Ok(asker.queue_revive(&queue, &ids).await.map(|()| true)?))
+        }
+        QueuesDo::Purge { host, queue, dead, ids } => {
+            host.events(async |mut asker| Ok(asker.queue_purge(&queue, dead, &ids).await.map(|()| true)?))
         }
     }
 }

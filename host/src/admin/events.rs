@@ -10,6 +10,10 @@
 //! | `GET /api/dead-letters?service=&subscription=&after=&limit=` | those that were given up, the oldest first |
 //! | `GET`, `DELETE /api/dead-letters/{id}` | one with its data; it goes: 204 |
 //! | `POST /api/dead-letters/{id}/replay` | delivers it once more, now; it goes if it is handled |
+//! | `GET /api/queues` | how each queue stands |
+//! | `GET /api/queues/{queue}/dead-letters?after=&limit=` | messages that were received too often |
+//! | `POST /api/queues/{queue}/revive` | puts them back: `{ "ids": [7] }`, or all of them |
+//! | `POST /api/queues/{queue}/purge` | deletes messages, or `{ "dead": true }` dead letters, `{ "ids": [7] }` or all |
 //! | `POST /api/dead-letters/purge` | all of a subscription go: `{ "service": "mail", "subscription": "orders" }` |
 
 use std::collections::BTreeMap;
@@ -67,6 +71,14 @@ struct Of {
     subscription: String,
 }
 
+/// Which messages of a queue.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Messages {
+    dead: bool,
+    ids: Option<Vec<u64>>,
+}
+
 impl Admin {
     /// The answer to a request that is about events.
     pub(super) async fn events<B>(&self, words: &[&str], request: Request<B>) -> Result<Response<Answer>, Problem>
@@ -105,11 +117,31 @@ impl Admin {
                 body::read_object(request).await?;
                 answer(&events.replay(number("id", id)?).await?)
             }
-            ["events"] => Err(Problem::Method("GET, HEAD, POST")),
-            ["events", _] | ["subscriptions" | "dead-letters"] => Err(Problem::Method("GET, HEAD")),
-            ["subscriptions", _, _, "seek"] | ["dead-letters", _, "replay"] | ["dead-letters", "purge"] => {
-                Err(Problem::Method("POST"))
+            ["queues"] if reads => answer(&events.queues().await?),
+            ["queues", queue, "dead-letters"] if reads => {
+                let [after, limit] = query::read(uri.query(), ["after", "limit"])?;
+                let after = after.map(|after| number("after", &after)).transpose()?.unwrap_or(0);
+                answer(&events.queue_dead_letters(queue, after, page(limit)?).await?)
             }
+            ["queues", queue, "revive"] if posts => {
+                let Messages { ids, .. } = read(body::read_object(request).await?)?;
+                answer(&json!({ "revived": events.queue_revive(queue, ids).await? }))
+            }
+            ["queues", queue, "purge"] if posts => {
+                let Messages { dead, ids } = read(body::read_object(request).await?)?;
+                if ids.is_some() && !dead {
+                    return Err(invalid("ids", "only dead letters are deleted by number: say `dead` too"));
+                }
+                answer(&json!({ "purged": events.queue_purge(queue, dead, ids).await? }))
+            }
+            ["events"] => Err(Problem::Method("GET, HEAD, POST")),
+            ["events", _] | ["subscriptions" | "dead-letters" | "queues"] | ["queues", _, "dead-letters"] => {
+                Err(Problem::Method("GET, HEAD"))
+            }
+            ["subscriptions", _, _, "seek"]
+            | ["dead-letters", _, "replay"]
+            | ["dead-letters", "purge"]
+            | ["queues", _, "revive" | "purge"] => Err(Problem::Method("POST")),
             ["dead-letters", _] => Err(Problem::Method("GET, HEAD, DELETE")),
             _ => Err(Problem::NoSuchPath),
         }
@@ -118,7 +150,7 @@ impl Admin {
 
 /// Whether a path below `/api/` is about events.
 pub(super) fn is_about_events(word: &str) -> bool {
-    matches!(word, "events" | "subscriptions" | "dead-letters")
+    matches!(word, "events" | "subscriptions" | "dead-letters" | "queues")
 }
 
 fn history(query: Option<&str>) -> Result<History, Problem> {

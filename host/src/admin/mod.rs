@@ -6,7 +6,7 @@
 //! | `GET /metrics` | what is counted, for Prometheus: OpenMetrics if `Accept` asks for it, else the older text format |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET`, `POST /api/rollouts…` | see `rollouts` |
-//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…` | see `events` |
+//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…`, `/api/queues…` | see `events` |
 //! | `GET /api/services`, `…/{name}` | services, their versions and instances; files that are no service |
 //! | `GET /api/instances?service=&id=&tag=&version=&health=` | instances |
 //! | `POST /api/services` | registers an instance: 201, or 200 if it was there |

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::capability::bus::PublishError;
 use crate::events::OperateError;
 use crate::registry::RegistryError;
+use crate::state::QueueError;
 
 /// See the module header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +52,8 @@ pub(super) enum Problem {
     Events(#[from] OperateError),
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error(transparent)]
+    Queues(#[from] QueueError),
 }
 
 /// One thing that is wrong with a request.
@@ -98,6 +101,12 @@ impl Problem {
             Self::Events(OperateError::Unknown(_)) => StatusCode::NOT_FOUND,
             Self::Events(OperateError::Gone) => StatusCode::CONFLICT,
             Self::Events(OperateError::Log(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Queues(error) => match error {
+                QueueError::Invalid { .. } => StatusCode::BAD_REQUEST,
+                QueueError::Expired => StatusCode::GONE,
+                QueueError::Full { .. } | QueueError::TooMany => StatusCode::INSUFFICIENT_STORAGE,
+                QueueError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            },
             Self::Publish(error) => match error {
                 PublishError::Denied(_) => StatusCode::FORBIDDEN,
                 PublishError::Invalid(_) => StatusCode::BAD_REQUEST,
@@ -131,6 +140,12 @@ impl Problem {
             Self::Events(OperateError::Unknown(_)) => ("unknown", "There is no such thing"),
             Self::Events(OperateError::Gone) => ("subscription_gone", "The subscription is in no file"),
             Self::Events(OperateError::Log(_)) => ("events_unavailable", "The event log does not answer"),
+            Self::Queues(error) => match error {
+                QueueError::Invalid { .. } => ("bad_request", "The request is not valid"),
+                QueueError::Expired => ("receipt_expired", "The receipt is no longer valid"),
+                QueueError::Full { .. } | QueueError::TooMany => ("queue_full", "There is no room for more"),
+                QueueError::Unavailable { .. } => ("events_unavailable", "The queues do not answer"),
+            },
             Self::Publish(error) => match error {
                 PublishError::Denied(_) => ("forbidden", "The request is not allowed"),
                 PublishError::Invalid(_) => ("bad_request", "The event is not valid"),
@@ -175,6 +190,7 @@ impl Problem {
             | Self::BackupFailed
             | Self::Registry(_)
             | Self::Events(_)
+            | Self::Queues(_)
             | Self::Publish(_) => {}
         }
         response

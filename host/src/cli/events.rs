@@ -305,16 +305,16 @@ impl Asker<'_> {
         Ok(())
     }
 
-    fn print(&mut self, value: &Value) -> Result<(), EventsError> {
+    pub(super) fn print(&mut self, value: &Value) -> Result<(), EventsError> {
         Ok(writeln!(self.out, "{value:#}")?)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EventsError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EventsError> {
         let (status, body) = admin::ask(self.address, Method::GET, path).await?;
         self.read(status.is_success(), &body)
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
@@ -350,17 +350,17 @@ fn refused(body: &[u8]) -> EventsError {
     EventsError::Refused(text)
 }
 
-fn query(parameters: &[(&str, String)]) -> String {
+pub(super) fn query(parameters: &[(&str, String)]) -> String {
     let pairs: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     format!("?{}", pairs.join("&"))
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// On one line, whatever a service wrote.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.escape_debug().to_string()
 }
 

@@ -9,6 +9,7 @@ pub mod hash;
 pub mod import;
 pub mod inspect;
 pub mod new;
+mod queues;
 pub mod rollout;
 pub mod schema;
 pub mod serve;

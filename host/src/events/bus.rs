@@ -15,12 +15,13 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::attributes;
+use super::queues::QueueRoom;
 use crate::capability::bus::{
     EventBus, NewEvent, NewMessage, PublishError, Publisher, QueueFailure, Receipt, ReceivedMessage,
 };
 use crate::config::Config;
 use crate::policy::{Limiter, Quota};
-use crate::state::{Event, EventLog, EventLogError, MAX_PUBLISH_BYTES, MAX_PUBLISH_EVENTS, Published};
+use crate::state::{Event, EventLog, EventLogError, MAX_PUBLISH_BYTES, MAX_PUBLISH_EVENTS, Published, Queues};
 
 /// Seconds of its rate that a service may publish at once.
 const BURST: u32 = 10;
@@ -30,6 +31,7 @@ const OPERATOR: &str = "/operator";
 /// Takes events and messages of services.
 pub struct Bus {
     log: Arc<dyn EventLog>,
+    queues: QueueRoom,
     config: ArcSwap<Config>,
     /// By service, for those that have a grant.
     meters: Mutex<HashMap<String, Arc<Meter>>>,
@@ -45,16 +47,24 @@ struct Meter {
 }
 
 impl Bus {
-    /// A bus to this log.
-    pub fn new(log: Arc<dyn EventLog>, config: Arc<Config>) -> Arc<Self> {
-        Arc::new(Self { log, config: ArcSwap::new(config), meters: Mutex::default(), full: Notify::new() })
+    /// A bus to this log and these queues.
+    pub fn new(log: Arc<dyn EventLog>, queues: Arc<dyn Queues>, config: Arc<Config>) -> Arc<Self> {
+        let queues = QueueRoom::new(queues, &config);
+        let config = ArcSwap::new(config);
+        Arc::new(Self { log, queues, config, meters: Mutex::default(), full: Notify::new() })
     }
 
     /// Puts another configuration in force.
     pub(super) fn apply(&self, config: &Arc<Config>) {
         self.config.store(Arc::clone(config));
+        self.queues.apply(config);
         let mut meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
         meters.retain(|service, _| config.services.contains_key(service));
+    }
+
+    /// Queues, for operators.
+    pub(super) fn queues(&self) -> &QueueRoom {
+        &self.queues
     }
 
     /// Returns when somebody has found the log full.
@@ -182,33 +192,33 @@ impl EventBus for Bus {
         self.publish_for(&publisher.service, events).await
     }
 
-    async fn send(&self, _service: &str, _queue: &str, _messages: Vec<NewMessage>) -> Result<Vec<u64>, QueueFailure> {
-        Err(QueueFailure::Unavailable("there are no queues".to_owned()))
+    async fn send(&self, service: &str, queue: &str, messages: Vec<NewMessage>) -> Result<Vec<u64>, QueueFailure> {
+        self.queues.send(service, queue, messages).await
     }
 
     async fn receive(
         &self,
-        _service: &str,
-        _queue: &str,
-        _max: u32,
-        _visibility: Option<Duration>,
-        _wait: Duration,
+        service: &str,
+        queue: &str,
+        max: u32,
+        visibility: Option<Duration>,
+        wait: Duration,
     ) -> Result<Vec<ReceivedMessage>, QueueFailure> {
-        Err(QueueFailure::Unavailable("there are no queues".to_owned()))
+        self.queues.receive(service, queue, max, visibility, wait).await
     }
 
-    async fn delete(&self, _service: &str, _queue: &str, _receipt: &str) -> Result<(), QueueFailure> {
-        Err(QueueFailure::Unavailable("there are no queues".to_owned()))
+    async fn delete(&self, service: &str, queue: &str, receipt: &str) -> Result<(), QueueFailure> {
+        self.queues.delete(service, queue, receipt).await
     }
 
     async fn extend(
         &self,
-        _service: &str,
-        _queue: &str,
-        _receipt: &str,
-        _visibility: Duration,
+        service: &str,
+        queue: &str,
+        receipt: &str,
+        visibility: Duration,
     ) -> Result<(), QueueFailure> {
-        Err(QueueFailure::Unavailable("there are no queues".to_owned()))
+        self.queues.extend(service, queue, receipt, visibility).await
     }
 }
 
@@ -217,3 +227,6 @@ impl fmt::Debug for Bus {
         f.debug_struct("Bus").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

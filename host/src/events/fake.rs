@@ -322,6 +322,12 @@ impl EventLog for FakeLog {
     }
 }
 
+/// Queues that nobody uses.
+pub(in crate::events) fn no_queues() -> Arc<dyn crate::state::Queues> {
+    // Opened at the first use, which there is none of.
+    Arc::new(crate::state::sqlite::SqliteQueues::open(std::path::Path::new("/nonexistent")))
+}
+
 /// A delivery that arrived: its event's id, place and try.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::events) struct Arrived {

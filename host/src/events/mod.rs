@@ -26,10 +26,13 @@ mod fake;
 mod message;
 mod notes;
 mod operate;
+mod queues;
 mod record;
 mod relay;
 mod schedule;
 mod subscription;
+#[cfg(test)]
+mod tests;
 mod time;
 mod upkeep;
 
@@ -51,7 +54,8 @@ pub(crate) use notes::{QUOTA as NOTES_QUOTA, STORE as NOTES_STORE};
 pub(crate) use operate::MAX_PAGE;
 pub use operate::{History, OperateError};
 pub use record::{
-    DeadLetterList, DeadLetterRecord, EventList, EventRecord, Replayed, SubscriptionList, SubscriptionRecord,
+    DeadLetterList, DeadLetterRecord, DeadMessageList, DeadMessageRecord, EventList, EventRecord, QueueList,
+    QueueRecord, Replayed, SubscriptionList, SubscriptionRecord,
 };
 pub(crate) use time::parse as parse_time;
 

@@ -52,15 +52,63 @@ impl Notes {
 
 #[cfg(test)]
 pub(in crate::events) mod tests {
-    use super::*;
-    use crate::state::KeyValueEngine;
-    use crate::state::sqlite::SqliteState;
+    use std::collections::HashMap;
+    use std::ops::RangeInclusive;
+    use std::sync::Mutex;
 
-    /// A store that is gone with the test.
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::state::{Entry, KeyPage, KeyValueError, Revision, Swap, Usage};
+
+    /// In memory, because a paused clock runs on while it waits for a thread. Only what is used.
+    #[derive(Debug, Default)]
+    struct Memory(Mutex<HashMap<String, Vec<u8>>>);
+
     pub(in crate::events) fn memory() -> Arc<dyn KeyValueStore> {
-        let dir = tempfile::tempdir().unwrap();
-        let state = SqliteState::new(dir.keep());
-        state.store(STORE, QUOTA)
+        Arc::new(Memory::default())
+    }
+
+    #[async_trait]
+    impl KeyValueStore for Memory {
+        async fn get(&self, key: String) -> Result<Option<Entry>, KeyValueError> {
+            let value = self.0.lock().unwrap().get(&key).cloned();
+            Ok(value.map(|value| Entry { value, revision: Revision::new(1) }))
+        }
+
+        async fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Result<(), KeyValueError> {
+            self.0.lock().unwrap().extend(entries);
+            Ok(())
+        }
+
+        async fn delete_many(&self, keys: Vec<String>) -> Result<(), KeyValueError> {
+            self.0.lock().unwrap().retain(|key, _| !keys.contains(key));
+            Ok(())
+        }
+
+        async fn revision(&self, _: String) -> Result<Revision, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn get_many(&self, _: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn list_keys(&self, _: Option<u64>, _: usize) -> Result<KeyPage, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn increment(&self, _: String, _: i64, _: RangeInclusive<i64>) -> Result<i64, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn compare_and_swap(&self, _: String, _: Revision, _: Vec<u8>) -> Result<Swap, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn usage(&self) -> Result<Usage, KeyValueError> {
+            unimplemented!()
+        }
     }
 
     #[tokio::test]

@@ -12,14 +12,15 @@ use tokio::time::Instant;
 
 use super::deliver::Outcome;
 use super::record::{
-    DeadLetterList, DeadLetterRecord, EventList, EventRecord, Replayed, SubscriptionList, SubscriptionRecord,
+    DeadLetterList, DeadLetterRecord, DeadMessageList, EventList, EventRecord, QueueList, Replayed, SubscriptionList,
+    SubscriptionRecord,
 };
 use super::subscription::{Command, Terms, deliver_once};
 use super::{Events, Known};
 use crate::capability::bus::{NewEvent, PublishError, Receipt};
 use crate::capability::delivery::Delivery;
 use crate::state::{
-    DeadLetter, EventLogError, Offset, Selection, Start, StoredEvent, SubscriptionId, SubscriptionState,
+    DeadLetter, EventLogError, Offset, QueueError, Selection, Start, StoredEvent, SubscriptionId, SubscriptionState,
 };
 
 /// Longest page.
@@ -202,6 +203,44 @@ impl Events {
     /// When it is not right, or the log does not take it.
     pub async fn publish(&self, event: NewEvent) -> Result<Receipt, PublishError> {
         self.parts.bus.publish_as_operator(event).await
+    }
+
+    /// How each queue stands.
+    ///
+    /// # Errors
+    /// When the queues do not answer.
+    pub async fn queues(&self) -> Result<QueueList, QueueError> {
+        self.parts.bus.queues().list().await
+    }
+
+    /// Dead letters of a queue after this number.
+    ///
+    /// # Errors
+    /// When the queues do not answer.
+    pub async fn queue_dead_letters(
+        &self,
+        queue: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<DeadMessageList, QueueError> {
+        self.parts.bus.queues().dead_letters(queue, after, limit.clamp(1, MAX_PAGE)).await
+    }
+
+    /// Puts dead letters of a queue back: these, or all. Says how many there were.
+    ///
+    /// # Errors
+    /// When the queues do not answer.
+    pub async fn queue_revive(&self, queue: &str, ids: Option<Vec<u64>>) -> Result<u64, QueueError> {
+        self.parts.bus.queues().revive(queue, ids).await
+    }
+
+    /// Deletes messages of a queue: dead letters (these, or all), or all others. Says how many there were.
+    ///
+    /// # Errors
+    /// When the queues do not answer.
+    pub async fn queue_purge(&self, queue: &str, dead: bool, ids: Option<Vec<u64>>) -> Result<u64, QueueError> {
+        let queues = self.parts.bus.queues();
+        if dead { queues.purge_dead(queue, ids).await } else { queues.purge(queue).await }
     }
 
     async fn find(&self, id: u64) -> Result<DeadLetter, OperateError> {

@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::events::fake::{FakeLog, event};
+    use crate::events::fake::{FakeLog, event, no_queues};
 
     #[derive(Debug)]
     struct FakeOutbox(Mutex<Vec<(u64, Event)>>, std::sync::atomic::AtomicBool);
@@ -200,7 +200,7 @@ mod tests {
             outbox: Arc::clone(&outbox),
         });
         let log = Arc::new(FakeLog::default());
-        let bus = Bus::new(Arc::clone(&log) as _, Arc::new(Config::default()));
+        let bus = Bus::new(Arc::clone(&log) as _, no_queues(), Arc::new(Config::default()));
         let relay = Relay { log: Arc::clone(&log) as _, bus, outboxes: Arc::clone(&outboxes) as _ };
         let task = tokio::spawn(relay.run());
         let ids = || async {

@@ -123,7 +123,7 @@ mod tests {
     use std::sync::OnceLock;
 
     use super::*;
-    use crate::events::fake::FakeLog;
+    use crate::events::fake::{FakeLog, no_queues};
     use crate::events::notes::tests::memory;
     use crate::state::Start;
 
@@ -157,7 +157,7 @@ mod tests {
             Arc::new(config)
         };
         let (config, receiver) = watch::channel(with());
-        let bus = Bus::new(Arc::clone(&log) as _, with());
+        let bus = Bus::new(Arc::clone(&log) as _, no_queues(), with());
         let store = memory();
         let start = || {
             let notes = Notes::new(Arc::clone(&store));

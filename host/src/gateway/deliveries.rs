@@ -60,6 +60,7 @@ impl Deliver for Gateway {
             retry: None,
             bulkhead: None,
             try_timeout: None,
+            bulkhead: None,
             deadline: timeout.or(own).map(|timeout| arrived + timeout),
             max_request_body: None,
             request_id: request_id.as_str().into(),
@@ -146,5 +147,40 @@ fn answer(error: &GatewayError) -> Answer {
         GatewayError::Guest(CallError::Start(_)) => not_there(None),
         GatewayError::PayloadTooLarge => Answer::Failed { reason, for_good: true },
         _ => failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_not_there_has_not_failed_and_who_failed_may_be_asked_again() {
+        let text = String::new;
+        let broken = GatewayError::Upstream(UpstreamError::NotDelivered(NotDelivered::Connect(text())));
+        for error in [
+            GatewayError::NoInstance(text()),
+            GatewayError::NotServing(text()),
+            GatewayError::BulkheadFull,
+            GatewayError::Draining,
+            GatewayError::Guest(CallError::Start(text())),
+            broken,
+        ] {
+            assert!(matches!(answer(&error), Answer::NotThere { after: None, .. }), "{error:?}");
+        }
+        let wait = Duration::from_secs(7);
+        let open = answer(&GatewayError::CircuitOpen(wait));
+        assert!(matches!(open, Answer::NotThere { reason: "circuit_open", after: Some(after) } if after == wait));
+        for error in [
+            GatewayError::RequestTimeout,
+            GatewayError::Guest(CallError::Trap(text())),
+            GatewayError::Guest(CallError::CpuTime),
+            GatewayError::Upstream(UpstreamError::Broken(text())),
+            GatewayError::Internal,
+        ] {
+            assert!(matches!(answer(&error), Answer::Failed { for_good: false, .. }), "{error:?}");
+        }
+        let large = answer(&GatewayError::PayloadTooLarge);
+        assert!(matches!(large, Answer::Failed { reason: "payload_too_large", for_good: true }));
     }
 }

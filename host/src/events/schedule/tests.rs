@@ -90,7 +90,7 @@ mod running {
     use std::sync::{Mutex, OnceLock};
 
     use super::*;
-    use crate::events::fake::FakeLog;
+    use crate::events::fake::{FakeLog, no_queues};
     use crate::events::notes::tests::memory;
     use crate::state::EventLog;
 
@@ -115,7 +115,7 @@ mod running {
     #[tokio::test(start_paused = true)]
     async fn each_tick_is_published_once_over_restarts_and_reloads() {
         let (log, store) = (Arc::new(FakeLog::default()), memory());
-        let bus = Bus::new(Arc::clone(&log) as _, config("* * * * *", true));
+        let bus = Bus::new(Arc::clone(&log) as _, no_queues(), config("* * * * *", true));
         let (sender, receiver) = watch::channel(config("* * * * *", true));
         let start = || {
             let notes = Notes::new(Arc::clone(&store));

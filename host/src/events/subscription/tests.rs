@@ -13,7 +13,6 @@ const NOW: Duration = Duration::ZERO;
 
 struct Running {
     log: Arc<FakeLog>,
-    service: Arc<FakeService>,
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
@@ -49,7 +48,7 @@ fn start(log: &Arc<FakeLog>, service: &Arc<FakeService>, terms: Terms) -> Runnin
         stop: stop.clone(),
     };
     let task = tokio::spawn(subscription.run());
-    Running { log: Arc::clone(log), service: Arc::clone(service), shared, commands: sender, stop, task }
+    Running { log: Arc::clone(log), shared, commands: sender, stop, task }
 }
 
 impl Running {
