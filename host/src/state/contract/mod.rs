@@ -4,7 +4,10 @@
 //! with a [`TestClock`], so that a day passes in no time.
 
 pub(super) mod event_log;
+pub(super) mod event_log_model;
 pub(super) mod key_value;
+pub(super) mod queues;
+pub(super) mod queues_model;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -28,6 +28,8 @@ mod sql;
 mod worker;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

@@ -138,6 +138,7 @@ fn mark(connection: &Connection, format: &Format) -> rusqlite::Result<Mark> {
 fn set_up(connection: &Connection, format: &Format) -> rusqlite::Result<bool> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", format.synchronous)?;
     connection.pragma_update(None, "cache_size", -format.cache_kib)?;

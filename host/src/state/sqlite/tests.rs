@@ -16,6 +16,17 @@ use crate::state::key_value::{KeyValueEngine, KeyValueError, KeyValueStore, Life
 const QUOTA: u64 = 1 << 20;
 const FILE: &str = "services/orders/key-value.sqlite3";
 
+/// How SQLite would run a statement.
+pub(super) fn plan(connection: &Connection, sql: &str) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let mut rows = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next()? {
+        plan.push(row.get::<_, String>(3)?);
+    }
+    Ok(plan.join("; "))
+}
+
 fn fixture() -> (TempDir, SqliteState) {
     let root = tempfile::tempdir().unwrap();
     let state = SqliteState::new(root.path().join("state"));

@@ -54,6 +54,18 @@ pub(crate) mod own {
         ",
         path: "../../wit",
         world: "wharf:sdk-own/imports",
+
+/// The service's own database. Its events are those of `publishing`.
+pub(super) mod database {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk;
+            world database {
+                import wharf:service/sql@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        with: { "wharf:service/events@0.1.0": super::publishing::wharf::service::events },
         generate_all,
     });
 }

@@ -203,12 +203,16 @@ pub(super) fn receive(
     let mut size = 0;
     taken.more = visible.len() == LOOKS;
     for (id, attempts, sent, bytes) in visible {
+        if taken.messages.len() == receive.max {
+            taken.more = true;
+            break;
+        }
         if attempts >= max_receives.max(1) {
             super::dead::bury(connection, queue.number, id, bytes, now)?;
             continue;
         }
         size += usize::try_from(bytes).unwrap_or(usize::MAX);
-        if taken.messages.len() == receive.max || (size > ANSWER_BYTES && !taken.messages.is_empty()) {
+        if size > ANSWER_BYTES && !taken.messages.is_empty() {
             taken.more = true;
             break;
         }
@@ -224,8 +228,8 @@ pub(super) fn receive(
 }
 
 fn take(connection: &Connection, id: i64, attempt: u32, sent: i64, visible: i64) -> rusqlite::Result<Received> {
-    // The random half of the number, as it fits a column.
-    let secret = i64::from_ne_bytes((Uuid::now_v7().as_u64_pair().1 << 2).to_ne_bytes());
+    // 62 random bits; the two others of this half say which kind of number it is.
+    let secret = i64::from_ne_bytes((Uuid::new_v4().as_u64_pair().1 << 2).to_ne_bytes());
     connection
         .prepare_cached("UPDATE messages SET visible = ?2, attempts = ?3, receipt = ?4 WHERE id = ?1")?
         .execute((id, visible, attempt, secret))?;
