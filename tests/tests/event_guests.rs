@@ -357,3 +357,78 @@ async fn no_service_can_be_called_events() {
     let refused = Wharf::builder().service("events", "expose: false").refused().await;
     assert!(refused.contains("`events` cannot be a service"), "{refused}");
 }
+
+#[tokio::test]
+async fn a_message_has_one_receiver_by_either_interface() {
+    let grants = "grants: { queues: { send: [mails], receive: [mails] } }\ncircuitBreaker: { enabled: false }\n";
+    let builder = Wharf::builder().plugin("subscriber").service("subscriber", grants);
+    let wharf = builder.plugin("caller").service("caller", grants).plugin("caller3").start().await;
+    let typed = async |what: &str, body: &'static str| {
+        let answer = wharf.send("POST", &format!("/subscriber/queue/{what}"), body).await;
+        assert_eq!(answer.status, 200, "{what}: {}", answer.text());
+        answer.json()
+    };
+    let by_http = async |target: &str| {
+        wharf.get(&posting("caller", &format!("http://events.internal/queues/{target}"), &[], "")).await
+    };
+    typed("mails/send", "one").await;
+    let sent = wharf.get(&posting("caller", "http://events.internal/queues/mails/messages", &[], "&size=3")).await;
+    sent.assert_status(201);
+
+    let first = typed("mails/receive?max=1", "").await[0].clone();
+    assert_eq!((first["body"].as_str(), first["attempt"].as_u64()), (Some("one"), Some(1)));
+    let second = by_http("mails/receive?max=10&visibility=1m").await;
+    second.assert_status(200);
+    let messages = second.json()["messages"].as_array().unwrap().clone();
+    assert_eq!(messages.len(), 1, "the other one has a receiver: {messages:?}");
+    assert_eq!((&messages[0]["body"], &messages[0]["id"]), (&json!("xxx"), &sent.json()["id"]));
+    assert_eq!(typed("mails/receive?max=10", "").await, json!([]));
+
+    // Given back by one, deleted by the other.
+    let receipt = encoded(messages[0]["receipt"].as_str().unwrap());
+    by_http(&format!("mails/messages/{receipt}/extend?visibility=0s")).await.assert_status(204);
+    let again = typed("mails/receive?max=10", "").await;
+    assert_eq!((again[0]["body"].as_str(), again[0]["attempt"].as_u64()), (Some("xxx"), Some(2)));
+    let by_receipt = |message: &Value| encoded(message["receipt"].as_str().unwrap());
+    typed(&format!("mails/delete?receipt={}", by_receipt(&again[0])), "").await;
+    by_http(&format!("mails/messages/{}/extend?visibility=1s", by_receipt(&again[0])))
+        .await
+        .assert_problem(410, "receipt_expired");
+    let url = format!("http://events.internal/queues/mails/messages/{}", by_receipt(&first));
+    wharf.get(&posting("caller", &url, &[], "").replacen("method=POST", "method=DELETE", 1)).await.assert_status(204);
+
+    // A receiver that waits has it as soon as it is there.
+    let waiting = async { typed("mails/receive?wait=10000", "").await };
+    let sending = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        by_http("mails/messages").await.assert_status(201);
+    };
+    let began = std::time::Instant::now();
+    let (received, ()) = tokio::join!(waiting, sending);
+    assert_eq!(received[0]["body"], "");
+    assert!((Duration::from_millis(300)..Duration::from_secs(8)).contains(&began.elapsed()), "{:?}", began.elapsed());
+
+    // Not granted, by either.
+    let answer = wharf.send("POST", "/subscriber/queue/other/send", "x").await;
+    assert!(answer.status == 555 && answer.text().contains("Denied"), "{}", answer.text());
+    by_http("other/receive").await.assert_problem(403, "grant_denied");
+    let stranger = posting("caller3", "http://events.internal/queues/mails/receive", &[], "");
+    wharf.get(&stranger).await.assert_problem(403, "grant_denied");
+    by_http("mails/receive?wait=1h").await.assert_problem(400, "bad_request");
+}
+
+#[tokio::test]
+async fn waiting_for_a_message_ends_with_the_request() {
+    let settings =
+        "grants: { queues: { receive: [mails] } }\ntimeouts: { request: 500ms }\nbulkhead: { maxConcurrent: 1 }\n";
+    let builder = Wharf::builder().plugin("subscriber").service("subscriber", settings);
+    let wharf = builder.plugin("caller").service("caller", settings).start().await;
+    let began = std::time::Instant::now();
+    let typed = wharf.send("POST", "/subscriber/queue/mails/receive?wait=20000", "").await;
+    typed.assert_problem(504, "request_timeout");
+    let by_http = posting("caller", "http://events.internal/queues/mails/receive?wait=20s", &[], "");
+    wharf.get(&by_http).await.assert_problem(504, "request_timeout");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    wharf.get("/subscriber/").await.assert_status(200);
+    wharf.get("/caller/").await.assert_status(200);
+}
