@@ -250,8 +250,9 @@ async fn one_that_only_handles_events_is_healthy_and_answers_no_requests() {
     let series = r#"wharf_event_deliveries_total{service="subscriber-only",subscription="mine",outcome="handled"} 1"#;
     eventually("it is handled", async || wharf.admin_get("/metrics").await.text().contains(series).then_some(())).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let page = wharf.admin_get("/api/services").await.text();
-    assert!(!page.contains("unhealthy"), "{page}");
+    let services = wharf.admin_get("/api/services").await.json();
+    let of_it = services["services"].as_array().unwrap().iter().find(|one| one["name"] == "subscriber-only").unwrap();
+    assert_eq!(of_it["instances"][0]["health"], "healthy", "{of_it}");
     assert_eq!(wharf.versions("subscriber-only").await[0]["http"], "none");
 }
 

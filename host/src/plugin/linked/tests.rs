@@ -12,13 +12,12 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::Instant;
 
-use crate::capability::delivery::{Delivery, Verdict};
+use crate::capability::delivery::{Delivery, Event, Offset, StoredEvent, Verdict};
 use crate::capability::{GuestLog, ServiceCapabilities};
 use crate::config::{self, Service, SlotReuse, Slots};
 use crate::plugin::{
     CallContext, CallError, CompileIn, Compiler, Engines, HttpVersion, Inspection, Loader, Source, Version, probe,
 };
-use crate::state::{Event, Offset, StoredEvent};
 
 fn wasm() -> Bytes {
     wat::parse_str(include_str!("handler.wat")).unwrap().into()
