@@ -234,5 +234,6 @@ pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>
     config_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     events::Publisher::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
-    sql::Database::add_to_linker::<T, Capabilities>(linker, T::capabilities)
+    // Not all of its world: that has `events` too, which stands there already.
+    sql::wharf::service::sql::add_to_linker::<T, Capabilities>(linker, T::capabilities)
 }

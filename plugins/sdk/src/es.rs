@@ -199,7 +199,8 @@ pub fn setup() -> Result<(), SqlError> {
 /// # Errors
 /// [`EsError::Conflict`] when the stream has another version.
 pub fn append<E: Serialize>(tx: &Transaction, stream: &str, expected: Expected, events: &[E]) -> Result<u64, EsError> {
-    let found: Option<(u64,)> = tx.first("SELECT max(version) FROM es_events WHERE stream = ?1 HAVING max(version) > 0", params![stream])?;
+    let found: Option<(u64,)> =
+        tx.first("SELECT max(version) FROM es_events WHERE stream = ?1 HAVING max(version) > 0", params![stream])?;
     let mut version = found.map_or(0, |(version,)| version);
     if let Expected::Version(expected) = expected
         && expected != version
@@ -220,7 +221,8 @@ pub fn append<E: Serialize>(tx: &Transaction, stream: &str, expected: Expected, 
 /// # Errors
 /// When the database does not do it.
 pub fn read(tx: &Transaction, stream: &str, after: u64) -> Result<Vec<Recorded>, SqlError> {
-    let select = "SELECT position, stream, version, data, at FROM es_events WHERE stream = ?1 AND version > ?2 ORDER BY version";
+    let select =
+        "SELECT position, stream, version, data, at FROM es_events WHERE stream = ?1 AND version > ?2 ORDER BY version";
     tx.all(select, params![stream, integer(after)])
 }
 
@@ -246,7 +248,12 @@ pub fn load<A: Aggregate>(tx: &Transaction, id: &str) -> Result<Loaded<A>, EsErr
 ///
 /// # Errors
 /// [`EsError::Conflict`] when the stream has another version by now.
-pub fn save<A: Aggregate>(tx: &Transaction, id: &str, loaded: &mut Loaded<A>, events: &[A::Event]) -> Result<u64, EsError> {
+pub fn save<A: Aggregate>(
+    tx: &Transaction,
+    id: &str,
+    loaded: &mut Loaded<A>,
+    events: &[A::Event],
+) -> Result<u64, EsError> {
     let stream = stream::<A>(id);
     let before = loaded.version;
     let after = append(tx, &stream, Expected::Version(before), events)?;
@@ -322,7 +329,8 @@ impl Projection {
     pub fn catch_up_in(&self, tx: &Transaction, limit: u32) -> Result<u64, EsError> {
         let checkpoint = "SELECT position FROM es_checkpoints WHERE projection = ?1";
         let from = tx.first::<(i64,)>(checkpoint, params![self.name])?.map_or(0, |(position,)| position);
-        let select = "SELECT position, stream, version, data, at FROM es_events WHERE position > ?1 ORDER BY position LIMIT ?2";
+        let select =
+            "SELECT position, stream, version, data, at FROM es_events WHERE position > ?1 ORDER BY position LIMIT ?2";
         let events: Vec<Recorded> = tx.all(select, params![from, limit])?;
         for event in &events {
             (self.apply)(tx, event)?;
@@ -429,10 +437,7 @@ mod tests {
         setup().unwrap();
         deposit("7", 10).unwrap();
         let write = |expected| sql::transaction(|tx| append(tx, "account/7", expected, &[Moved::In(1)]));
-        assert!(matches!(
-            write(Expected::Version(0)),
-            Err(EsError::Conflict { expected: 0, found: 1, .. })
-        ));
+        assert!(matches!(write(Expected::Version(0)), Err(EsError::Conflict { expected: 0, found: 1, .. })));
         assert_eq!((write(Expected::Version(1)).unwrap(), write(Expected::Any).unwrap()), (2, 3));
     }
 

@@ -26,8 +26,8 @@
 
 use std::rc::Rc;
 
-use crate::platform::sql as host;
 use crate::Event;
+use crate::platform::sql as host;
 
 /// A value in a row or a parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -522,7 +522,8 @@ mod tests {
     #[test]
     fn values_go_in_and_come_out() {
         execute("CREATE TABLE t (a, b, c, d, e)", &[]).unwrap();
-        let changes = execute("INSERT INTO t VALUES (?1, ?2, ?3, ?4, ?5)", params![7, 0.5, "x", vec![1_u8], None::<i64>]);
+        let changes =
+            execute("INSERT INTO t VALUES (?1, ?2, ?3, ?4, ?5)", params![7, 0.5, "x", vec![1_u8], None::<i64>]);
         assert_eq!(changes.unwrap(), Changes { rows: 1, last_insert_id: 1 });
         let (a, b, c, d, e): (u8, f64, String, Vec<u8>, Option<i64>) = first("SELECT * FROM t", &[]).unwrap().unwrap();
         assert_eq!((a, b, c.as_str(), d.as_slice(), e), (7, 0.5, "x", &[1_u8][..], None));

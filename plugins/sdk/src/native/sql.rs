@@ -115,7 +115,8 @@ mod implementation {
             let mut waiting = self.events.borrow_mut();
             let first = waiting.len();
             let ids = events.iter().enumerate();
-            let ids = ids.map(|(n, event)| event.id.clone().unwrap_or_else(|| format!("event-{}", first + n))).collect();
+            let ids =
+                ids.map(|(n, event)| event.id.clone().unwrap_or_else(|| format!("event-{}", first + n))).collect();
             waiting.extend(events);
             Ok(ids)
         }

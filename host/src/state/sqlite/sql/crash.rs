@@ -101,7 +101,10 @@ async fn what_was_answered_survives_hundreds_of_kills() {
         let last = said.last().copied();
         assert!(last.is_none_or(|last| there.range(last + 1..).count() <= 1), "kill {kills}");
         assert_eq!(number(&database, "SELECT sum(balance) FROM accounts").await, ACCOUNTS * 1000, "kill {kills}");
-        assert_eq!(number(&database, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'").await, 0);
+        assert_eq!(
+            number(&database, "SELECT count(*) FROM pragma_integrity_check WHERE integrity_check <> 'ok'").await,
+            0
+        );
         // The outbox has the events of exactly those moves.
         let outbox = state.outbox("orders");
         let mut events = BTreeSet::new();
