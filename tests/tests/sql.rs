@@ -134,6 +134,18 @@ async fn concurrent_requests_lose_nothing() {
     let found =
         query(&wharf, "SELECT (SELECT sum(balance) FROM accounts), (SELECT count(DISTINCT id) FROM moves)").await;
     assert_eq!(found, json!([[10000, 100]]));
+    // A request makes many queries; none of them keeps anything.
+    assert_eq!(wharf.get("/ledger/points/50").await.text(), "50000");
+    assert_eq!(wharf.get("/ledger/point/3").await.text(), "1000");
+    wharf.get("/ledger/point/30").await.assert_status(404);
+}
+
+#[tokio::test]
+async fn a_transaction_whose_events_are_refused_did_not_happen() {
+    let wharf = ledger().start().await;
+    let answer = wharf.send("POST", "/ledger/publish/money.moved", "").await;
+    assert!(!answer.status.is_success(), "nobody granted the topic: {}", answer.text());
+    assert_eq!(query(&wharf, "SELECT count(*) FROM moves").await, json!([[0]]));
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ use self::http::{Caller, Dispatch};
 use self::sql::RequestSql;
 use self::stdio::Output;
 pub use self::stdio::{GuestStream, StderrTail};
+pub use crate::state::Migration;
 use crate::state::{KeyValueStore, SqlDatabase};
 
 /// What a version of a service may use, shared by all of its slots.

@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::state::Migration;
+use crate::capability::Migration;
 
 /// Most migrations of a component.
 const MAX_FILES: usize = 1000;
