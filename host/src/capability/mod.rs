@@ -49,6 +49,7 @@ pub use self::redact::SHORTEST as SHORTEST_REDACTED;
 use self::sql::RequestSql;
 use self::stdio::Output;
 pub use self::stdio::{GuestStream, StderrTail};
+pub use crate::state::Migration;
 use crate::state::{KeyValueStore, SqlDatabase};
 
 /// Secrets that are no longer in force and still kept out of the log.
@@ -265,5 +266,6 @@ pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>
     config_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     events::Publisher::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
-    sql::Database::add_to_linker::<T, Capabilities>(linker, T::capabilities)
+    // Not all of its world: that has `events` too, which stands there already.
+    sql::wharf::service::sql::add_to_linker::<T, Capabilities>(linker, T::capabilities)
 }

@@ -3,8 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::plugin::{HttpVersion, InspectError, Inspection, MigrationsError, Serves, migrations_of};
-use crate::state::Migration;
+use crate::plugin::{HttpVersion, InspectError, Inspection, Migration, MigrationsError, Serves, migrations_of};
 
 /// Prints the component's shape, and the migrations inside of it or beside `file`. Returns whether this host can run it.
 ///

@@ -12,9 +12,9 @@ use wasmparser::{Encoding, Parser, Payload};
 use super::engine::HttpVersion;
 use super::migrations::{self, MigrationsError};
 use super::needs::{Needs, NeedsError};
+use crate::capability::Migration;
 use crate::capability::event_handler::EVENT_HANDLER;
 use crate::capability::interfaces::{Explained, explain};
-use crate::state::Migration;
 
 /// The outer shape of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

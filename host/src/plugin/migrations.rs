@@ -20,7 +20,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::state::Migration;
+use crate::capability::Migration;
 
 /// Most migrations of a component.
 const MAX_FILES: usize = 1000;
@@ -113,6 +113,8 @@ fn migration(name: &str, sql: String) -> Result<Migration, MigrationsError> {
     if !number || word.is_empty() || word.len() > 100 || !word.bytes().all(letters) {
         return Err(wrong());
     }
+    // The same text has the same checksum wherever it lies, and however its lines were ended on the way.
+    let sql = sql.replace("\r\n", "\n").trim_end().to_owned();
     Ok(Migration { number: digits.parse().map_err(|_| wrong())?, name: name.to_owned(), sql })
 }
 
@@ -224,7 +226,10 @@ mod tests {
         let text = "-- wharf:migration 0002_b.sql\nB;\n\n-- wharf:migration 0001_a.sql\n-- first\nA;\0\0";
         let migrations = section(text).unwrap();
         assert_eq!(names(&migrations), [(1, "0001_a.sql"), (2, "0002_b.sql")]);
-        assert_eq!((migrations[0].sql.as_str(), migrations[1].sql.as_str()), ("-- first\nA;", "B;\n"));
+        assert_eq!((migrations[0].sql.as_str(), migrations[1].sql.as_str()), ("-- first\nA;", "B;"));
+        // The text is the same at any place, and with other ends of lines.
+        let alone = section("-- wharf:migration 0001_a.sql\r\n-- first\r\nA;\r\n").unwrap();
+        assert_eq!(alone[0], migrations[0]);
         assert_eq!(section(" \0").unwrap(), []);
         assert_eq!(section("A;"), Err(MigrationsError::Section));
     }

@@ -49,3 +49,5 @@ pub use load::{LoadError, Loader, Source};
 pub use migrations::{MigrationFolder, MigrationsError, migrations_of};
 pub use rollout::{Directory, FileId, Rollout, Stage, probe};
 pub use version::Version;
+
+pub use crate::capability::Migration;

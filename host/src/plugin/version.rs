@@ -19,10 +19,9 @@ use super::engine::{Engines, HttpVersion};
 use super::inspect::Serves;
 use super::linked::Linked;
 use super::slots::IdleSlots;
-use crate::capability::ServiceCapabilities;
 use crate::capability::http::{Caller, Trace};
+use crate::capability::{Migration, ServiceCapabilities};
 use crate::config::{Service, SlotReuse, Slots};
-use crate::state::Migration;
 
 /// A component that can be called.
 pub struct Version {

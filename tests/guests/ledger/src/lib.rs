@@ -54,7 +54,9 @@ fn parameters(request: &Request) -> Result<Vec<Value>, Error> {
             Json::Null => Value::Null,
             Json::Number(number) if number.is_i64() => Value::Integer(number.as_i64().unwrap_or_default()),
             Json::Number(number) => Value::Real(number.as_f64().unwrap_or_default()),
-            Json::Array(bytes) => Value::Blob(bytes.iter().map(|byte| byte.as_u64().unwrap_or_default() as u8).collect()),
+            Json::Array(bytes) => {
+                Value::Blob(bytes.iter().map(|byte| byte.as_u64().unwrap_or_default() as u8).collect())
+            }
             Json::String(text) => Value::Text(text),
             other => Value::Text(other.to_string()),
         })
@@ -149,7 +151,8 @@ fn points(request: Request) -> Result<Response, Error> {
 
 fn point(request: Request) -> Result<Response, Error> {
     let id: i64 = request.param("id").parse()?;
-    let found: Option<(i64,)> = sql::first("SELECT balance FROM accounts WHERE id = ?1", params![id]).map_err(failed)?;
+    let found: Option<(i64,)> =
+        sql::first("SELECT balance FROM accounts WHERE id = ?1", params![id]).map_err(failed)?;
     match found {
         Some((balance,)) => Ok(Response::text(balance.to_string())),
         None => Err(Error::new(404, "no such account")),
