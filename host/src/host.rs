@@ -21,6 +21,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::admin::{Admin, Backups};
 use crate::config::{self, Config, Problems};
+use crate::events::{Bus, Events, NOTES_QUOTA, NOTES_STORE, Parts};
 use crate::gateway::{Gateway, HealthChecks, Metrics, Services};
 use crate::plugin::{
     Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
@@ -29,7 +30,8 @@ use crate::registry::Registry;
 use crate::reload::{ConfigWatch, log_warnings};
 use crate::server::{ListenError, Listeners, ListenersError};
 use crate::state::backup::{BackupError, StateLock};
-use crate::state::sqlite::SqliteState;
+use crate::state::sqlite::{SqliteEventLog, SqliteState};
+use crate::state::{EventLog, KeyValueEngine};
 use crate::telemetry::{AccessLog, Reloads};
 
 /// Compiled code kept on disk; the least recently used goes first.
@@ -123,6 +125,7 @@ pub struct Running {
     listeners: Arc<Listeners<Gateway>>,
     admin: Listeners<Admin>,
     gateway: Arc<Gateway>,
+    events: Arc<Events>,
     config: ConfigWatch,
     _leases: AbortOnDropHandle<()>,
     _health: HealthChecks,
@@ -180,21 +183,28 @@ impl Host {
 
         let registry = Arc::new(Registry::default());
         let state = Arc::new(SqliteState::new(&settings.state.path));
-        let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state);
+        let log: Arc<dyn EventLog> = Arc::new(SqliteEventLog::open(&settings.state.path));
+        let bus = Bus::new(Arc::clone(&log), Arc::clone(&config));
+        let notes = state.store(NOTES_STORE, NOTES_QUOTA);
+        let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state, Arc::clone(&bus) as _);
         let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;
         let services = Arc::new(services);
 
         let gateway = Gateway::new(Arc::clone(&services), access_log(&config));
+        let parts = Parts { log, bus, deliver: Arc::clone(&gateway) as _, outboxes: None, notes };
+        let events = Events::start(parts, Arc::clone(&config));
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let draining = CancellationToken::new();
         let health = HealthChecks::start(Arc::clone(&services), Arc::clone(&registry));
         let reloads = Arc::<Reloads>::default();
         let metrics = Metrics::new(Arc::clone(&services), Arc::clone(&registry), Arc::clone(&reloads));
+        let metrics = metrics.with_events(Arc::clone(&events));
         let rollouts = Arc::clone(&services) as _;
         let backups = settings.state.backups.clone().map(|dir| Backups::new(settings.state.path.clone(), dir));
         let admin = Admin::new(Arc::clone(&registry), rollouts, metrics, ready.clone(), draining.clone());
         let admin = admin.with_backups(backups);
+        let admin = admin.with_events(Arc::clone(&events));
         let leases = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&registry).run()));
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
@@ -216,6 +226,7 @@ impl Host {
             Arc::clone(&services),
             Arc::clone(&gateway),
             Arc::clone(&listeners),
+            Arc::clone(&events),
             reloads,
         );
         tracing::info!(%address, admin = %admin_address, "listening");
@@ -229,6 +240,7 @@ impl Host {
             listeners,
             admin: admin_listeners,
             gateway,
+            events,
             config,
             _leases: leases,
             _health: health,
@@ -280,7 +292,8 @@ impl Running {
         self.listeners.announce();
         tracing::info!("draining");
         tokio::time::sleep(drain.pre_stop_delay.get()).await;
-        let cut = self.listeners.drain(drain.timeout.get()).await;
+        let timeout = drain.timeout.get();
+        let (cut, ()) = tokio::join!(self.listeners.drain(timeout), self.events.stop(timeout));
         self.admin.drain(Duration::from_millis(100)).await;
         self.gateway.set_access_log(None);
         tracing::info!(cut, "stopped");

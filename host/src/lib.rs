@@ -57,6 +57,7 @@ mod admin;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gateway;

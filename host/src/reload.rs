@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, Problems};
+use crate::events::Events;
 use crate::gateway::{Gateway, SecretTexts, Services};
 use crate::host::{Options, access_log};
 use crate::server::{Listeners, ListenersError, Prepared};
@@ -35,6 +36,7 @@ struct Reloader {
     services: Arc<Services>,
     gateway: Arc<Gateway>,
     listeners: Arc<Listeners<Gateway>>,
+    events: Arc<Events>,
     reloads: Arc<Reloads>,
     /// One reading at a time: two that prepare the same address would be in each other's way.
     turn: tokio::sync::Mutex<()>,
@@ -49,11 +51,12 @@ impl ConfigWatch {
         services: Arc<Services>,
         gateway: Arc<Gateway>,
         listeners: Arc<Listeners<Gateway>>,
+        events: Arc<Events>,
         reloads: Arc<Reloads>,
     ) -> Self {
         let seen = Mutex::new(Ok(config.fingerprint()));
         let turn = tokio::sync::Mutex::default();
-        let reloader = Arc::new(Reloader { options, services, gateway, listeners, reloads, turn, seen });
+        let reloader = Arc::new(Reloader { options, services, gateway, listeners, events, reloads, turn, seen });
         let task = tokio::spawn(follow(Arc::clone(&reloader)));
         Self { reloader, _task: AbortOnDropHandle::new(task) }
     }
@@ -179,6 +182,7 @@ impl Reloader {
 
     fn apply(&self, old: &Config, new: Arc<Config>, secrets: SecretTexts) -> Result<(), String> {
         self.services.apply(Arc::clone(&new), secrets)?;
+        self.events.apply(&new);
         for field in needs_restart(old, &new) {
             tracing::warn!(field, "changed, but only a restart puts it in force");
         }

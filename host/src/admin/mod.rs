@@ -6,6 +6,7 @@
 //! | `GET /metrics` | what is counted, for Prometheus: OpenMetrics if `Accept` asks for it, else the older text format |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET`, `POST /api/rollouts…` | see `rollouts` |
+//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…` | see `events` |
 //! | `GET /api/services`, `…/{name}` | services, their versions and instances; files that are no service |
 //! | `GET /api/instances?service=&id=&tag=&version=&health=` | instances |
 //! | `POST /api/services` | registers an instance: 201, or 200 if it was there |
@@ -22,6 +23,7 @@
 
 mod backups;
 mod body;
+mod events;
 mod problem;
 mod query;
 mod register;
@@ -46,6 +48,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::gateway::{Connection, Format, Metrics, Rollouts};
 use crate::registry::{Filter, InstanceRecord, RefusedFile, Registry, ServiceRecord};
 use crate::server::Handler;
@@ -73,6 +76,7 @@ pub struct ServiceList {
 pub(crate) struct Admin {
     registry: Arc<Registry>,
     rollouts: Arc<dyn Rollouts>,
+    events: Option<Arc<Events>>,
     metrics: Metrics,
     ready: tokio_watch::Receiver<bool>,
     draining: CancellationToken,
@@ -91,12 +95,17 @@ impl Admin {
         draining: CancellationToken,
     ) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        Self { registry, rollouts, metrics, ready, draining, watchers, backups: None }
+        Self { registry, rollouts, events: None, metrics, ready, draining, watchers, backups: None }
     }
 
     /// The same, and it makes backups.
     pub(crate) fn with_backups(self, backups: Option<Backups>) -> Self {
         Self { backups, ..self }
+    }
+
+    /// The same, with events.
+    pub(crate) fn with_events(self, events: Arc<Events>) -> Self {
+        Self { events: Some(events), ..self }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Answer>
@@ -125,6 +134,11 @@ impl Admin {
         let only = |allowed: &'static str| Err(Problem::Method(allowed));
         if let Some(answer) = self.rollouts(&method, uri.path()) {
             return Ok(answer);
+        }
+        if let ["api", about @ ..] = words.as_slice()
+            && about.first().is_some_and(|word| events::is_about_events(word))
+        {
+            return self.events(about, request).await;
         }
         match words.as_slice() {
             ["livez"] if reads => Ok(text(StatusCode::OK, "alive\n")),

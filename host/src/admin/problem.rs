@@ -8,6 +8,8 @@ use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::capability::bus::PublishError;
+use crate::events::OperateError;
 use crate::registry::RegistryError;
 
 /// See the module header.
@@ -45,6 +47,10 @@ pub(super) enum Problem {
     BackupFailed,
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Events(#[from] OperateError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
 }
 
 /// One thing that is wrong with a request.
@@ -89,6 +95,16 @@ impl Problem {
             Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Registry(RegistryError::Taken { .. } | RegistryError::NotLeased(_)) => StatusCode::CONFLICT,
             Self::Registry(RegistryError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Events(OperateError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::Events(OperateError::Gone) => StatusCode::CONFLICT,
+            Self::Events(OperateError::Log(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Publish(error) => match error {
+                PublishError::Denied(_) => StatusCode::FORBIDDEN,
+                PublishError::Invalid(_) => StatusCode::BAD_REQUEST,
+                PublishError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+                PublishError::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
+                PublishError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
         }
     }
 
@@ -112,6 +128,16 @@ impl Problem {
             Self::Registry(RegistryError::Taken { .. }) => ("id_taken", "The id belongs to another service"),
             Self::Registry(RegistryError::NotLeased(_)) => ("not_leased", "The instance comes from files"),
             Self::Registry(RegistryError::Full(_)) => ("registry_full", "There is no room for another instance"),
+            Self::Events(OperateError::Unknown(_)) => ("unknown", "There is no such thing"),
+            Self::Events(OperateError::Gone) => ("subscription_gone", "The subscription is in no file"),
+            Self::Events(OperateError::Log(_)) => ("events_unavailable", "The event log does not answer"),
+            Self::Publish(error) => match error {
+                PublishError::Denied(_) => ("forbidden", "The request is not allowed"),
+                PublishError::Invalid(_) => ("bad_request", "The event is not valid"),
+                PublishError::Full(_) => ("events_full", "The event log is full"),
+                PublishError::TooFast(_) => ("rate_limited", "Too many events"),
+                PublishError::Unavailable(_) => ("events_unavailable", "The event log does not answer"),
+            },
         }
     }
 
@@ -147,7 +173,9 @@ impl Problem {
             | Self::BackupExists
             | Self::BackupAtWork
             | Self::BackupFailed
-            | Self::Registry(_) => {}
+            | Self::Registry(_)
+            | Self::Events(_)
+            | Self::Publish(_) => {}
         }
         response
     }

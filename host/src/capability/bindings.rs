@@ -62,3 +62,32 @@ pub(super) mod config_draft {
 pub(super) mod logging {
     wasmtime::component::bindgen!({ path: "../wit/deps/logging", world: "wasi:logging/imports" });
 }
+
+/// `wharf:service/events` and `wharf:service/queues`.
+pub(super) mod events {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package wharf:host;
+            world publisher {
+                import wharf:service/events@0.1.0;
+                import wharf:service/queues@0.1.0;
+            }
+        ",
+        imports: { default: async },
+    });
+}
+
+/// `wharf:service/event-handler`, which a component exports.
+pub(super) mod event_handler {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package wharf:host;
+            world subscriber {
+                export wharf:service/event-handler@0.1.0;
+            }
+        ",
+        exports: { default: async },
+    });
+}

@@ -13,13 +13,21 @@
 //! Policy and events are not decided here, and where an outgoing request leads is the gateway's to say ([`http`]). [`interfaces`] explains to people what an import means.
 
 mod bindings;
+pub mod bus;
+pub mod cloud_event;
 mod config;
+pub mod delivery;
+pub mod event_handler;
+mod events;
 mod expiry;
+#[cfg(test)]
+pub(crate) mod fake_bus;
 mod guest_log;
 pub mod http;
 pub mod interfaces;
 mod keyvalue;
 mod logging;
+mod queues;
 mod redact;
 mod stdio;
 
@@ -27,13 +35,15 @@ mod stdio;
 mod tests;
 
 use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
+use self::bus::EventBus;
 pub use self::config::Values;
 pub use self::guest_log::{GuestLog, MAX_LINE_BYTES};
-use self::http::Dispatch;
+use self::http::{Caller, Dispatch};
 pub use self::redact::SHORTEST as SHORTEST_REDACTED;
 use self::stdio::Output;
 pub use self::stdio::{GuestStream, StderrTail};
@@ -53,6 +63,8 @@ pub struct ServiceCapabilities {
     log: GuestLog,
     /// Weak, because whoever carries calls knows the services, and through them this.
     dispatch: Option<Weak<dyn Dispatch>>,
+    /// Where its events and messages go.
+    bus: Option<Arc<dyn EventBus>>,
 }
 
 impl ServiceCapabilities {
@@ -66,13 +78,24 @@ impl ServiceCapabilities {
     ) -> Self {
         log.set_secrets(config.secrets.iter().map(String::as_str));
         let config = Arc::new(ArcSwap::from_pointee(config));
-        Self { service: service.into(), version: "".into(), key_value, config, log, dispatch: None }
+        Self { service: service.into(), version: "".into(), key_value, config, log, dispatch: None, bus: None }
     }
 
     /// The same, with somebody who carries its outgoing requests. Without one they are all refused.
     #[must_use]
     pub fn with_dispatch(self, dispatch: Weak<dyn Dispatch>) -> Self {
         Self { dispatch: Some(dispatch), ..self }
+    }
+
+    /// The same, with somebody who takes its events and messages. Without one they are all refused.
+    #[must_use]
+    pub fn with_bus(self, bus: Arc<dyn EventBus>) -> Self {
+        Self { bus: Some(bus), ..self }
+    }
+
+    /// Who takes events and messages, if there is somebody.
+    pub fn bus(&self) -> Option<&Arc<dyn EventBus>> {
+        self.bus.as_ref()
     }
 
     /// Who carries outgoing requests, as long as there is somebody.
@@ -126,19 +149,31 @@ impl std::fmt::Debug for ServiceCapabilities {
 pub struct CapabilityCtx {
     service: Arc<ServiceCapabilities>,
     output: Arc<Output>,
+    request: Option<Arc<dyn InRequest>>,
+}
+
+/// The request that a slot serves, as far as capabilities ask about it.
+pub trait InRequest: Send + Sync + std::fmt::Debug {
+    /// Who calls others, or publishes, in the course of it.
+    fn caller(&self) -> Caller;
 }
 
 impl CapabilityCtx {
     /// For a fresh slot that starts with the request of this id.
     pub fn new(service: Arc<ServiceCapabilities>, request_id: Arc<str>) -> Self {
         let output = Arc::new(Output::new(service.log.clone(), request_id));
-        Self { service, output }
+        Self { service, output, request: None }
     }
 
     /// The next request of a reused slot: from now on log lines carry its id, and the tail of standard error starts
     /// anew. In a slot that serves several requests at once, lines carry the id of the request that came last.
     pub fn begin_request(&mut self, request_id: Arc<str>) {
         self.output.begin_request(request_id);
+    }
+
+    /// Says which request it is that the slot serves from now on; none between two of them.
+    pub fn serving(&mut self, request: Option<Arc<dyn InRequest>>) {
+        self.request = request;
     }
 
     /// Standard output for the WASI context of the same store.
@@ -178,6 +213,12 @@ pub trait HasCapabilities {
     fn capabilities(&mut self) -> CapabilityView<'_>;
 }
 
+/// A time as CloudEvents and JSON have it.
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    // Times outside the years that have four digits are refused where they come in.
+    jiff::Timestamp::try_from(time).unwrap_or_default().to_string()
+}
+
 struct Capabilities;
 
 impl HasData for Capabilities {
@@ -189,12 +230,13 @@ impl HasData for Capabilities {
 /// # Errors
 /// When one of them is defined in it already.
 pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    use self::bindings::{config_draft, config_rc1, expiry, keyvalue_draft, keyvalue_draft2, logging};
+    use self::bindings::{config_draft, config_rc1, events, expiry, keyvalue_draft, keyvalue_draft2, logging};
 
     keyvalue_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     keyvalue_draft2::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     expiry::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     config_rc1::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     config_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
-    logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)
+    logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    events::Publisher::add_to_linker::<T, Capabilities>(linker, T::capabilities)
 }

@@ -208,6 +208,8 @@ const ITEMS: &[(&str, &str)] = &[
     ("wasi:sockets/udp@0.2.12", "resource udp-socket"),
     ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket"),
     ("wharf:service/expiry@0.1.0", "remaining"),
+    ("wharf:service/events@0.1.0", "publish"),
+    ("wharf:service/queues@0.1.0", "receive"),
 ];
 /// Interfaces with nothing but plain types; there is nothing that a linker could lack.
 const PLAIN_TYPES: &[&str] = &["wasi:cli/types@0.3.0", "wasi:clocks/types@0.3.0"];

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::plugin::{InspectError, Inspection};
+use crate::plugin::{HttpVersion, InspectError, Inspection};
 
 /// Prints the component's shape. Returns whether this host can run it.
 ///
@@ -36,8 +36,8 @@ pub fn run(wasm: &[u8], json: bool, out: &mut dyn Write) -> io::Result<bool> {
         writeln!(out, "{sign} {:width$}  {}", printable(&import.name), import.meaning)?;
     }
     match inspection.runnable() {
-        Ok(http) => {
-            writeln!(out, "\nthis host can run it, as a wasi:http {} service", http.as_str())?;
+        Ok(serves) => {
+            writeln!(out, "\nthis host can run it, {serves}")?;
             Ok(true)
         }
         Err(error) => {
@@ -52,7 +52,8 @@ fn print_json(read: Result<Inspection, InspectError>, out: &mut dyn Write) -> io
     let report = serde_json::json!({
         "component": read.as_ref().ok(),
         "runs": runnable.is_ok(),
-        "http": runnable.as_ref().ok().map(|http| http.as_str()),
+        "http": runnable.as_ref().ok().and_then(|serves| serves.http).map(HttpVersion::as_str),
+        "events": runnable.as_ref().is_ok_and(|serves| serves.events),
         "reason": runnable.as_ref().err().map(ToString::to_string),
     });
     serde_json::to_writer_pretty(&mut *out, &report)?;

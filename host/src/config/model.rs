@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
 use super::connections::Connections;
+use super::events::{Events, QueueSettings};
 use super::filter::Filter;
 use super::grants::Calls;
 use super::health::PublicHealth;
@@ -65,6 +66,10 @@ pub struct Gateway {
     pub calls: Calls,
     /// Where secrets are, by name. A service's `config` may name those that it was granted.
     pub secrets: BTreeMap<String, SecretRef>,
+    /// How much of events is kept, and for how long.
+    pub events: Events,
+    /// Queues by name; one that is not here has the defaults.
+    pub queues: BTreeMap<String, QueueSettings>,
     /// What is told outside about health.
     pub health: PublicHealth,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
@@ -173,6 +178,8 @@ impl Default for Gateway {
             drain: Drain::default(),
             calls: Calls::default(),
             secrets: BTreeMap::new(),
+            events: Events::default(),
+            queues: BTreeMap::new(),
             health: PublicHealth::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),

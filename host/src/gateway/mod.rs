@@ -21,6 +21,7 @@ mod body;
 mod calls;
 mod chains;
 mod cookie;
+mod deliveries;
 mod edge;
 mod egress;
 mod error;

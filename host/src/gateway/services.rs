@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Response};
 use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use backend::Parts;
@@ -37,6 +38,7 @@ use super::overview::Overview;
 use super::route::Table;
 use super::secrets::{SecretTexts, Secrets};
 use super::traffic::Traffic;
+use crate::capability::bus::EventBus;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
 use crate::config::{Config, PublicHealth, Requests};
@@ -89,6 +91,10 @@ pub(crate) struct Services {
     /// Requests that are for no service.
     traffic: Arc<Traffic>,
     overview: Overview,
+    /// Where services' events and messages go.
+    bus: Arc<dyn EventBus>,
+    /// Counts snapshots.
+    news: watch::Sender<u64>,
 }
 
 /// A service with at least one file, or with versions that still drain.
@@ -115,6 +121,7 @@ impl Services {
         config: Arc<Config>,
         registry: Arc<Registry>,
         state: Arc<dyn KeyValueEngine>,
+        bus: Arc<dyn EventBus>,
     ) -> Result<Self, String> {
         let secrets = Secrets::default();
         secrets.set(secrets.read(&config).map_err(|wrong| wrong.join("\n"))?);
@@ -137,6 +144,8 @@ impl Services {
             leaving: Mutex::default(),
             traffic: Arc::default(),
             overview: Overview::default(),
+            bus,
+            news: watch::Sender::new(0),
         })
     }
 
@@ -148,6 +157,11 @@ impl Services {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Changes with every snapshot: whoever was not there may be there now.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Where requests are counted that are for no service.
@@ -180,6 +194,11 @@ impl Services {
     /// By which way a service's requests to hosts outside go.
     pub(crate) fn egress(&self, service: &str) -> Option<Arc<Egress>> {
         self.lock().get(service).map(|service| Arc::clone(&service.runtime.egress))
+    }
+
+    /// Where a service's events go.
+    pub(crate) fn bus(&self, service: &str) -> Option<Arc<dyn EventBus>> {
+        self.lock().get(service).and_then(|service| service.runtime.capabilities.bus().cloned())
     }
 
     /// People see in the registry who calls whom.
@@ -233,6 +252,7 @@ impl Services {
             }
         };
         let mut known = self.lock();
+        chains.enforce();
         self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
         self.registry.apply(&config);
@@ -261,6 +281,7 @@ impl Services {
         }
         self.snapshot.store(Arc::new(build(&config, &chains, &known, &self.registry)));
         drop(known);
+        self.news.send_modify(|news| *news += 1);
         self.stores.limiters.forget_unused();
         Ok(())
     }
@@ -270,7 +291,7 @@ impl Services {
             return Arc::clone(&service.runtime);
         }
         let settings = self.config.load().service(name);
-        let carried = Arc::new(Carried::new(&settings));
+        let carried = Arc::new(Carried::new(&settings, Arc::clone(&self.registry)));
         let grants = settings.grants.clone();
         let capabilities = ServiceCapabilities::new(
             Arc::clone(name),
@@ -278,7 +299,8 @@ impl Services {
             self.secrets.values(&settings),
             // Versions put their own label there.
             GuestLog::new(Arc::clone(name), "", settings.limits.log_rate.get()),
-        );
+        )
+        .with_bus(Arc::clone(&self.bus));
         let capabilities = match self.dispatch.get() {
             Some(dispatch) => capabilities.with_dispatch(Weak::clone(dispatch)),
             None => capabilities,
@@ -295,6 +317,7 @@ impl Services {
 
     fn publish_snapshot(&self, known: &BTreeMap<Arc<str>, Known>) {
         self.snapshot.store(Arc::new(build(&self.config.load(), &self.chains.load(), known, &self.registry)));
+        self.news.send_modify(|news| *news += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
@@ -327,6 +350,11 @@ impl Snapshot {
 
     pub(crate) fn service(&self, name: &str) -> Option<&Backend> {
         self.services.get(name)
+    }
+
+    /// A service, and the name that it is known by.
+    pub(crate) fn named(&self, name: &str) -> Option<(&Arc<str>, &Backend)> {
+        self.services.get_key_value(name)
     }
 }
 

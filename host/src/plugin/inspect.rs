@@ -11,6 +11,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::engine::HttpVersion;
 use super::needs::{Needs, NeedsError};
+use crate::capability::event_handler::EVENT_HANDLER;
 use crate::capability::interfaces::{Explained, explain};
 
 /// The outer shape of a component.
@@ -43,6 +44,27 @@ pub struct Import {
     pub provided: bool,
 }
 
+/// What a component is called for, and which engine runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serves {
+    /// The engine. One that handles events only runs where the interfaces of WASI that it imports are.
+    pub engine: HttpVersion,
+    /// The wasi:http that it exports a handler of, if it does.
+    pub http: Option<HttpVersion>,
+    /// Whether it has a typed event handler.
+    pub events: bool,
+}
+
+impl fmt::Display for Serves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let also = if self.events { ", and calls it with the events that it subscribes to" } else { "" };
+        match self.http {
+            Some(http) => write!(f, "as a wasi:http {} service{also}", http.as_str()),
+            None => f.write_str("and calls it with the events that it subscribes to; it answers no HTTP requests"),
+        }
+    }
+}
+
 /// Why a file is no service that this host can run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InspectError {
@@ -57,8 +79,8 @@ pub enum InspectError {
     CoreModule,
     /// No handler.
     #[error(
-        "it exports no HTTP handler that this host knows (wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3), \
-         only: {}", list(.0)
+        "it exports no HTTP handler that this host knows (wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3) and \
+         no wharf:service/event-handler@0.1, only: {}", list(.0)
     )]
     NoHandler(Vec<String>),
     /// What it says of its needs cannot be understood.
@@ -119,21 +141,29 @@ impl Inspection {
         Ok(found)
     }
 
-    /// Which engine runs it.
+    /// What it can be called for.
     ///
     /// # Errors
-    /// When it is no HTTP service or needs an interface that this host has not got.
-    pub fn runnable(&self) -> Result<HttpVersion, InspectError> {
+    /// When that is nothing, or it needs an interface that this host has not got.
+    pub fn runnable(&self) -> Result<Serves, InspectError> {
         let exports = |prefix: &str| self.exports.iter().any(|name| is_final_version(name, prefix));
         let http = if exports("wasi:http/incoming-handler@0.2.") {
-            HttpVersion::V02
+            Some(HttpVersion::V02)
         } else if exports("wasi:http/handler@0.3.") {
-            HttpVersion::V03
+            Some(HttpVersion::V03)
         } else {
-            return Err(InspectError::NoHandler(self.exports.clone()));
+            None
         };
+        let events = exports(EVENT_HANDLER);
+        if http.is_none() && !events {
+            return Err(InspectError::NoHandler(self.exports.clone()));
+        }
+        let engine = http.unwrap_or_else(|| {
+            let is_p3 = |import: &Import| import.name.starts_with("wasi:") && import.name.contains("@0.3.");
+            if self.imports.iter().any(is_p3) { HttpVersion::V03 } else { HttpVersion::V02 }
+        });
         let missing: Vec<_> = self.imports.iter().filter(|import| !import.provided).cloned().collect();
-        if missing.is_empty() { Ok(http) } else { Err(InspectError::Missing(missing)) }
+        if missing.is_empty() { Ok(Serves { engine, http, events }) } else { Err(InspectError::Missing(missing)) }
     }
 
     fn read_producers(&mut self, producers: wasmparser::ProducersSectionReader<'_>) {

@@ -5,6 +5,7 @@
 //! rollout ─ compiling … serving …       load ─ compile, link                     compile ─ in a child process
 //! version ─ what can be called          call ─ who polls a guest, and where      serve ─ one request inside it
 //! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     body ─ bodies in and out
+//! linked ─ what a component exports
 //! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      exchange ─ what both sides share
 //! outgoing ─ what a guest asks of others              error ─ how a call can fail
 //! ```
@@ -23,6 +24,7 @@ mod exchange;
 mod folder;
 mod inspect;
 mod limiter;
+mod linked;
 mod load;
 mod meter;
 mod needs;
@@ -31,6 +33,7 @@ mod rollout;
 mod serve;
 mod slots;
 mod store;
+mod ticker;
 mod version;
 
 pub use body::GuestBody;
@@ -40,7 +43,7 @@ pub use compile::{CompileError, CompileIn, Compiler, compile_stdin};
 pub use engine::{EngineError, Engines, HttpVersion, MAX_MEMORY};
 pub use error::CallError;
 pub use folder::{Change, FileVersion, Folder, FolderError, services_in};
-pub use inspect::{Import, InspectError, Inspection};
+pub use inspect::{Import, InspectError, Inspection, Serves};
 pub use load::{LoadError, Loader, Source};
 pub use rollout::{Directory, FileId, Rollout, Stage, probe};
 pub use version::Version;

@@ -244,6 +244,10 @@ pub async fn probe(version: &Arc<Version>) -> Result<(), String> {
     let probe = async {
         version.instantiate_once().await.map_err(|error| error.to_string())?;
         let Some(path) = &health.path else { return Ok(()) };
+        if version.serves().http.is_none() {
+            // There is nobody to ask; that it starts is all it can show.
+            return Ok(());
+        }
         let uri = format!("http://{}.internal{path}", version.service());
         let request = Request::get(&uri)
             .header(http::header::USER_AGENT, "wharf-probe")

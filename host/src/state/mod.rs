@@ -16,17 +16,24 @@ mod contract;
 mod event_log;
 mod key_value;
 mod outbox;
+mod sql;
+#[cfg(test)]
+mod sql_contract;
 pub mod sqlite;
-mod topic;
 
 pub use self::event_log::{
-    DEDUPLICATION, DeadLetter, Event, EventLog, EventLogError, EventPage, LogUsage, MAX_ATTRIBUTE_BYTES,
-    MAX_EVENT_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_EVENTS, Offset, Progress, Published, Retention, Selection, Start,
-    StoredEvent, SubscriptionId, SubscriptionState, Waiting,
+    DEDUPLICATION, DeadLetter, EVENT_OVERHEAD_BYTES, Event, EventLog, EventLogError, EventPage, LogUsage,
+    MAX_ATTRIBUTE_BYTES, MAX_ERROR_BYTES, MAX_EVENT_BYTES, MAX_PUBLISH_BYTES, MAX_PUBLISH_EVENTS, MAX_REMEMBERED,
+    Offset, Progress, Published, Retention, Selection, Start, StoredEvent, SubscriptionId, SubscriptionState, Waiting,
 };
 pub use self::key_value::{
     Entry, KeyPage, KeyValueEngine, KeyValueError, KeyValueStore, Lifetime, MAX_BATCH_BYTES, MAX_BATCH_KEYS,
     MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_TTL, MAX_VALUE_BYTES, MIN_TTL, Revision, Swap, Usage,
 };
 pub use self::outbox::{Outbox, Outboxes};
-pub use self::topic::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
+pub use self::sql::{
+    AppliedMigration, Durability, HOST_PREFIX, MAX_OPEN_ROWS, MAX_PARAMETERS, MAX_PIECE_ROWS, MAX_STATEMENT_BYTES,
+    MAX_TRANSACTION_EVENTS, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine, SqlError,
+    SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
+};
+pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};

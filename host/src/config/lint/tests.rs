@@ -91,6 +91,11 @@ fn a_bound_that_cannot_apply_is_warned_about() {
     let longest = "has no effect: a rule only shortens `timeouts.request` of its services, which is 15s at most";
     assert_rule_warns("", rule, &[&format!("21 `20s` {longest}"), &format!("42 `16s` {longest}")]);
     assert_rule_warns("", "timeouts: { request: 15s, backendRequest: 14s }, backendRefs: [{ service: a }]", &[]);
+    let more =
+        "27 `257` has no effect: it never allows more than `bulkhead.maxConcurrent` of its services, which is 256";
+    assert_rule_warns("", "bulkhead: { maxConcurrent: 257 }, backendRefs: [{ service: a }]", &[more]);
+    assert_rule_warns("", "bulkhead: { maxConcurrent: 256 }, backendRefs: [{ service: a }]", &[]);
+    assert_rule_warns("", "bulkhead: { maxConcurrent: 512 }, backendRefs: [{ service: a }, { service: b }]", &[]);
     let two =
         "routes: [{ name: r, rules: [{ timeouts: { request: 20s }, backendRefs: [{ service: a }, { service: b }] }] }]";
     for (of_b, warned) in [("10s", true), ("20s", false), ("30s", false), ("0s", false)] {

@@ -62,7 +62,7 @@ fn complete() -> Value {
     let policies = json!({
         "limits": {
             "memory": "64MiB", "cpuTime": "2s", "requestBody": 1024, "responseBody": "1GiB", "headers": "8KiB",
-            "resources": 100, "calls": 5, "openCalls": 2, "logRate": "1KiB",
+            "resources": 100, "calls": 5, "openCalls": 2, "publishRate": 50, "logRate": "1KiB",
         },
         "timeouts": {
             "request": "1s", "backendRequest": "1s", "connect": "1s", "streamIdle": "1s", "idle": "1s",
@@ -73,6 +73,7 @@ fn complete() -> Value {
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": serde_json::from_str::<Value>(super::super::health_check::EXAMPLE).unwrap(),
         "keyValue": { "quota": "0B" },
+        "sql": serde_json::from_str::<Value>(super::super::sql::EXAMPLE).unwrap(),
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
         "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
@@ -88,6 +89,8 @@ fn complete() -> Value {
     service["metadata"] = json!({ "team": "shop" });
     service["instances"] = serde_json::from_str(super::super::instances::EXAMPLE).unwrap();
     service["filters"] = json!(shared_filters());
+    service["subscriptions"] = serde_json::from_str(super::super::subscription::EXAMPLE).unwrap();
+    service["schedules"] = serde_json::from_str(super::super::schedule::EXAMPLE).unwrap();
     let mut of_a_rule = policies["retry"].clone();
     of_a_rule.as_object_mut().unwrap().remove("budget");
     let routes = json!([{
@@ -108,6 +111,7 @@ fn complete() -> Value {
                 "timeouts": { "request": "1s", "backendRequest": "1s" },
                 "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
                 "retry": of_a_rule,
+                "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
                 "backendRefs": [{
                     "service": "orders", "version": "1", "weight": 5, "filters": [],
                 }],
@@ -129,6 +133,8 @@ fn complete() -> Value {
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
         "calls": { "maxDepth": 5 },
         "secrets": { "payments": { "file": "secrets/payments" }, "other": { "env": "OTHER" } },
+        "events": serde_json::from_str::<Value>(super::super::events::EXAMPLE).unwrap(),
+        "queues": serde_json::from_str::<Value>(super::super::events::QUEUES).unwrap(),
         "health": serde_json::from_str::<Value>(super::super::health::EXAMPLE).unwrap(),
         "filters": shared_filters(),
         "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
@@ -200,7 +206,7 @@ fn loader_and_schema_refuse_the_same_when_a_value_has_the_wrong_shape() {
             if schema && !loader {
                 assert!(wrong.is_boolean() || wrong.is_number(), "only the schema refuses {wrong} at {place}");
             }
-            if wrong.is_array() || (wrong.is_object() && !free(place) && place != "/services") {
+            if wrong.is_array() || (wrong.is_object() && !free(place) && place != "/services" && place != "/queues") {
                 assert!(loader && schema, "{wrong} at {place}: loader {loader}, schema {schema}");
             }
         }
@@ -223,7 +229,7 @@ fn loader_and_schema_refuse_the_same_fields() {
         let (loader, schema) = (refused_by_loader(&value), refused_by_schema(SchemaKind::Overlay, &value));
         assert_eq!(
             (loader, schema),
-            if ["/services", "/services/orders/versions"].contains(&place.as_str()) {
+            if ["/services", "/services/orders/versions", "/queues"].contains(&place.as_str()) {
                 (false, false)
             } else {
                 (true, true)
@@ -283,7 +289,7 @@ fn page() -> String {
 fn pages() -> String {
     let docs = project().join("docs");
     let mut pages = vec![page()];
-    for name in ["policies.md", "connections.md", "requests.md", "tls.md", "identity.md"] {
+    for name in ["policies.md", "events.md", "connections.md", "requests.md", "tls.md", "identity.md"] {
         pages.push(std::fs::read_to_string(docs.join(name)).unwrap());
     }
     for entry in std::fs::read_dir(docs.join("filters")).unwrap() {

@@ -60,7 +60,7 @@ fn manifest(from: &Path) -> Result<Manifest, BackupError> {
         if !seen.insert(path) {
             return Err(damaged(format!("it names `{shown}` twice")));
         }
-        if let Some((_, newest)) = sqlite::FORMATS.iter().find(|(known, newest)| known == kind && version > newest) {
+        if let Some((_, newest)) = sqlite::formats().iter().find(|(known, newest)| known == kind && version > newest) {
             return Err(damaged(format!(
                 "`{shown}` has format {version} and this version of wharf reads formats up to {newest}; restore it with \
                  the version that wrote it"

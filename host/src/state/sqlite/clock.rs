@@ -38,6 +38,13 @@ pub(super) fn nanos(time: SystemTime) -> i64 {
     }
 }
 
+/// The time that was stored.
+pub(super) fn time(nanos: i64) -> SystemTime {
+    let span = Duration::from_nanos(nanos.unsigned_abs());
+    let time = if nanos < 0 { UNIX_EPOCH.checked_sub(span) } else { UNIX_EPOCH.checked_add(span) };
+    time.unwrap_or(UNIX_EPOCH)
+}
+
 /// A span in nanoseconds; the longest that can be stored, over 292 years.
 pub(super) fn span(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)

@@ -12,11 +12,46 @@ use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 
 use super::clock::Clock;
+use super::open::Format;
 use super::session::{Kind, Session, failure, optional};
 use super::worker::Worker;
 use crate::state::key_value::{
     Entry, KeyPage, KeyValueError, KeyValueStore, Lifetime, MAX_BATCH_BYTES, MAX_PAGE_KEYS, Revision, Swap, Usage,
     check_entries, check_key, check_keys, check_ttl, check_value,
+};
+
+/// Keys are blobs, so that nothing but their bytes counts. `position` only grows while its key stays; it orders
+/// listings. `totals` has one row with sums that every write keeps exact.
+const TABLES: &str = "
+    CREATE TABLE entries (
+        position INTEGER PRIMARY KEY,
+        key BLOB NOT NULL UNIQUE,
+        value BLOB NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE totals (
+        keys INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO totals VALUES (0, 0, 0);
+";
+
+/// What format 2 added: when an entry ends, in milliseconds since 1970.
+const ENDS: &str = "
+    ALTER TABLE entries ADD COLUMN expires INTEGER;
+    CREATE INDEX entries_by_end ON entries (expires) WHERE expires IS NOT NULL;
+";
+
+/// The file of a store.
+pub(super) const FORMAT: Format = Format {
+    what: "a key-value store",
+    application: 0x5748_4b56, // WHKV
+    steps: &[TABLES, ENDS],
+    synchronous: "NORMAL",
+    cache_kib: 2048,
+    checkpoint_pages: 1000,
+    log_bytes: 8 << 20,
 };
 
 /// The store of one service in one file.

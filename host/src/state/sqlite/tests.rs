@@ -46,13 +46,13 @@ async fn unavailable(store: &dyn KeyValueStore) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_the_contract() {
     let (_root, state) = fixture();
-    contract::holds(&state).await;
+    contract::key_value::holds(&state).await;
     let (root, time) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
     let state = state_at(root.path(), &time);
     let pass = |ms: i64| {
         time.fetch_add(ms, Ordering::SeqCst);
     };
-    contract::keys_end(&state, &pass).await;
+    contract::key_value::keys_end(&state, &pass).await;
 }
 
 fn state_at(root: &Path, time: &Arc<AtomicI64>) -> SqliteState {

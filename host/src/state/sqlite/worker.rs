@@ -24,8 +24,8 @@ use tokio::time::Instant;
 
 use super::clock::Clock;
 use super::expired::Expired;
-use super::open;
 use super::session::{Kind, Session, failure};
+use super::{key_value, open};
 use crate::state::key_value::KeyValueError;
 
 /// Jobs that may wait for the thread before their callers do.
@@ -144,7 +144,7 @@ fn serve(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
     while let Some(first) = next_job(shared, &mut jobs, connection.as_ref(), &mut expired, now) {
         let connection = match &connection {
             Some(connection) => connection,
-            None => match open::open(&shared.file) {
+            None => match open::open(&shared.file, &key_value::FORMAT) {
                 Ok(opened) => connection.insert(opened),
                 Err(error) => {
                     shared.report(&error);

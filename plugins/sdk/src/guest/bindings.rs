@@ -27,3 +27,34 @@ pub(crate) mod own {
         generate_all,
     });
 }
+
+/// Events and queues that a service uses.
+pub(super) mod publishing {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk;
+            world publisher {
+                import wharf:service/events@0.1.0;
+                import wharf:service/queues@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        generate_all,
+    });
+}
+
+/// The handler that a service exports if it says `serve_events!`. Nothing of this is in a component that does not.
+pub mod subscribing {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk;
+            world subscriber {
+                export wharf:service/event-handler@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        generate_all,
+        pub_export_macro: true,
+        default_bindings_module: "wharf_sdk::guest::subscribing",
+    });
+}

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{
+use crate::state::{
     KeyValueEngine, KeyValueError, KeyValueStore, Lifetime, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES,
     MAX_PAGE_KEYS, MAX_TTL, MAX_VALUE_BYTES, Revision, Swap,
 };
@@ -16,7 +16,7 @@ const ROOMY: u64 = 1 << 30;
 const ALL: std::ops::RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// Runs every check against the engine.
-pub(super) async fn holds(engine: &dyn KeyValueEngine) {
+pub(in crate::state) async fn holds(engine: &dyn KeyValueEngine) {
     values_come_back_as_they_were(engine).await;
     services_never_see_each_other(engine).await;
     batches_are_all_or_nothing(engine).await;
@@ -33,7 +33,7 @@ pub(super) async fn holds(engine: &dyn KeyValueEngine) {
 }
 
 /// Checks what has to do with time, on an engine whose clock goes on by as many milliseconds as `pass` is told.
-pub(super) async fn keys_end(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
+pub(in crate::state) async fn keys_end(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
     an_ended_key_is_not_there_for_any_method(engine, pass).await;
     an_end_can_be_changed_and_taken_away(engine, pass).await;
     writes_take_the_end_away_and_increments_keep_it(engine, pass).await;
@@ -407,7 +407,7 @@ async fn listing(store: &Arc<dyn KeyValueStore>, limit: usize) -> Vec<String> {
 
 async fn pages_hold_every_key_once(engine: &dyn KeyValueEngine) {
     let store = engine.store("pages", ROOMY);
-    assert_eq!(store.list_keys(None, 10).await.unwrap(), super::KeyPage::default());
+    assert_eq!(store.list_keys(None, 10).await.unwrap(), crate::state::KeyPage::default());
     let keys: Vec<_> = (0..25).rev().map(|n| format!("key {n}")).collect();
     store.set_many(keys.iter().map(|key| (key.clone(), vec![1])).collect()).await.unwrap();
     for limit in [1, 5, 7, 24, 25, 26, MAX_PAGE_KEYS] {
