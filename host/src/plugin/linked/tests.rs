@@ -3,7 +3,6 @@
 //! `handler.wat` looks at the attempt: 2 is "retry", 3 is "reject", 4 traps, 5 never ends, 6 takes all the memory there is,
 //! 7 waits, where there is a clock of WASI 0.3 that it could wait for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
