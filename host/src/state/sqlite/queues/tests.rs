@@ -42,7 +42,7 @@ async fn what_is_looked_for_has_an_index() {
         .database
         .read(|connection| {
             let mut plans = Vec::new();
-            for sql in [messages::VISIBLE, "SELECT min(visible) FROM messages WHERE queue = ?1"] {
+            for sql in [receive::VISIBLE, "SELECT min(visible) FROM messages WHERE queue = ?1"] {
                 plans.push(super::super::tests::plan(connection, sql)?);
             }
             Ok(plans)
