@@ -10,7 +10,7 @@
 //! | [`config`] | what the files say, and everything that is wrong with them |
 //! | [`plugin`] | how a file becomes something that can be called, and what a call may use |
 //! | [`capability`] | what a guest can reach: key-value, configuration, logging |
-//! | [`state`] | the engines behind capabilities |
+//! | [`state`] | the engines behind capabilities, and backups of what they keep |
 //! | [`policy`] | when a request is admitted, who gets it, whether it goes again: limits, balance, breaker, retry |
 //! | [`registry`] | what there is and how it is: services, versions, instances, leases, health, who calls whom |
 //! | [`gateway`] | one request from head to response: what it may look like, who may send it, which filters it passes |
@@ -57,6 +57,7 @@ mod admin;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 pub mod gateway;

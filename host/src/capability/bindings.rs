@@ -38,6 +38,16 @@ pub(super) mod keyvalue_draft2 {
     });
 }
 
+/// `wharf:service/expiry`.
+pub(super) mod expiry {
+    wasmtime::component::bindgen!({
+        inline: "package wharf:host-expiry; world imports { import wharf:service/expiry@0.1.0; }",
+        path: "../wit",
+        world: "wharf:host-expiry/imports",
+        imports: { default: async },
+    });
+}
+
 /// `wasi:config@0.2.0-rc.1`.
 pub(super) mod config_rc1 {
     wasmtime::component::bindgen!({ path: "../wit/deps/config", world: "wasi:config/imports" });
@@ -51,4 +61,58 @@ pub(super) mod config_draft {
 /// `wasi:logging@0.1.0-draft`.
 pub(super) mod logging {
     wasmtime::component::bindgen!({ path: "../wit/deps/logging", world: "wasi:logging/imports" });
+}
+
+/// `wharf:service/events` and `wharf:service/queues`.
+pub(super) mod events {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package wharf:host;
+            world publisher {
+                import wharf:service/events@0.1.0;
+                import wharf:service/queues@0.1.0;
+            }
+        ",
+        imports: { default: async },
+    });
+}
+
+/// `wharf:service/event-handler`, which a component exports.
+pub(super) mod event_handler {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package wharf:host;
+            world subscriber {
+                export wharf:service/event-handler@0.1.0;
+            }
+        ",
+        exports: { default: async },
+    });
+}
+
+/// `wharf:service/sql`.
+pub(super) mod sql {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package wharf:host;
+            world database {
+                import wharf:service/sql@0.1.0;
+            }
+        ",
+        imports: {
+            "wharf:service/sql.[method]rows.columns": trappable,
+            "wharf:service/sql.[drop]rows": trappable,
+            "wharf:service/sql.[drop]transaction": trappable,
+            default: async | trappable,
+        },
+        with: {
+            "wharf:service/events": crate::capability::bindings::events::wharf::service::events,
+            "wharf:service/sql.rows": crate::capability::sql::Rows,
+            "wharf:service/sql.transaction": crate::capability::sql::Transaction,
+        },
+        trappable_error_type: { "wharf:service/sql.error" => crate::capability::sql::Failure },
+    });
 }

@@ -15,9 +15,15 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use tokio::time::Instant;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
+
+use super::bus::Publisher;
+use super::delivery::Delivery;
+
+/// The attribute that events have in common which belong together.
+const CORRELATION: &str = "correlationid";
 
 /// Who calls, in whose request, and how it came to that.
 #[derive(Debug, Clone)]
@@ -36,6 +42,43 @@ pub struct Caller {
     pub identity: HeaderMap,
     /// The services that the request came through before it, the first one first.
     pub path: Vec<Arc<str>>,
+    /// The event that this is a consequence of, if it is.
+    pub cause: Option<Arc<Cause>>,
+}
+
+/// The event that a request delivers, or that led to the request by calls in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The event's id.
+    pub event: String,
+    /// What belongs together: its `correlationid`, or its id if it has none.
+    pub correlation: String,
+}
+
+impl Cause {
+    /// What a request's extensions say of it: that it delivers an event, or that its caller knows of one.
+    pub fn of(extensions: &Extensions) -> Option<Arc<Self>> {
+        let Some(delivery) = extensions.get::<Delivery>() else { return extensions.get::<Arc<Self>>().cloned() };
+        let event = &delivery.event.event;
+        let correlation = event.extensions.get(CORRELATION).unwrap_or(&event.id).clone();
+        Some(Arc::new(Self { event: event.id.clone(), correlation }))
+    }
+}
+
+impl Caller {
+    /// Who publishes, when this publishes.
+    pub fn publisher(&self) -> Publisher {
+        let (correlation, causation) = match self.cause.as_deref() {
+            Some(Cause { event, correlation }) => (correlation.clone(), Some(event.clone())),
+            None => (self.request_id.to_string(), None),
+        };
+        Publisher {
+            service: Arc::clone(&self.service),
+            correlation: Some(correlation).filter(|id| !id.is_empty()),
+            causation,
+            trace: self.trace.clone(),
+        }
+    }
 }
 
 /// W3C trace context in its two headers.

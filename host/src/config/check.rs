@@ -15,11 +15,15 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
 use super::auth::Auth;
+use super::events::QueueSettings;
 use super::health_check::HealthCheck;
 use super::instances::{check_instances, check_labels};
 use super::model::Gateway;
 use super::problem::{Problem, Span};
+use super::schedule::Schedule;
 use super::service::{Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::settings::check_secrets;
+use super::subscription::Subscription;
 use super::tree::{Kind, Node};
 use super::units::{Duration, Size};
 
@@ -32,15 +36,38 @@ const COMPILE_CONCURRENCY: RangeInclusive<u32> = 1..=64;
 const RESOURCES: RangeInclusive<u32> = 16..=1_000_000;
 const CALLS: RangeInclusive<u32> = 0..=1_000_000;
 const OPEN_CALLS: RangeInclusive<u32> = 1..=10_000;
+const PUBLISH_RATE: RangeInclusive<u32> = 1..=1_000_000;
 /// Reading a folder more often than this costs more than it tells.
 const MIN_POLL: Duration = Duration::millis(100);
 const MS: Duration = Duration::millis(1);
 
+/// Names under `.internal` that are the host's own.
+const RESERVED: [&str; 1] = ["events"];
+
 /// Whether `name` can be a service: it is a file name, a host name label and a path segment at once.
 ///
 /// # Errors
-/// Says which letters are allowed.
+/// Says which letters are allowed, or that the name is the host's.
 pub fn valid_service_name(name: &str) -> Result<(), String> {
+    not_reserved(name)?;
+    valid_name(name)
+}
+
+/// Whether no address of the host's own has this name.
+///
+/// # Errors
+/// Says which.
+pub fn not_reserved(name: &str) -> Result<(), String> {
+    if RESERVED.contains(&name) {
+        return Err(format!(
+            "`{name}` cannot be a service: http://{name}.internal/ is the host's own; use another name"
+        ));
+    }
+    Ok(())
+}
+
+/// The letters of names.
+pub(super) fn valid_name(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(letters) && name.len() <= 63 {
         return Ok(());
@@ -157,7 +184,10 @@ impl Check<'_> {
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
         gateway.calls.check(self, at.get("calls"));
+        check_secrets(&gateway.secrets, self, at.get("secrets"));
         gateway.health.check(self, at.get("health"));
+        gateway.events.check(self, at.get("events"));
+        QueueSettings::check_all(&gateway.queues, self, at.get("queues"));
         gateway.registry.check(self, at.get("registry"));
         auth.check(self, at.get("auth"));
         let admin_at = at.get("admin").get("listen");
@@ -170,6 +200,9 @@ impl Check<'_> {
             if path.as_os_str().is_empty() {
                 self.wrong(at, "an empty path: name a folder");
             }
+        }
+        if state.backups.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            self.wrong(at.get("state").get("backups"), "an empty path: name a folder");
         }
         let engine_at = at.get("engine");
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
@@ -185,6 +218,7 @@ impl Check<'_> {
             retry.check(self, defaults_at.get("retry"));
         }
         rollout.check(self, defaults_at.get("rollout"));
+        defaults.sql.check(self, defaults_at.get("sql"));
         load_balancer.check(self, defaults_at.get("loadBalancer"));
         defaults.circuit_breaker.check(self, defaults_at.get("circuitBreaker"));
         defaults.outlier_detection.check(self, defaults_at.get("outlierDetection"));
@@ -202,17 +236,15 @@ impl Check<'_> {
             retry.check(self, at.get("retry"));
         }
         service.grants.check(self, at.get("grants"));
+        Subscription::check_all(&service.subscriptions, self, at.get("subscriptions"));
+        Schedule::check_all(&service.schedules, self, at.get("schedules"));
         service.rollout.check(self, at.get("rollout"));
+        service.sql.check(self, at.get("sql"));
         load_balancer.check(self, at.get("loadBalancer"));
         service.circuit_breaker.check(self, at.get("circuitBreaker"));
         service.outlier_detection.check(self, at.get("outlierDetection"));
         check_labels(&service.tags, &service.metadata, self, at);
         check_instances(&service.instances, self, at.get("instances"));
-        for (key, value) in &service.config {
-            if key.is_empty() {
-                self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
-            }
-        }
     }
 
     fn policies(&mut self, limits: &Limits, slots: &Slots, health: &HealthCheck, at: At<'_>) {
@@ -224,6 +256,7 @@ impl Check<'_> {
         self.within(limits_at.get("resources"), &limits.resources, &RESOURCES);
         self.within(limits_at.get("calls"), &limits.calls, &CALLS);
         self.within(limits_at.get("openCalls"), &limits.open_calls, &OPEN_CALLS);
+        self.within(limits_at.get("publishRate"), &limits.publish_rate, &PUBLISH_RATE);
         if let Slots::Reuse(SlotReuse { max_requests, idle }) = slots {
             let reuse_at = at.get("slots").get("reuse");
             self.at_least(reuse_at.get("maxRequests"), max_requests, &1);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{At, Check, valid_service_name};
 use super::egress::EgressRule;
+use super::topic::TopicPattern;
 
 /// A chain of calls that is longer is a mistake in any system, and each step holds a slot.
 const MAX_DEPTH: std::ops::RangeInclusive<u32> = 1..=64;
@@ -23,6 +24,22 @@ pub struct Grants {
     /// Hosts outside that it may ask: `https://api.example.com`, `https://*.example.org:8443`, or
     /// `{ url: …, allowPrivate: true }` for a host of the own network.
     pub egress: Vec<EgressRule>,
+    /// Topics that it may publish to, or patterns of them: `order.created`, `order.*`.
+    pub publish: Vec<TopicPattern>,
+    /// Queues that it may use.
+    pub queues: QueueGrants,
+    /// Secrets of `gateway.yaml` that its `config` may name.
+    pub secrets: Vec<String>,
+}
+
+/// Queues that a service may use, or patterns of their names.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct QueueGrants {
+    /// Where it may send messages.
+    pub send: Vec<TopicPattern>,
+    /// Where it may receive and delete them.
+    pub receive: Vec<TopicPattern>,
 }
 
 /// Calls between services, all of them.
@@ -41,6 +58,11 @@ impl Default for Calls {
 }
 
 impl Grants {
+    /// Whether it may publish to this topic.
+    pub fn may_publish(&self, topic: &str) -> bool {
+        self.publish.iter().any(|pattern| pattern.matches(topic))
+    }
+
     pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
         EgressRule::check_all(&self.egress, check, at.get("egress"));
         let mut seen = BTreeSet::new();
@@ -62,7 +84,9 @@ impl Calls {
 
 /// Every field, as the tests of the format use it.
 #[cfg(test)]
-pub(in crate::config) const EXAMPLE: &str = r#"{
+pub(in crate::config) const EXAMPLE: &str = r##"{
     "calls": ["users", "inventory"],
-    "egress": ["https://*.example.org:8443", { "url": "https://db.example.org", "allowPrivate": true }]
-}"#;
+    "egress": ["https://*.example.org:8443", { "url": "https://db.example.org", "allowPrivate": true }],
+    "publish": ["order.*"], "queues": { "send": ["mails"], "receive": ["work.#"] },
+    "secrets": ["payments"]
+}"##;

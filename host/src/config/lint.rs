@@ -11,6 +11,7 @@
 //! configuration can be checked where they are not.
 
 mod bounds;
+mod events;
 mod filters;
 mod hosts;
 mod identity;
@@ -41,6 +42,7 @@ pub(super) fn lint(config: &Config, root: &Node, services: &BTreeMap<String, Nod
     filters::lint(&places, &mut check);
     identity::lint(&config.gateway, &places, &mut check);
     way_around::lint(config, &places, &order, &mut check);
+    events::lint(config, &mut check, services);
     paths::lint(&config.gateway.requests, &places, &mut check);
     warnings
 }

@@ -7,6 +7,7 @@
 //!
 //! Doc comments here are what `wharf schema` shows to people in their editor, so they speak YAML, not Rust.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
 use super::connections::Connections;
+use super::events::{Events, QueueSettings};
 use super::filter::Filter;
 use super::grants::Calls;
 use super::health::PublicHealth;
@@ -23,6 +25,7 @@ use super::listener::Listener;
 use super::registry::RegistrySettings;
 use super::requests::Requests;
 use super::route::Route;
+use super::secret::SecretRef;
 use super::service::ServiceDefaults;
 use super::units::{self, Duration};
 
@@ -61,6 +64,12 @@ pub struct Gateway {
     pub drain: Drain,
     /// Calls between services.
     pub calls: Calls,
+    /// How much of events is kept, and for how long.
+    pub events: Events,
+    /// Queues by name; one that is not here has the defaults.
+    pub queues: BTreeMap<String, QueueSettings>,
+    /// Where secrets are, by name. A service's `config` may name those that it was granted.
+    pub secrets: BTreeMap<String, SecretRef>,
     /// What is told outside about health.
     pub health: PublicHealth,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
@@ -98,6 +107,9 @@ pub struct Plugins {
 pub struct State {
     /// Folder of the services' stores and of the cache of compiled code; made with mode 0700. Needs a restart to change.
     pub path: PathBuf,
+    /// Folder in which `POST /api/backups` of the admin API makes backups; without it, it makes none. Needs a restart to
+    /// change.
+    pub backups: Option<PathBuf>,
 }
 
 /// Compiling and the instance pool.
@@ -165,6 +177,9 @@ impl Default for Gateway {
             access_log: AccessLog::default(),
             drain: Drain::default(),
             calls: Calls::default(),
+            events: Events::default(),
+            queues: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             health: PublicHealth::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),
@@ -187,7 +202,7 @@ impl Default for Plugins {
 
 impl Default for State {
     fn default() -> Self {
-        Self { path: ".wharf/state".into() }
+        Self { path: ".wharf/state".into(), backups: None }
     }
 }
 

@@ -109,6 +109,8 @@ pub(super) mod text {
         ServiceName = { "type": "string", "pattern": SERVICE_NAME };
         /// A name: any text that is not empty.
         Name = { "type": "string", "minLength": 1 };
+        /// The name of a topic, or of something that is named alike.
+        Topic = { "type": "string", "pattern": r"^[A-Za-z0-9_.*#-]{1,255}$" };
         /// A word of the registry: a tag, a name, a key.
         Word = { "type": ["string", "number", "boolean"], "pattern": "^[A-Za-z0-9._+-]{1,64}$" };
         /// A regular expression in the syntax of the crate `regex`.

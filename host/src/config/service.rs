@@ -19,7 +19,11 @@ use super::load_balancer::LoadBalancer;
 use super::outlier_detection::OutlierDetection;
 use super::retry::Retry;
 use super::rollout::Rollout;
+use super::schedule::Schedule;
 use super::schema::text;
+use super::settings::{ConfigValue, VersionSettings};
+use super::sql::Sql;
+use super::subscription::Subscription;
 use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
 
@@ -47,6 +51,8 @@ pub struct ServiceDefaults {
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
+    /// The service's own SQL database, or `false` for none.
+    pub sql: Sql,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
     /// How a new version takes over from the one that serves.
@@ -91,15 +97,22 @@ pub struct Service {
     pub health_check: HealthCheck,
     /// The service's private key-value store.
     pub key_value: KeyValue,
+    /// The service's own SQL database, or `false` for none.
+    pub sql: Sql,
     /// How long an old version may finish its requests after it was replaced.
     pub drain_timeout: DrainTimeout,
     /// What it may reach beyond itself; nothing if it is not said.
     pub grants: Grants,
+    /// Events that it wants. At most 100.
+    pub subscriptions: Vec<Subscription>,
+    /// Events that are published in its name at certain times. At most 100.
+    pub schedules: Vec<Schedule>,
     /// How a new version takes over from the one that serves.
     pub rollout: Rollout,
     /// What the service reads through `wasi:config/store`.
-    #[schemars(with = "BTreeMap<String, text::Scalar>")]
-    pub config: BTreeMap<String, String>,
+    pub config: BTreeMap<String, ConfigValue>,
+    /// What is different for some of its versions, by label.
+    pub versions: BTreeMap<String, VersionSettings>,
 }
 
 /// The automatic route of a service.
@@ -150,6 +163,9 @@ pub struct Limits {
     /// Outgoing requests of one request that may be open at once, each until its response was read or dropped. 1 to 10000.
     #[schemars(range(min = 1, max = 10_000))]
     pub open_calls: u32,
+    /// Events that the service may publish a second, averaged over ten; more are refused. 1 to 1000000.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub publish_rate: u32,
     /// Bytes a service may write to its log a second (stdout, stderr, `wasi:logging`); more is dropped and counted.
     pub log_rate: Size,
 }
@@ -211,6 +227,7 @@ impl Service {
             slots,
             health_check,
             key_value,
+            sql,
             drain_timeout,
             rollout,
         } = defaults.clone();
@@ -231,10 +248,14 @@ impl Service {
             slots,
             health_check,
             key_value,
+            sql,
             drain_timeout,
             grants: Grants::default(),
+            subscriptions: Vec::new(),
+            schedules: Vec::new(),
             rollout,
             config: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 }
@@ -250,6 +271,7 @@ impl Default for Limits {
             resources: 4096,
             calls: 100,
             open_calls: 16,
+            publish_rate: 1000,
             log_rate: Size::kib(64),
         }
     }

@@ -39,6 +39,7 @@ use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched};
 
 mod body;
 mod destination;
+mod events;
 mod network;
 
 use body::CallBody;
@@ -76,6 +77,7 @@ impl Gateway {
     ) -> Result<Response<WasiBody>, DispatchError> {
         match Destination::of(request.uri())? {
             Destination::Service(name) => self.call_service(caller, name, request).await,
+            Destination::Events => self.call_events(caller, request).await,
             Destination::Network => self.call_network(caller, request, options).await,
         }
     }
@@ -157,6 +159,9 @@ async fn deliver(
 ) -> Result<Response<ResponseBody>, GatewayError> {
     let path = way(caller, name, snapshot.max_call_depth)?;
     let (mut parts, body) = request.into_parts();
+    if let Some(cause) = &caller.cause {
+        parts.extensions.insert(Arc::clone(cause));
+    }
     sanitize::sanitize(&mut parts, &snapshot.requests, snapshot.max_headers)?;
     let settings = &backend.settings;
     if content_length(&parts) > Some(settings.limits.request_body.get()) {
@@ -172,6 +177,7 @@ async fn deliver(
         client: None,
         retry: None,
         try_timeout: None,
+        bulkhead: None,
         deadline: own.into_iter().chain(caller.deadline).min(),
         max_request_body: None,
         request_id: Arc::clone(&caller.request_id),
@@ -179,7 +185,7 @@ async fn deliver(
         identity: told_about_client(&snapshot.told, &parts.headers),
         is_fallback: false,
     };
-    forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit).await
+    Box::pin(forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit)).await
 }
 
 /// The services on the way, the caller last.

@@ -14,11 +14,12 @@ use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::upstream::UpstreamError;
+use crate::capability::bus::{PublishError, QueueFailure};
 use crate::plugin::CallError;
 
 /// Every word that [`GatewayError::reason`] can say, and what the log says of a client that left. Metrics have a series
 /// for each from the start.
-pub(super) const REASONS: [&str; 28] = [
+pub(super) const REASONS: [&str; 31] = [
     "bad_request",
     "bulkhead_full",
     "circuit_open",
@@ -26,6 +27,8 @@ pub(super) const REASONS: [&str; 28] = [
     "client_timeout",
     "connect_failed",
     "draining",
+    "events_full",
+    "events_unavailable",
     "fault_injected",
     "forbidden",
     "grant_denied",
@@ -43,6 +46,7 @@ pub(super) const REASONS: [&str; 28] = [
     "no_route",
     "payload_too_large",
     "rate_limited",
+    "receipt_expired",
     "request_timeout",
     "unauthorized",
     "upstream_invalid_response",
@@ -82,6 +86,15 @@ pub enum GatewayError {
     /// A service calls another that it was not given.
     #[error("the caller has no grant for this service")]
     GrantDenied,
+    /// The service only handles events.
+    #[error("the service answers no HTTP requests: it handles events")]
+    NoHttp,
+    /// A service's events were not published.
+    #[error(transparent)]
+    Publish(PublishError),
+    /// A queue did not do what a service asked for.
+    #[error(transparent)]
+    Queue(QueueFailure),
     /// The service has as many requests as it may.
     #[error("too many requests to this service at once")]
     BulkheadFull,
@@ -163,6 +176,7 @@ impl From<CallError> for GatewayError {
             CallError::RequestStalled => Self::BodyTimeout,
             CallError::RequestBroken(_) => Self::BadRequest("the request's body is not valid or not complete"),
             CallError::NoSlot => Self::BulkheadFull,
+            CallError::NoHttp => Self::NoHttp,
             CallError::CutOff => Self::Draining,
             CallError::Trap(_)
             | CallError::Panic(_)
@@ -196,7 +210,7 @@ impl GatewayError {
     /// What the client is told by the status line.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::NoRoute | Self::NoHttp => StatusCode::NOT_FOUND,
             Self::NoBackend | Self::UnknownService(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotServing(_)
             | Self::NoInstance(_)
@@ -210,6 +224,18 @@ impl GatewayError {
                 UpstreamError::Broken(_) | UpstreamError::InvalidResponse(_) | UpstreamError::Request(_) => {
                     StatusCode::BAD_GATEWAY
                 }
+            },
+            Self::Publish(error) => match error {
+                PublishError::Denied(_) => StatusCode::FORBIDDEN,
+                PublishError::Invalid(_) => StatusCode::BAD_REQUEST,
+                PublishError::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
+                PublishError::Full(_) | PublishError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            Self::Queue(failure) => match failure {
+                QueueFailure::Denied(_) => StatusCode::FORBIDDEN,
+                QueueFailure::Invalid(_) => StatusCode::BAD_REQUEST,
+                QueueFailure::Expired => StatusCode::GONE,
+                QueueFailure::Full(_) | QueueFailure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
             Self::LoopDetected(_) => StatusCode::LOOP_DETECTED,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
@@ -232,6 +258,7 @@ impl GatewayError {
                 CallError::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
                 CallError::RequestStalled => StatusCode::REQUEST_TIMEOUT,
                 CallError::RequestBroken(_) => StatusCode::BAD_REQUEST,
+                CallError::NoHttp => StatusCode::NOT_FOUND,
                 CallError::NoSlot | CallError::CutOff | CallError::Start(_) => StatusCode::SERVICE_UNAVAILABLE,
                 CallError::Trap(_)
                 | CallError::Panic(_)
@@ -245,7 +272,7 @@ impl GatewayError {
     /// The one word for log, metric and problem document.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::NoRoute => "no_route",
+            Self::NoRoute | Self::NoHttp => "no_route",
             Self::NoBackend | Self::UnknownService(_) | Self::NotServing(_) | Self::NoInstance(_) => "no_instance",
             Self::CircuitOpen(_) => "circuit_open",
             Self::Upstream(error) => match error {
@@ -253,6 +280,20 @@ impl GatewayError {
                 UpstreamError::Timeout => "request_timeout",
                 UpstreamError::Broken(_) => "upstream_reset",
                 UpstreamError::InvalidResponse(_) | UpstreamError::Request(_) => "upstream_invalid_response",
+            },
+            Self::Publish(error) => match error {
+                PublishError::Denied(_) => "grant_denied",
+                PublishError::Invalid(_) => "bad_request",
+                PublishError::TooFast(_) => "rate_limited",
+                PublishError::Full(_) => "events_full",
+                PublishError::Unavailable(_) => "events_unavailable",
+            },
+            Self::Queue(failure) => match failure {
+                QueueFailure::Denied(_) => "grant_denied",
+                QueueFailure::Invalid(_) => "bad_request",
+                QueueFailure::Expired => "receipt_expired",
+                QueueFailure::Full(_) => "events_full",
+                QueueFailure::Unavailable(_) => "events_unavailable",
             },
             Self::LoopDetected(_) => "loop_detected",
             Self::GrantDenied => "grant_denied",
@@ -287,6 +328,7 @@ impl GatewayError {
                 CallError::RequestBroken(_) => "bad_request",
                 CallError::CutOff => "draining",
                 CallError::NoSlot => "bulkhead_full",
+                CallError::NoHttp => "no_route",
                 CallError::Start(_) => "connect_failed",
             },
         }
@@ -300,6 +342,11 @@ impl GatewayError {
             "upstream_reset" => "The service broke off",
             "upstream_invalid_response" => "The service gave no valid response",
             "loop_detected" => "Calls between services go too deep or in a ring",
+            "grant_denied" if matches!(self, Self::Publish(_)) => "The service may not publish this",
+            "grant_denied" if matches!(self, Self::Queue(_)) => "The service may not use this queue",
+            "events_full" => "There is no room for more at present",
+            "events_unavailable" => "Events and queues do not work at present",
+            "receipt_expired" => "Somebody else may have this message",
             "grant_denied" => "The caller may not call this service",
             "bulkhead_full" => "The service has too many requests at once",
             "request_timeout" => "The request was not answered in time",
@@ -327,7 +374,7 @@ impl GatewayError {
         if let Self::RateLimited(seconds) = self {
             return Some(HeaderValue::from(*seconds));
         }
-        if let Self::CircuitOpen(wait) = self {
+        if let Self::CircuitOpen(wait) | Self::Publish(PublishError::TooFast(wait)) = self {
             return Some(HeaderValue::from(wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0)).max(1)));
         }
         (self.status() == StatusCode::SERVICE_UNAVAILABLE).then(|| HeaderValue::from_static("1"))
@@ -335,12 +382,13 @@ impl GatewayError {
 
     /// The problem document.
     pub fn to_response(&self, request_id: &str) -> Response<Bytes> {
+        let said = matches!(self, Self::Publish(_) | Self::Queue(_) | Self::NoHttp).then(|| self.to_string());
         let detail = if let Self::BadRequest(detail) | Self::NotSupported(detail) = self {
             Some(*detail)
         } else if let Self::LoopDetected(way) = self {
             Some(way.as_str())
         } else {
-            None
+            said.as_deref()
         };
         let status = self.status();
         let problem = Problem {
@@ -425,6 +473,7 @@ mod tests {
             CallError::NoSlot,
             CallError::Start(text()),
             CallError::CutOff,
+            CallError::NoHttp,
         ];
         let mut reasons: Vec<_> = all.iter().map(|error| GatewayError::from(error.clone()).reason()).collect();
         assert!(reasons.iter().all(|reason| REASONS.contains(reason)), "{reasons:?}");

@@ -32,7 +32,8 @@ use super::outgoing::CallBudget;
 use super::serve::{Ends, Head, serve};
 use super::store::GuestFuture;
 use super::version::Version;
-use crate::capability::http::{Caller, Trace};
+use crate::capability::delivery::Delivery;
+use crate::capability::http::{Caller, Cause, Trace};
 
 /// What a call carries besides the request.
 #[derive(Default)]
@@ -86,6 +87,10 @@ impl Version {
     where
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
     {
+        let serves = self.serves();
+        if serves.http.is_none() && request.extensions().get::<Delivery>().is_none() {
+            return Err(CallError::NoHttp);
+        }
         let settings = self.settings();
         let CallContext { request_id, deadline, max_request_body, path, identity, permit } = context;
         let trace = {
@@ -93,7 +98,8 @@ impl Version {
             Trace { parent: header("traceparent"), state: header("tracestate") }
         };
         let caller = self.caller(request_id.unwrap_or_else(|| Arc::from("")), deadline);
-        let caller = Caller { trace, identity, path, ..caller };
+        let cause = Cause::of(request.extensions());
+        let caller = Caller { trace, identity, path, cause, ..caller };
         let (meter, calls) = (Meter::new(settings.limits.cpu_time.get()), CallBudget::new(&settings.limits));
         let exchange = Arc::new(Exchange::new(meter, calls, caller, permit, self.enter()));
         let of_service = settings.limits.request_body.get();
@@ -240,7 +246,10 @@ fn checked(head: Head, exchange: &Exchange) -> Result<Response<WasiBody>, CallEr
             Err(CallError::InvalidResponse(format!("{} is no final status", response.status())))
         }
         Ok(response) => Ok(response),
-        Err(code) => Err(CallError::InvalidResponse(format!("the guest answered with the error code {code}"))),
+        Err(code) => {
+            let said = format!("the guest answered with the error code {code}");
+            Err(CallError::InvalidResponse(exchange.without_secrets(said)))
+        }
     }
 }
 

@@ -40,6 +40,9 @@ pub enum CallError {
     /// The request's body is no valid HTTP, or ended before its end.
     #[error("the request's body is broken: {0}")]
     RequestBroken(String),
+    /// It has no HTTP handler, only one for events.
+    #[error("the component answers no HTTP requests, only events")]
+    NoHttp,
     /// Its version was replaced and the time to finish is over.
     #[error("the version was replaced and its drainTimeout is over")]
     CutOff,
@@ -63,6 +66,7 @@ impl CallError {
             | Self::InvalidResponse(_)
             | Self::Start(_) => true,
             Self::Deadline
+            | Self::NoHttp
             | Self::RequestTooLarge
             | Self::RequestStalled
             | Self::RequestBroken(_)

@@ -17,6 +17,7 @@ use super::error::CallError;
 use super::meter::Meter;
 use super::outgoing::CallBudget;
 use super::version::InFlight;
+use crate::capability::InRequest;
 use crate::capability::http::{Caller, DispatchError};
 
 /// One request on its way through a guest.
@@ -33,6 +34,20 @@ pub(super) struct Exchange {
     received: AtomicU64,
     permit: Mutex<Option<Box<dyn Any + Send + Sync>>>,
     in_flight: InFlight,
+}
+
+impl InRequest for Exchange {
+    /// As of now.
+    fn caller(&self) -> Caller {
+        let deadline = self.caller.deadline.filter(|_| !self.endless.load(Ordering::Acquire));
+        Caller { deadline, ..self.caller.clone() }
+    }
+}
+
+impl std::fmt::Debug for Exchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exchange").field("request_id", &self.caller.request_id).finish_non_exhaustive()
+    }
 }
 
 impl Exchange {
@@ -62,14 +77,13 @@ impl Exchange {
         self.in_flight.cut()
     }
 
-    pub(super) fn request_id(&self) -> &Arc<str> {
-        &self.caller.request_id
+    /// What the guest said, without the secrets of its service.
+    pub(super) fn without_secrets(&self, said: String) -> String {
+        self.in_flight.version().capabilities.log().without_secrets(said)
     }
 
-    /// Who a call of this guest comes from, as of now.
-    pub(super) fn caller(&self) -> Caller {
-        let deadline = self.caller.deadline.filter(|_| !self.endless.load(Ordering::Acquire));
-        Caller { deadline, ..self.caller.clone() }
+    pub(super) fn request_id(&self) -> &Arc<str> {
+        &self.caller.request_id
     }
 
     /// The deadline is over without an end: an event stream goes on, and so do the calls that feed it.

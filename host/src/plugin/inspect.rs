@@ -10,7 +10,10 @@ use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::engine::HttpVersion;
+use super::migrations::{self, MigrationsError};
 use super::needs::{Needs, NeedsError};
+use crate::capability::Migration;
+use crate::capability::event_handler::EVENT_HANDLER;
 use crate::capability::interfaces::{Explained, explain};
 
 /// The outer shape of a component.
@@ -29,6 +32,9 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// What it says that it must be granted.
     pub needs: Needs,
+    /// Migrations inside of it, by name in order.
+    #[serde(serialize_with = "names")]
+    pub migrations: Vec<Migration>,
 }
 
 /// One import and what it comes to.
@@ -41,6 +47,27 @@ pub struct Import {
     pub meaning: String,
     /// Whether the host has it.
     pub provided: bool,
+}
+
+/// What a component is called for, and which engine runs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Serves {
+    /// The engine. One that handles events only runs where the interfaces of WASI that it imports are.
+    pub engine: HttpVersion,
+    /// The wasi:http that it exports a handler of, if it does.
+    pub http: Option<HttpVersion>,
+    /// Whether it has a typed event handler.
+    pub events: bool,
+}
+
+impl fmt::Display for Serves {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let also = if self.events { ", and calls it with the events that it subscribes to" } else { "" };
+        match self.http {
+            Some(http) => write!(f, "as a wasi:http {} service{also}", http.as_str()),
+            None => f.write_str("and calls it with the events that it subscribes to; it answers no HTTP requests"),
+        }
+    }
 }
 
 /// Why a file is no service that this host can run.
@@ -57,13 +84,16 @@ pub enum InspectError {
     CoreModule,
     /// No handler.
     #[error(
-        "it exports no HTTP handler that this host knows (wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3), \
-         only: {}", list(.0)
+        "it exports no HTTP handler that this host knows (wasi:http/incoming-handler@0.2 or wasi:http/handler@0.3) and \
+         no wharf:service/event-handler@0.1, only: {}", list(.0)
     )]
     NoHandler(Vec<String>),
     /// What it says of its needs cannot be understood.
     #[error(transparent)]
     Needs(#[from] NeedsError),
+    /// Its migrations cannot be used.
+    #[error(transparent)]
+    Migrations(#[from] MigrationsError),
     /// Imports that the host has not got.
     #[error("it needs what this host does not have: {}", missing(.0))]
     Missing(Vec<Import>),
@@ -82,6 +112,7 @@ impl Inspection {
             exports: Vec::new(),
             imports: Vec::new(),
             needs: Needs::default(),
+            migrations: Vec::new(),
         };
         let malformed = |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
         let mut depth = 0_u32;
@@ -106,6 +137,9 @@ impl Inspection {
                 Payload::CustomSection(section) if section.name() == Needs::SECTION => {
                     found.needs.read(section.data())?;
                 }
+                Payload::CustomSection(section) if section.name() == migrations::SECTION => {
+                    migrations::read_section(section.data(), &mut found.migrations)?;
+                }
                 Payload::CustomSection(section) if depth == 0 => match section.as_known() {
                     wasmparser::KnownCustom::Producers(producers) => found.read_producers(producers),
                     _ if section.name() == "version" => {
@@ -116,24 +150,33 @@ impl Inspection {
                 _ => {}
             }
         }
+        found.migrations = migrations::in_order(found.migrations)?;
         Ok(found)
     }
 
-    /// Which engine runs it.
+    /// What it can be called for.
     ///
     /// # Errors
-    /// When it is no HTTP service or needs an interface that this host has not got.
-    pub fn runnable(&self) -> Result<HttpVersion, InspectError> {
+    /// When that is nothing, or it needs an interface that this host has not got.
+    pub fn runnable(&self) -> Result<Serves, InspectError> {
         let exports = |prefix: &str| self.exports.iter().any(|name| is_final_version(name, prefix));
         let http = if exports("wasi:http/incoming-handler@0.2.") {
-            HttpVersion::V02
+            Some(HttpVersion::V02)
         } else if exports("wasi:http/handler@0.3.") {
-            HttpVersion::V03
+            Some(HttpVersion::V03)
         } else {
-            return Err(InspectError::NoHandler(self.exports.clone()));
+            None
         };
+        let events = exports(EVENT_HANDLER);
+        if http.is_none() && !events {
+            return Err(InspectError::NoHandler(self.exports.clone()));
+        }
+        let engine = http.unwrap_or_else(|| {
+            let is_p3 = |import: &Import| import.name.starts_with("wasi:") && import.name.contains("@0.3.");
+            if self.imports.iter().any(is_p3) { HttpVersion::V03 } else { HttpVersion::V02 }
+        });
         let missing: Vec<_> = self.imports.iter().filter(|import| !import.provided).cloned().collect();
-        if missing.is_empty() { Ok(http) } else { Err(InspectError::Missing(missing)) }
+        if missing.is_empty() { Ok(Serves { engine, http, events }) } else { Err(InspectError::Missing(missing)) }
     }
 
     fn read_producers(&mut self, producers: wasmparser::ProducersSectionReader<'_>) {
@@ -188,6 +231,10 @@ fn clean_version(text: &str) -> Option<String> {
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'));
     good.then(|| text.to_owned())
+}
+
+fn names<S: serde::Serializer>(migrations: &[Migration], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(migrations.iter().map(|migration| &migration.name))
 }
 
 fn list(names: &[String]) -> String {

@@ -11,8 +11,9 @@ use wasmtime_wasi_http::{p2, p3};
 use super::compile::{CompileError, Compiler};
 use super::engine::{EngineError, Engines, HttpVersion};
 use super::inspect::{InspectError, Inspection};
+use super::linked::Linked;
 use super::store::GuestState;
-use super::version::{Linked, Version};
+use super::version::Version;
 use crate::capability::ServiceCapabilities;
 use crate::config::Service;
 
@@ -77,26 +78,22 @@ impl Loader {
         settings: Arc<Service>,
     ) -> Result<Version, LoadError> {
         let inspection = Inspection::read(&source.wasm)?;
-        let http = inspection.runnable()?;
-        if let Some(missing) = inspection.needs.missing(&settings.grants.calls) {
+        let serves = inspection.runnable()?;
+        if let Some(missing) = inspection.needs.missing(&settings.grants) {
             return Err(LoadError::NotGranted(missing));
         }
         let label = label(&source, &inspection);
-        let component = self.compiler.compile(&self.engines, http, source.wasm, source.digest).await?;
-        let link = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
-        let linked = match http {
-            HttpVersion::V02 => {
-                let pre = self.linker_v02.instantiate_pre(&component).map_err(link)?;
-                Linked::V02(p2::bindings::ProxyPre::new(pre).map_err(link)?)
-            }
-            HttpVersion::V03 => {
-                let pre = self.linker_v03.instantiate_pre(&component).map_err(link)?;
-                Linked::V03(p3::bindings::ServicePre::new(pre).map_err(link)?)
-            }
+        let component = self.compiler.compile(&self.engines, serves.engine, source.wasm, source.digest).await?;
+        let linker = match serves.engine {
+            HttpVersion::V02 => &self.linker_v02,
+            HttpVersion::V03 => &self.linker_v03,
         };
+        let linked = Linked::new(linker, &component, serves);
+        let linked = linked.map_err(|error| LoadError::Link(format!("{error:#}")))?;
         let capabilities = Arc::new(capabilities.for_version(Arc::clone(&label)));
         let identity = (source.service, label, source.digest);
-        Ok(Version::new(identity, self.engines.clone(), linked, capabilities, settings))
+        let version = Version::new(identity, self.engines.clone(), linked, capabilities, settings);
+        Ok(version.with_migrations(inspection.migrations))
     }
 }
 

@@ -5,6 +5,7 @@
 //! rollout ─ compiling … serving …       load ─ compile, link                     compile ─ in a child process
 //! version ─ what can be called          call ─ who polls a guest, and where      serve ─ one request inside it
 //! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     body ─ bodies in and out
+//! linked ─ what a component exports    migrations ─ what brings its database to what it needs
 //! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      exchange ─ what both sides share
 //! outgoing ─ what a guest asks of others              error ─ how a call can fail
 //! ```
@@ -23,14 +24,17 @@ mod exchange;
 mod folder;
 mod inspect;
 mod limiter;
+mod linked;
 mod load;
 mod meter;
+mod migrations;
 mod needs;
 mod outgoing;
 mod rollout;
 mod serve;
 mod slots;
 mod store;
+mod ticker;
 mod version;
 
 pub use body::GuestBody;
@@ -40,7 +44,10 @@ pub use compile::{CompileError, CompileIn, Compiler, compile_stdin};
 pub use engine::{EngineError, Engines, HttpVersion, MAX_MEMORY};
 pub use error::CallError;
 pub use folder::{Change, FileVersion, Folder, FolderError, services_in};
-pub use inspect::{Import, InspectError, Inspection};
+pub use inspect::{Import, InspectError, Inspection, Serves};
 pub use load::{LoadError, Loader, Source};
+pub use migrations::{MigrationFolder, MigrationsError, migrations_of};
 pub use rollout::{Directory, FileId, Rollout, Stage, probe};
 pub use version::Version;
+
+pub use crate::capability::Migration;

@@ -32,8 +32,8 @@ use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::exchange::Exchange;
-use crate::capability::ServiceCapabilities;
 use crate::capability::http::DispatchError;
+use crate::capability::{InRequest, ServiceCapabilities};
 use crate::config::Limits;
 
 /// What a guest writes at once, and how many of these wait for a reader who does not read: small, since a service has

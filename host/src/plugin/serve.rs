@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use http::uri::Authority;
 use http::{Request, Response};
+use http_body_util::{BodyExt, Empty};
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::{WasiBody, WasiHttpView};
@@ -15,11 +16,13 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView};
 use super::call::Metered;
 use super::error::{CallError, classify};
 use super::exchange::Exchange;
+use super::linked::{Guest, Handler, Linked};
 use super::meter::Meter;
 use super::outgoing::CallBudget;
-use super::slots::{Handler, Slot, permit};
+use super::slots::{Slot, permit};
 use super::store::{begin, end, new_store};
-use super::version::{Linked, Version};
+use super::version::Version;
+use crate::capability::delivery::{Delivery, Verdict};
 use crate::config::Service;
 
 /// What the guest gives: a head with a body, or an error code of wasi:http.
@@ -33,7 +36,7 @@ pub(super) struct Ends {
 
 impl Version {
     /// Makes a slot and drops it again: whether the component can start at all.
-    pub(super) async fn instantiate_once(self: &Arc<Self>) -> Result<(), CallError> {
+    pub(crate) async fn instantiate_once(self: &Arc<Self>) -> Result<(), CallError> {
         let settings = self.settings();
         let meter = Meter::new(settings.limits.cpu_time.get());
         let caller = self.caller("probe".into(), None);
@@ -66,14 +69,10 @@ impl Version {
     async fn new_slot(&self, settings: &Service, exchange: &Arc<Exchange>) -> Result<Slot, CallError> {
         let generation = self.generation();
         let permit = permit(&self.engines, settings.bulkhead.max_wait.get()).await.ok_or(CallError::NoSlot)?;
-        let engine = self.engines.of(self.http_version());
+        let engine = self.engines.of(self.serves().engine);
         let mut store = new_store(engine, &settings.limits, &self.capabilities, exchange);
-        let handler = match &self.linked {
-            Linked::V02(pre) => pre.instantiate_async(&mut store).await.map(Handler::V02),
-            Linked::V03(pre) => pre.instantiate_async(&mut store).await.map(Handler::V03),
-        };
-        match handler {
-            Ok(handler) => Ok(Slot { store, handler, served: 0, generation, _permit: permit }),
+        match self.linked.instantiate(&mut store).await {
+            Ok(guest) => Ok(Slot { store, guest, served: 0, generation, _permit: permit }),
             Err(error) => Err(match classify(&error, store.data()) {
                 CallError::Trap(details) => CallError::Start(details),
                 other => other,
@@ -94,7 +93,7 @@ pub(super) async fn serve(
         Ok(slot) => slot,
         Err(error) => return exchange.fail(error),
     };
-    match run(&mut slot, request, ends).await {
+    match run(&version.linked, &mut slot, request, ends).await {
         Ok(()) => {
             end(&mut slot.store);
             slot.served = slot.served.saturating_add(1);
@@ -110,11 +109,18 @@ pub(super) async fn serve(
     }
 }
 
-async fn run(slot: &mut Slot, request: Request<WasiBody>, ends: Ends) -> wasmtime::Result<()> {
-    let Slot { store, handler, .. } = slot;
+async fn run(linked: &Linked, slot: &mut Slot, mut request: Request<WasiBody>, ends: Ends) -> wasmtime::Result<()> {
+    let Slot { store, guest: Guest { instance, http }, .. } = slot;
     let Ends { head, body_done } = ends;
-    match handler {
-        Handler::V02(proxy) => {
+    if let (Some(events), Some(delivery)) = (linked.events(), request.extensions_mut().remove::<Delivery>()) {
+        let verdict = events.handle(store, instance, &delivery).await?;
+        let _ = head.send(Ok(answer(verdict)));
+        return Ok(());
+    }
+    match http {
+        // Refused before it came here; a guest that is not asked gives no response.
+        None => Ok(()),
+        Some(Handler::V02(proxy)) => {
             let mut view = store.data_mut().http();
             let is_https = request.uri().scheme() == Some(&http::uri::Scheme::HTTPS);
             let scheme = if is_https { Scheme::Https } else { Scheme::Http };
@@ -125,7 +131,7 @@ async fn run(slot: &mut Slot, request: Request<WasiBody>, ends: Ends) -> wasmtim
             })?;
             proxy.wasi_http_incoming_handler().call_handle(store, request, outparam).await
         }
-        Handler::V03(service) => {
+        Some(Handler::V03(service)) => {
             let request = absolute(request);
             let (request, processed) =
                 wasmtime_wasi_http::p3::Request::from_http(store.data_mut().http().hooks, request);
@@ -150,6 +156,14 @@ async fn run(slot: &mut Slot, request: Request<WasiBody>, ends: Ends) -> wasmtim
                 .await?
         }
     }
+}
+
+/// What a typed handler said, as a response.
+fn answer(verdict: Verdict) -> Response<WasiBody> {
+    let mut response = Response::new(WasiBody::new(Empty::new().map_err(|never| match never {})));
+    *response.status_mut() = verdict.status();
+    response.extensions_mut().insert(verdict);
+    response
 }
 
 /// A 0.3 guest learns scheme and authority from the URI only.

@@ -16,19 +16,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::Store;
 
 use super::engine::Engines;
+use super::linked::Guest;
 use super::store::GuestState;
 use crate::config::SlotReuse;
-
-/// The guest's exported HTTP handler, by version of wasi:http.
-pub(super) enum Handler {
-    V02(wasmtime_wasi_http::p2::bindings::Proxy),
-    V03(wasmtime_wasi_http::p3::bindings::Service),
-}
 
 /// One live store with an instance in it.
 pub(super) struct Slot {
     pub(super) store: Store<GuestState>,
-    pub(super) handler: Handler,
+    pub(super) guest: Guest,
     pub(super) served: u32,
     pub(super) generation: u64,
     pub(super) _permit: OwnedSemaphorePermit,

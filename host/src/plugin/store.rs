@@ -8,7 +8,7 @@
 //! | CPU time of a request | `limits.cpuTime` ([`Meter`](super::meter::Meter), asked at every epoch) |
 //! | host resources, component handles | `limits.resources` |
 //! | headers held by the guest | `limits.headers` |
-//! | bytes moved by one host call | 16 MiB |
+//! | bytes moved by one host call | 24 MiB |
 //! | random bytes of one call | 64 KiB |
 //! | outgoing requests | `limits.calls` and `limits.openCalls` (`outgoing`) |
 //!
@@ -31,7 +31,8 @@ use crate::config::Limits;
 
 /// Ticks until a resumed guest is asked for the first time; less than one would be "at once".
 const FIRST_DEADLINE: u64 = 2;
-const HOSTCALL_BYTES: usize = 16 << 20;
+/// More than any interface takes, so that too much is the refusal of an interface and not a trap.
+const HOSTCALL_BYTES: usize = 24 << 20;
 const RANDOM_BYTES: u64 = 64 << 10;
 
 /// The `T` of a service's `Store<T>`.
@@ -56,7 +57,8 @@ pub(super) fn new_store(
     service: &Arc<ServiceCapabilities>,
     exchange: &Arc<Exchange>,
 ) -> Store<GuestState> {
-    let capabilities = CapabilityCtx::new(Arc::clone(service), Arc::clone(exchange.request_id()));
+    let mut capabilities = CapabilityCtx::new(Arc::clone(service), Arc::clone(exchange.request_id()));
+    capabilities.serving(Some(Arc::clone(exchange) as _));
     let mut table = ResourceTable::new();
     table.set_max_capacity(limits.resources as usize);
     let mut http = WasiHttpCtx::new();
@@ -98,12 +100,15 @@ pub(super) fn begin(store: &mut Store<GuestState>, exchange: &Arc<Exchange>) {
     store.set_epoch_deadline(FIRST_DEADLINE);
     let state = store.data_mut();
     state.capabilities.begin_request(Arc::clone(exchange.request_id()));
+    state.capabilities.serving(Some(Arc::clone(exchange) as _));
     state.hooks.exchange = Some(Arc::clone(exchange));
 }
 
 /// Unbinds it; the store may serve another request.
 pub(super) fn end(store: &mut Store<GuestState>) {
-    store.data_mut().hooks.exchange = None;
+    let state = store.data_mut();
+    state.hooks.exchange = None;
+    state.capabilities.serving(None);
 }
 
 impl GuestState {

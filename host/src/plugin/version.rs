@@ -14,20 +14,14 @@ use http::HeaderMap;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wasmtime_wasi_http::{p2, p3};
 
 use super::engine::{Engines, HttpVersion};
+use super::inspect::Serves;
+use super::linked::Linked;
 use super::slots::IdleSlots;
-use super::store::GuestState;
-use crate::capability::ServiceCapabilities;
 use crate::capability::http::{Caller, Trace};
+use crate::capability::{Migration, ServiceCapabilities};
 use crate::config::{Service, SlotReuse, Slots};
-
-/// The linked component, by kind.
-pub(super) enum Linked {
-    V02(p2::bindings::ProxyPre<GuestState>),
-    V03(p3::bindings::ServicePre<GuestState>),
-}
 
 /// A component that can be called.
 pub struct Version {
@@ -45,6 +39,8 @@ pub struct Version {
     /// Of the requests that come now; another one after each cut.
     cut: ArcSwap<CancellationToken>,
     stint: AtomicU64,
+    /// Those inside of the component.
+    migrations: Vec<Migration>,
 }
 
 /// A request that a version still works on or whose response is still being sent.
@@ -79,7 +75,17 @@ impl Version {
             idle_again: Notify::new(),
             cut: ArcSwap::default(),
             stint: AtomicU64::new(0),
+            migrations: Vec::new(),
         }
+    }
+
+    pub(super) fn with_migrations(self, migrations: Vec<Migration>) -> Self {
+        Self { migrations, ..self }
+    }
+
+    /// The migrations inside of the component, in order.
+    pub fn migrations(&self) -> &[Migration] {
+        &self.migrations
     }
 
     /// The service it belongs to.
@@ -97,12 +103,9 @@ impl Version {
         &self.digest
     }
 
-    /// Which wasi:http it exports.
-    pub fn http_version(&self) -> HttpVersion {
-        match self.linked {
-            Linked::V02(_) => HttpVersion::V02,
-            Linked::V03(_) => HttpVersion::V03,
-        }
+    /// What it can be called for.
+    pub fn serves(&self) -> Serves {
+        self.linked.serves()
     }
 
     /// The settings that the next request will see.
@@ -178,6 +181,7 @@ impl Version {
             trace: Trace::default(),
             identity: HeaderMap::new(),
             path: Vec::new(),
+            cause: None,
         }
     }
 
@@ -186,7 +190,7 @@ impl Version {
     }
 
     pub(super) fn reuse(&self, settings: &Service) -> Option<SlotReuse> {
-        match (settings.slots, self.http_version()) {
+        match (settings.slots, self.serves().engine) {
             (Slots::Fresh, _) | (Slots::Auto, HttpVersion::V02) => None,
             (Slots::Auto, HttpVersion::V03) => Some(SlotReuse::default()),
             (Slots::Reuse(reuse), _) => Some(reuse),

@@ -20,8 +20,9 @@ pub struct Backoff {
 
 impl Backoff {
     /// Waits of at least `base` and at most `cap`; a cap below the base is the base.
-    pub fn new(base: Duration, cap: Duration) -> Self {
-        Self { base, cap: cap.max(base) }
+    pub const fn new(base: Duration, cap: Duration) -> Self {
+        let cap = if cap.as_nanos() < base.as_nanos() { base } else { cap };
+        Self { base, cap }
     }
 
     /// The wait before the n-th try again, counted from 0. `random` is uniform in [0, 1).

@@ -48,7 +48,7 @@ pub struct VersionRecord {
     pub file: String,
     /// Bytes of the file.
     pub size: usize,
-    /// `0.2` or `0.3`; empty until it is known.
+    /// `0.2` or `0.3`, `none` if it only handles events; empty until it is known.
     pub http: String,
     /// Where it stands.
     #[serde(flatten)]

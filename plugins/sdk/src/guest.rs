@@ -2,15 +2,21 @@
 
 mod bindings;
 mod call;
+mod events;
+mod exchange;
 mod http;
 mod keyvalue;
+pub(crate) mod sql;
 
+pub use bindings::subscribing;
+pub use events::handle;
 pub use http::answer;
 pub use wasip2::exports::http::incoming_handler::Guest;
 pub use wasip2::http::proxy::export;
 pub use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 
 pub(crate) use call::call;
+pub(crate) use events::{delete, extend, publish, receive, send};
 
 pub(crate) use bindings::wasi::logging::logging::Level;
 pub(crate) use keyvalue::Bucket;

@@ -20,15 +20,18 @@
 //! retries, authentication, who may call: the host does all of that before and around the service.
 //!
 //! A component has only what it uses: a service that never opens a [`KeyValue`] doesn't import it.
-//! [`Call`], [`log`] and [`config`] likewise.
+//! [`Call`], [`Event`], [`Queue`], [`sql`], [`log`] and [`config`] likewise.
 //!
 //! Everything also compiles for the machine at hand, where the router answers requests made by [`Request::get`] and
-//! its like, the store is an empty one in memory, and calls are answered by what [`answer_calls`] was given: handlers
-//! are tested by plain `cargo test`.
+//! its like, the store and queues are empty ones in memory, calls are answered by what [`answer_calls`] was given, and
+//! [`published`] has the events that were published: handlers are tested by plain `cargo test`.
 
 mod call;
 pub mod config;
+mod delivery;
 mod error;
+pub mod es;
+mod event;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod guest;
@@ -36,15 +39,22 @@ mod keyvalue;
 pub mod log;
 #[cfg(not(target_family = "wasm"))]
 mod native;
+mod once;
+mod queue;
 mod request;
 mod response;
 mod router;
+pub mod sql;
 
 pub use call::{Answer, Call, CallError};
+pub use delivery::{Delivery, EventHandler, EventRoute, Events, Failure, on};
 pub use error::{Error, FieldError};
-pub use keyvalue::{KeyValue, KeyValueError};
+pub use event::{Event, EventError, Receipt, publish_all};
+pub use keyvalue::{KeyValue, KeyValueError, Lifetime};
 #[cfg(not(target_family = "wasm"))]
-pub use native::answer_calls;
+pub use native::{answer_calls, published};
+pub use once::{once, once_in};
+pub use queue::{Message, Queue, Received};
 pub use request::{Method, Request};
 pub use response::{Body, Response};
 pub use router::{Handler, Route, Router, delete, get, patch, post, put};
@@ -70,5 +80,26 @@ macro_rules! serve {
         };
         #[cfg(not(target_family = "wasm"))]
         const _: &$crate::Router = &$router;
+    };
+}
+
+/// Makes a static [`Events`] the service's handler: exports `wharf:service/event-handler` from the component, and the host
+/// calls it with events instead of posting them.
+#[macro_export]
+macro_rules! serve_events {
+    ($events:path) => {
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            use $crate::guest::subscribing::exports::wharf::service::event_handler;
+            struct Subscriber;
+            impl event_handler::Guest for Subscriber {
+                fn handle(event: event_handler::Delivery) -> Result<(), event_handler::Failure> {
+                    $crate::guest::handle(&$events, event)
+                }
+            }
+            $crate::guest::subscribing::export!(Subscriber);
+        };
+        #[cfg(not(target_family = "wasm"))]
+        const _: &$crate::Events = &$events;
     };
 }

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use super::super::check::{At, Check, valid_hostname, valid_service_name};
+use super::super::check::{At, Check, valid_hostname, valid_name};
 use super::super::model::Gateway;
 use super::{Listener, PRELOAD_MAX_AGE, RedirectToHttps, Tls};
 
 impl Listener {
     fn check(&self, check: &mut Check<'_>, at: At<'_>) {
-        if valid_service_name(&self.name).is_err() {
+        if valid_name(&self.name).is_err() {
             let message = "a listener's name has lowercase letters, digits and `-`, begins with a letter, at most 63";
             check.wrong(at.get("name"), message);
         }

@@ -62,7 +62,7 @@ fn complete() -> Value {
     let policies = json!({
         "limits": {
             "memory": "64MiB", "cpuTime": "2s", "requestBody": 1024, "responseBody": "1GiB", "headers": "8KiB",
-            "resources": 100, "calls": 5, "openCalls": 2, "logRate": "1KiB",
+            "resources": 100, "calls": 5, "openCalls": 2, "publishRate": 50, "logRate": "1KiB",
         },
         "timeouts": {
             "request": "1s", "backendRequest": "1s", "connect": "1s", "streamIdle": "1s", "idle": "1s",
@@ -73,6 +73,7 @@ fn complete() -> Value {
         "slots": { "reuse": { "maxRequests": 5, "idle": "1s" } },
         "healthCheck": serde_json::from_str::<Value>(super::super::health_check::EXAMPLE).unwrap(),
         "keyValue": { "quota": "0B" },
+        "sql": serde_json::from_str::<Value>(super::super::sql::EXAMPLE).unwrap(),
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
         "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
@@ -80,13 +81,16 @@ fn complete() -> Value {
     });
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
-    service["config"] = json!({ "currency": "EUR" });
+    service["config"] = json!({ "currency": "EUR", "key": { "secret": "payments" } });
+    service["versions"] = json!({ "2": { "config": { "currency": "CHF", "key": { "secret": "payments" } } } });
     service["public"] = json!(true);
     service["grants"] = serde_json::from_str::<Value>(super::super::grants::EXAMPLE).unwrap();
     service["tags"] = json!(["commerce"]);
     service["metadata"] = json!({ "team": "shop" });
     service["instances"] = serde_json::from_str(super::super::instances::EXAMPLE).unwrap();
     service["filters"] = json!(shared_filters());
+    service["subscriptions"] = serde_json::from_str(super::super::subscription::EXAMPLE).unwrap();
+    service["schedules"] = serde_json::from_str(super::super::schedule::EXAMPLE).unwrap();
     let mut of_a_rule = policies["retry"].clone();
     of_a_rule.as_object_mut().unwrap().remove("budget");
     let routes = json!([{
@@ -107,6 +111,7 @@ fn complete() -> Value {
                 "timeouts": { "request": "1s", "backendRequest": "1s" },
                 "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
                 "retry": of_a_rule,
+                "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
                 "backendRefs": [{
                     "service": "orders", "version": "1", "weight": 5, "filters": [],
                 }],
@@ -119,7 +124,7 @@ fn complete() -> Value {
         "listen": "127.0.0.1:8080",
         "admin": { "listen": "127.0.0.1:9090" },
         "plugins": { "dir": "plugins", "pollInterval": "1s" },
-        "state": { "path": "state" },
+        "state": { "path": "state", "backups": "backups" },
         "engine": { "maxSlots": 5, "compileConcurrency": 1, "compileTimeout": "1m", "compileCache": false },
         "trustedProxies": ["10.0.0.0/8"],
         "listeners": [serde_json::from_str::<Value>(super::super::listener::EXAMPLE).unwrap()],
@@ -127,6 +132,9 @@ fn complete() -> Value {
         "connections": serde_json::from_str::<Value>(super::super::connections::EXAMPLE).unwrap(),
         "requests": serde_json::from_str::<Value>(super::super::requests::EXAMPLE).unwrap(),
         "calls": { "maxDepth": 5 },
+        "events": serde_json::from_str::<Value>(super::super::events::EXAMPLE).unwrap(),
+        "queues": serde_json::from_str::<Value>(super::super::events::QUEUES).unwrap(),
+        "secrets": { "payments": { "file": "secrets/payments" }, "other": { "env": "OTHER" } },
         "health": serde_json::from_str::<Value>(super::super::health::EXAMPLE).unwrap(),
         "filters": shared_filters(),
         "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
@@ -139,7 +147,9 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 10] = [
+const FREE: [&str; 12] = [
+    "/secrets",
+    "/versions",
     "/metadata",
     "/headers",
     "/queryParams",
@@ -196,7 +206,7 @@ fn loader_and_schema_refuse_the_same_when_a_value_has_the_wrong_shape() {
             if schema && !loader {
                 assert!(wrong.is_boolean() || wrong.is_number(), "only the schema refuses {wrong} at {place}");
             }
-            if wrong.is_array() || (wrong.is_object() && !free(place) && place != "/services") {
+            if wrong.is_array() || (wrong.is_object() && !free(place) && place != "/services" && place != "/queues") {
                 assert!(loader && schema, "{wrong} at {place}: loader {loader}, schema {schema}");
             }
         }
@@ -219,7 +229,11 @@ fn loader_and_schema_refuse_the_same_fields() {
         let (loader, schema) = (refused_by_loader(&value), refused_by_schema(SchemaKind::Overlay, &value));
         assert_eq!(
             (loader, schema),
-            if place == "/services" { (false, false) } else { (true, true) },
+            if ["/services", "/queues", "/services/orders/versions"].contains(&place.as_str()) {
+                (false, false)
+            } else {
+                (true, true)
+            },
             "zzz in {place}"
         );
         for key in map.keys() {
@@ -231,7 +245,7 @@ fn loader_and_schema_refuse_the_same_fields() {
             // An empty map leaves what the defaults say.
             let inherited = place == "/services/orders/slots" || place.contains("/orders/loadBalancer/strategy");
             // Others refer to these by name, which only the loader sees.
-            let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners");
+            let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners" | "secrets" | "grants");
             assert!(
                 free || loader == schema || incomplete || inherited || referred,
                 "without {key} in {place}: {loader}, {schema}"
@@ -275,7 +289,7 @@ fn page() -> String {
 fn pages() -> String {
     let docs = project().join("docs");
     let mut pages = vec![page()];
-    for name in ["policies.md", "connections.md", "requests.md", "tls.md", "identity.md"] {
+    for name in ["policies.md", "events.md", "connections.md", "requests.md", "tls.md", "identity.md"] {
         pages.push(std::fs::read_to_string(docs.join(name)).unwrap());
     }
     for entry in std::fs::read_dir(docs.join("filters")).unwrap() {
@@ -299,7 +313,7 @@ fn the_examples_of_the_page_are_right_in_the_order_of_the_page() {
         if env.is_some() {
             let orders = &config.services["orders"];
             assert_eq!((orders.limits.memory, orders.limits.cpu_time), (Size::mib(128), Duration::secs(1)));
-            assert_eq!(orders.config["pageSize"], "100");
+            assert_eq!(orders.config["pageSize"], "100".into());
             assert_eq!(config.gateway.routes[0].hostnames, ["shop.example.com"]);
         }
     }

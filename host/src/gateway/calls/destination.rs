@@ -1,4 +1,4 @@
-//! Where an address that a guest wrote leads: to a service, or out to the network.
+//! Where an address that a guest wrote leads: to a service, to the event log, or out to the network.
 //!
 //! Everything below `internal` is ours and never leaves the process, in any spelling that a resolver could take for it
 //! (letters of either case, a dot at the end). What is not exactly the name of a service there is refused and not
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::Uri;
 use http::uri::Scheme;
 
+use super::events::EVENTS;
 use crate::capability::http::DispatchError;
 use crate::config::valid_service_name;
 
@@ -21,6 +22,8 @@ const PORT: u16 = 80;
 pub(super) enum Destination {
     /// A service of this name, whether or not there is one.
     Service(Arc<str>),
+    /// Events and queues.
+    Events,
     /// A host outside.
     Network,
 }
@@ -51,12 +54,16 @@ impl Destination {
         }
         let rooted = host.strip_suffix('.').unwrap_or(&host);
         let label = rooted.strip_suffix(INTERNAL).ok_or(DispatchError::NoSuchName)?;
-        valid_service_name(label).map_err(|_| DispatchError::NoSuchName)?;
+        let events = label == EVENTS;
+        if !events {
+            valid_service_name(label).map_err(|_| DispatchError::NoSuchName)?;
+        }
         // Between two services in one process there is nothing to encrypt, and nothing that could vouch for a name.
         if uri.scheme() != Some(&Scheme::HTTP) {
             return Err(DispatchError::NotGranted);
         }
         match port {
+            None | Some(PORT) if events => Ok(Self::Events),
             None | Some(PORT) => Ok(Self::Service(label.into())),
             Some(_) => Err(DispatchError::PortClosed),
         }
@@ -83,6 +90,17 @@ mod tests {
         ] {
             assert_eq!(of(address), Ok(Destination::Service("users".into())), "{address}");
         }
+    }
+
+    #[test]
+    fn events_have_a_name_that_no_service_can_have() {
+        for address in ["http://events.internal/topics/a", "http://EVENTS.internal.:80/"] {
+            assert_eq!(of(address), Ok(Destination::Events), "{address}");
+        }
+        assert_eq!(of("https://events.internal/"), Err(DispatchError::NotGranted));
+        assert_eq!(of("http://events.internal:81/"), Err(DispatchError::PortClosed));
+        assert_eq!(of("http://a.events.internal/"), Err(DispatchError::NoSuchName));
+        assert!(valid_service_name(EVENTS).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ fn caller(path: &[&str], service: &str) -> Caller {
         request_id: "id".into(),
         deadline: None,
         trace: Trace::default(),
+        cause: None,
         identity: HeaderMap::new(),
         path: path.iter().map(|name| Arc::from(*name)).collect(),
     }

@@ -40,7 +40,7 @@ impl TryError {
                 | CallError::InvalidResponse(_)
                 | CallError::Start(_) => Ended::Failed,
                 // The host has no slot left, or the version is going: no fault of the guest's.
-                CallError::NoSlot | CallError::CutOff => Ended::Ignored,
+                CallError::NoSlot | CallError::CutOff | CallError::NoHttp => Ended::Ignored,
                 CallError::RequestTooLarge | CallError::RequestStalled | CallError::RequestBroken(_) => Ended::Ignored,
             },
             Self::Upstream(error) => match error {
@@ -70,6 +70,7 @@ impl TryError {
                 | CallError::CutOff => Tried::Broken,
                 // There is no time left, or nothing to send.
                 CallError::Deadline
+                | CallError::NoHttp
                 | CallError::RequestTooLarge
                 | CallError::RequestStalled
                 | CallError::RequestBroken(_) => Tried::Refused,

@@ -95,6 +95,7 @@ mod tests {
             deadline: None,
             trace,
             identity: HeaderMap::new(),
+            cause: None,
             path: Vec::new(),
         }
     }

@@ -9,7 +9,7 @@ use super::rollouts::hex;
 use super::{File, Services};
 use crate::capability::ServiceCapabilities;
 use crate::config::Service;
-use crate::plugin::{Directory, FileId, Stage, Version};
+use crate::plugin::{Directory, FileId, HttpVersion, Stage, Version};
 use crate::registry::{VersionRecord, VersionState};
 
 impl Directory for Services {
@@ -81,7 +81,7 @@ impl Directory for Services {
             digest: hex(version.digest()),
             file: file.file.to_string(),
             size,
-            http: version.http_version().as_str().to_owned(),
+            http: version.serves().http.map_or("none", HttpVersion::as_str).to_owned(),
             state: done.percent.map_or(VersionState::Serving, |percent| VersionState::Canary { percent }),
             since: jiff::Timestamp::now(),
         };

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use super::TestClock;
+use crate::state::TopicPattern;
 use crate::state::event_log::*;
-use crate::state::topic::TopicPattern;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const ROOMY: usize = 1 << 30;

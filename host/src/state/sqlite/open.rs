@@ -38,7 +38,7 @@ pub(super) struct Format {
 }
 
 impl Format {
-    fn newest(&self) -> i64 {
+    pub(super) fn newest(&self) -> i64 {
         i64::try_from(self.steps.len()).unwrap_or(i64::MAX)
     }
 }

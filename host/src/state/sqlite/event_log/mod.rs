@@ -26,15 +26,16 @@ use async_trait::async_trait;
 use rusqlite::OptionalExtension;
 use tokio::sync::watch;
 
+pub(super) use self::schema::FORMAT;
 use self::schema::LogLedger;
 use super::SnapshotError;
 use super::clock::Clock;
 use super::database::{Database, Failure, Sync};
+use crate::state::TopicPattern;
 use crate::state::event_log::{
     DeadLetter, Event, EventLog, EventLogError, EventPage, LogUsage, MAX_PUBLISH_BYTES, Offset, Progress, Published,
     Retention, Selection, Start, StoredEvent, SubscriptionId, SubscriptionState, Waiting,
 };
-use crate::state::topic::TopicPattern;
 
 /// Bytes that the log may have until it is told otherwise.
 const QUOTA: u64 = 1 << 30;

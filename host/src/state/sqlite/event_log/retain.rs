@@ -11,10 +11,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::schema::LogLedger;
 use super::{select, subscription};
+use crate::state::TopicPattern;
 use crate::state::event_log::{DEDUPLICATION, EventLogError, MAX_REMEMBERED, Retention};
 use crate::state::sqlite::clock;
 use crate::state::sqlite::database::{Step, Transaction};
-use crate::state::topic::TopicPattern;
 
 /// Most events that go in one step.
 pub(super) const PIECE: usize = 1000;

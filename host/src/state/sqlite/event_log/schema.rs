@@ -20,7 +20,7 @@ use crate::state::sqlite::open::Format;
 /// Where the log lies in the state directory.
 pub(super) const FILE: &str = "events/log.sqlite3";
 
-pub(super) const FORMAT: Format = Format {
+pub(in crate::state::sqlite) const FORMAT: Format = Format {
     what: "an event log",
     application: 0x5748_4556, // WHEV
     steps: &[FORMAT_1],

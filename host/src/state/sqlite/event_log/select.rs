@@ -13,9 +13,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::row::{self, place};
 use super::schema::sums;
+use crate::state::TopicPattern;
 use crate::state::event_log::{EventPage, Offset, Selection};
 use crate::state::sqlite::clock;
-use crate::state::topic::TopicPattern;
 
 /// Topics that a pattern is resolved among; if there are more, it is checked on each event instead.
 const MAX_TOPICS: u32 = 1000;

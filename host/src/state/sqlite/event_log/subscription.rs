@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::row::{self, cut, place};
 use super::schema::LogLedger;
 use super::{dead, select};
+use crate::state::TopicPattern;
 use crate::state::event_log::{
     EventLogError, Offset, Progress, Start, StoredEvent, SubscriptionId, SubscriptionState, Waiting,
 };
 use crate::state::sqlite::clock;
 use crate::state::sqlite::database::{Step, Transaction};
-use crate::state::topic::TopicPattern;
 
 const NO_SUBSCRIPTION: EventLogError = EventLogError::NotFound { what: "subscription" };
 

@@ -4,14 +4,19 @@
 //! stands for one word and `#` for any number of them, none too: `order.*` is every event of an order, `#.failed`
 //! everything that failed, `#` all there is.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
 
 /// Longest name of a topic, and longest pattern, in bytes; a word of AMQP's routing keys is bounded by the same.
 pub const MAX_TOPIC_BYTES: usize = 255;
 
 /// A topic or a pattern of topics.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TopicPattern(String);
 
 /// Why a text names no topic.
@@ -26,6 +31,13 @@ pub enum TopicError {
         /// The word.
         word: String,
     },
+}
+
+impl TopicError {
+    /// The message for something else that is named like a topic.
+    pub(super) fn of(&self, what: &str) -> String {
+        self.to_string().replace("a topic", &format!("a {what}"))
+    }
 }
 
 /// Checks the name of a topic.
@@ -72,6 +84,39 @@ impl TopicPattern {
         fits[topic.len()]
     }
 
+    /// Whether there is a topic that fits both.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let (one, other): (Vec<&str>, Vec<&str>) = (self.0.split('.').collect(), other.0.split('.').collect());
+        // `fits[n]`: some text fits what was seen of `one` and the first n words of `other`.
+        let begin = |fits: &mut Vec<bool>| {
+            for (place, word) in other.iter().enumerate() {
+                fits[place + 1] |= fits[place] && *word == "#";
+            }
+        };
+        let mut fits = vec![false; other.len() + 1];
+        fits[0] = true;
+        begin(&mut fits);
+        for word in one {
+            let mut next = vec![false; fits.len()];
+            if word == "#" {
+                next.clone_from(&fits);
+            }
+            for (place, theirs) in other.iter().enumerate() {
+                // Either one takes a word of the other, or both take the same.
+                let both = *theirs == "*" || word == "*" || word == *theirs;
+                next[place + 1] |= match (word, *theirs) {
+                    ("#", _) => next[place],
+                    (_, "#") => fits[place + 1] || next[place],
+                    _ => fits[place] && both,
+                };
+                // A `#` of theirs that has begun goes on.
+                next[place + 1] |= *theirs == "#" && fits[place + 1];
+            }
+            fits = next;
+        }
+        fits[other.len()]
+    }
+
     /// Whether it names one topic.
     pub fn is_plain(&self) -> bool {
         check_topic(&self.0).is_ok()
@@ -95,6 +140,38 @@ impl FromStr for TopicPattern {
 impl fmt::Display for TopicPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TopicPattern {
+    type Error = TopicError;
+
+    fn try_from(text: String) -> Result<Self, TopicError> {
+        text.parse()
+    }
+}
+
+impl From<TopicPattern> for String {
+    fn from(pattern: TopicPattern) -> Self {
+        pattern.0
+    }
+}
+
+impl JsonSchema for TopicPattern {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "TopicPattern".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": r"^([A-Za-z0-9_-]+|\*|#)(\.([A-Za-z0-9_-]+|\*|#))*$",
+            "maxLength": MAX_TOPIC_BYTES,
+        })
     }
 }
 
@@ -153,6 +230,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn two_patterns_overlap_if_a_topic_fits_both(one in "[ab*#](\\.[ab*#]){0,2}", other in "[ab*#](\\.[ab*#]){0,2}") {
+            // `c` is in no pattern, so it stands for all other words; no two patterns of three words need more than six.
+            let words = ["a", "b", "c"];
+            let mut topics: Vec<String> = words.map(str::to_owned).to_vec();
+            for from in 0.. {
+                let Some(topic) = topics.get(from).cloned() else { break };
+                if topic.len() < 11 {
+                    topics.extend(words.map(|word| format!("{topic}.{word}")));
+                }
+            }
+            let fits_both = topics.iter().any(|topic| matches(&one, topic) && matches(&other, topic));
+            let overlaps = one.parse::<TopicPattern>().unwrap().overlaps(&other.parse().unwrap());
+            prop_assert_eq!(overlaps, fits_both);
+        }
+
         #[test]
         fn as_the_naive_reading(pattern in "[ab*#](\\.[ab*#]){0,4}", topic in "[ab](\\.[ab]){0,4}") {
             let (words, names): (Vec<_>, Vec<_>) = (pattern.split('.').collect(), topic.split('.').collect());

@@ -1,0 +1,68 @@
+(component
+  (;clock;)
+  (core module $guest
+    (;wait;)
+    (memory (export "memory") 1)
+    (global $free (mut i32) (i32.const 4096))
+    (func (export "realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
+      (local $at i32)
+      (local.set $at (i32.and
+        (i32.add (global.get $free) (i32.sub (local.get $align) (i32.const 1)))
+        (i32.sub (i32.const 0) (local.get $align))))
+      (global.set $free (i32.add (local.get $at) (local.get $new)))
+      (local.get $at))
+    ;; Results: ok at 16, retry at 32, reject at 48; their texts at 64 and 80.
+    (data (i32.const 32) "\01\00\00\00\00\00\00\00\40\00\00\00\07\00\00\00")
+    (data (i32.const 48) "\01\00\00\00\01\00\00\00\50\00\00\00\05\00\00\00")
+    (data (i32.const 64) "not\0anow")
+    (data (i32.const 80) "never")
+    (func (export "handle") (param $event i32) (result i32)
+      (local $attempt i32)
+      ;; The third field of the record.
+      (local.set $attempt (i32.load offset=16 (local.get $event)))
+      (if (i32.eq (local.get $attempt) (i32.const 2)) (then (return (i32.const 32))))
+      (if (i32.eq (local.get $attempt) (i32.const 3)) (then (return (i32.const 48))))
+      (if (i32.eq (local.get $attempt) (i32.const 4)) (then unreachable))
+      (if (i32.eq (local.get $attempt) (i32.const 5)) (then (loop $for_ever (br $for_ever))))
+      (if (i32.eq (local.get $attempt) (i32.const 6)) (then
+        (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
+        unreachable))
+      (if (i32.eq (local.get $attempt) (i32.const 7)) (then (;waiting;)))
+      ;; No subject, key 1 byte long, one attribute, data of 5 bytes; else what was told is not what was published.
+      (if (i32.load8_u offset=52 (local.get $event)) (then unreachable))
+      (if (i32.ne (i32.load8_u offset=64 (local.get $event)) (i32.const 1)) (then unreachable))
+      (if (i32.ne (i32.load offset=72 (local.get $event)) (i32.const 1)) (then unreachable))
+      (if (i32.ne (i32.load offset=112 (local.get $event)) (i32.const 1)) (then unreachable))
+      (if (i32.ne (i32.load offset=120 (local.get $event)) (i32.const 5)) (then unreachable))
+      (i32.const 16)))
+  (core instance $guest (instantiate $guest (;with;)))
+  (alias core export $guest "handle" (core func $code))
+  (alias core export $guest "memory" (core memory $memory))
+  (alias core export $guest "realloc" (core func $realloc))
+  (type $attributes (list (tuple string string)))
+  (type $delivery (record
+    (field "subscription" string) (field "offset" u64) (field "attempt" u32) (field "id" string)
+    (field "source" string) (field "type" string) (field "topic" string) (field "subject" (option string))
+    (field "key" (option string)) (field "time" string) (field "datacontenttype" (option string))
+    (field "dataschema" (option string)) (field "extensions" $attributes) (field "data" (list u8))))
+  (type $failure (variant (case "retry" string) (case "reject" string)))
+  (func $handle (param "event" $delivery) (result (result (error $failure)))
+    (canon lift (core func $code) (memory $memory) (realloc $realloc)))
+  ;; Exported functions only speak of exported types.
+  (component $named
+    (type $attributes (list (tuple string string)))
+    (type $record (record
+      (field "subscription" string) (field "offset" u64) (field "attempt" u32) (field "id" string)
+      (field "source" string) (field "type" string) (field "topic" string) (field "subject" (option string))
+      (field "key" (option string)) (field "time" string) (field "datacontenttype" (option string))
+      (field "dataschema" (option string)) (field "extensions" $attributes) (field "data" (list u8))))
+    (type $variant (variant (case "retry" string) (case "reject" string)))
+    (import "delivery-in" (type $delivery (eq $record)))
+    (import "failure-in" (type $failure (eq $variant)))
+    (import "handle-in" (func $handle (param "event" $delivery) (result (result (error $failure)))))
+    (export $delivery_out "delivery" (type $record))
+    (export $failure_out "failure" (type $variant))
+    (export "handle" (func $handle) (func (param "event" $delivery_out) (result (result (error $failure_out))))))
+  (instance $handler (instantiate $named
+    (with "delivery-in" (type $delivery)) (with "failure-in" (type $failure)) (with "handle-in" (func $handle))))
+  (export "wharf:service/event-handler@0.1.0" (instance $handler)))

@@ -1,0 +1,319 @@
+//! What a statement may do, and when it has to stop: the two callbacks of SQLite on every connection.
+//!
+//! The authorizer is asked when a statement is compiled, and again when SQLite compiles it anew after a change of the
+//! schema. It denies what reaches beyond the service's own tables: other files, settings of the connection, code from
+//! files, the host's tables, transactions (they are the host's to begin and end), and temporary tables, which would stay
+//! on the connection for the next request. The host's own statements run inside [`Guard::as_host`], where all is allowed.
+//!
+//! The progress handler is asked every [`OPS`] steps of a statement's program. It stops a statement that was told to
+//! (by its deadline, or since nobody wants its result), or that writes more temporary bytes than it may: large sorts and
+//! recursive queries spill into files that no quota of SQLite covers, so the bytes that the thread writes are counted,
+//! where the system says them (`/proc`; elsewhere only the time bounds them).
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use crate::state::HOST_PREFIX;
+
+/// Steps of a program between two looks.
+const OPS: i32 = 500;
+/// How often the bytes are counted that a statement writes.
+const COUNT_EVERY: Duration = Duration::from_millis(5);
+/// Pragmas that only tell about the service's own tables.
+const PRAGMAS: &[&str] = &[
+    "data_version",
+    "encoding",
+    "foreign_key_check",
+    "foreign_key_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "page_count",
+    "page_size",
+    "quick_check",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+];
+/// Those of them that take a name; for the others a value would be a setting.
+const NAMING_PRAGMAS: &[&str] = &[
+    "foreign_key_check",
+    "foreign_key_list",
+    "index_info",
+    "index_list",
+    "index_xinfo",
+    "integrity_check",
+    "quick_check",
+    "table_info",
+    "table_list",
+    "table_xinfo",
+];
+/// Kinds of virtual tables that a service may make. All others reach beyond it, or are hard to trust with any content.
+const MODULES: &[&str] = &["fts5", "fts5vocab", "rtree", "rtree_i32"];
+/// Functions that load code, or whose time grows with the square of what they are given.
+const FUNCTIONS: &[&str] = &["load_extension", "fts3_tokenizer", "json_patch", "jsonb_patch"];
+
+/// Why a statement has to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Stop {
+    No = 0,
+    /// It took longer than `sql.statementTimeout`.
+    Statement = 1,
+    /// Its transaction, or its result, was held longer than `sql.transactionTimeout`.
+    Transaction = 2,
+    /// Nobody wants its result.
+    Unwanted = 3,
+    /// It wrote too many temporary bytes.
+    Temporary = 4,
+}
+
+/// Told by others that the work in progress has to stop.
+#[derive(Debug, Default)]
+pub(super) struct StopSign(AtomicU8);
+
+impl StopSign {
+    pub(super) fn get(&self) -> Stop {
+        match self.0.load(Ordering::Acquire) {
+            0 => Stop::No,
+            1 => Stop::Statement,
+            2 => Stop::Transaction,
+            3 => Stop::Unwanted,
+            _ => Stop::Temporary,
+        }
+    }
+
+    /// The first reason counts, but that of a single statement, which a later one may replace.
+    pub(super) fn set(&self, why: Stop) {
+        let replace = |old| (old == Stop::No as u8 || old == Stop::Statement as u8).then_some(why as u8);
+        let _ = self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, replace);
+    }
+
+    /// Before the next statement: what stopped a single one does not concern it.
+    pub(super) fn next_statement(&self) {
+        for single in [Stop::Statement as u8, Stop::Temporary as u8] {
+            let _ = self.0.compare_exchange(single, Stop::No as u8, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+}
+
+/// What the callbacks of one connection look at.
+#[derive(Debug)]
+pub(super) struct Guard {
+    host: AtomicBool,
+    denied: Mutex<Option<String>>,
+    watch: Mutex<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    sign: Arc<StopSign>,
+    /// When the command in progress has taken too long.
+    until: Option<Instant>,
+    /// Bytes that a statement may write from its beginning on.
+    allowance: u64,
+    /// `/proc/thread-self/io` of the connection's thread.
+    io: Option<File>,
+    /// What it said when the statement was first looked at.
+    written: Option<u64>,
+    counted: Instant,
+}
+
+impl Guard {
+    /// Sets the callbacks. Call it on the thread that the connection stays on.
+    pub(super) fn install(connection: &mut Connection) -> rusqlite::Result<Arc<Self>> {
+        let watch = Watch {
+            sign: Arc::default(),
+            until: None,
+            allowance: u64::MAX,
+            io: File::open("/proc/thread-self/io").ok(),
+            written: None,
+            counted: Instant::now(),
+        };
+        let guard = Arc::new(Self { host: AtomicBool::new(false), denied: Mutex::default(), watch: Mutex::new(watch) });
+        let asked = Arc::clone(&guard);
+        connection.progress_handler(OPS, Some(move || asked.watch().must_stop()))?;
+        let asked = Arc::clone(&guard);
+        connection.authorizer(Some(move |context: AuthContext<'_>| asked.authorize(&context)))?;
+        Ok(guard)
+    }
+
+    /// Runs `work`, whose statements are the host's own.
+    pub(super) fn as_host<T>(&self, work: impl FnOnce() -> T) -> T {
+        let before = self.host.swap(true, Ordering::Relaxed);
+        let result = work();
+        self.host.store(before, Ordering::Relaxed);
+        result
+    }
+
+    /// Which sign stops what runs from now on.
+    pub(super) fn obey(&self, sign: &Arc<StopSign>) {
+        let mut watch = self.watch();
+        watch.sign = Arc::clone(sign);
+        watch.until = None;
+    }
+
+    /// A command begins, which may take so long. What stopped the one before it does not concern it.
+    pub(super) fn allow(&self, time: Duration) {
+        let mut watch = self.watch();
+        watch.sign.next_statement();
+        watch.until = Instant::now().checked_add(time);
+    }
+
+    /// A statement begins, which may write so many bytes into files.
+    pub(super) fn begin(&self, allowance: u64) {
+        *self.denied() = None;
+        let mut watch = self.watch();
+        watch.allowance = allowance;
+        watch.written = None;
+        watch.counted = Instant::now();
+    }
+
+    /// Why the work in progress was told to stop.
+    pub(super) fn stopped(&self) -> Stop {
+        self.watch().sign.get()
+    }
+
+    /// What was denied since the statement began.
+    pub(super) fn take_denied(&self) -> Option<String> {
+        self.denied().take()
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        // Only this connection's thread takes it, and nothing in it is ever half done.
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn denied(&self) -> MutexGuard<'_, Option<String>> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
+        if self.host.load(Ordering::Relaxed) {
+            return Authorization::Allow;
+        }
+        match refusal(&context.action) {
+            None => Authorization::Allow,
+            Some(why) => {
+                *self.denied() = Some(why);
+                Authorization::Deny
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn must_stop(&mut self) -> bool {
+        if self.sign.get() != Stop::No {
+            return true;
+        }
+        let now = Instant::now();
+        if self.until.is_some_and(|until| now >= until) {
+            self.sign.set(Stop::Statement);
+            return true;
+        }
+        if now.saturating_duration_since(self.counted) >= COUNT_EVERY {
+            self.counted = now;
+            if let Some(bytes) = self.io.as_ref().and_then(written)
+                && bytes.saturating_sub(*self.written.get_or_insert(bytes)) > self.allowance
+            {
+                self.sign.set(Stop::Temporary);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// Bytes that the thread has handed to write calls.
+fn written(io: &File) -> Option<u64> {
+    let mut text = [0; 256];
+    let length = io.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("wchar:"))?.trim().parse().ok()
+}
+
+/// Why a statement of a service may not do this.
+fn refusal(action: &AuthAction<'_>) -> Option<String> {
+    let one_of = |list: &[&str], name: &str| list.iter().any(|known| known.eq_ignore_ascii_case(name));
+    match *action {
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => {
+            Some("a service has one database: ATTACH, DETACH and VACUUM are not allowed".to_owned())
+        }
+        AuthAction::Pragma { pragma_name, pragma_value } => {
+            let allowed = match pragma_value {
+                None => one_of(PRAGMAS, pragma_name),
+                Some(_) => one_of(NAMING_PRAGMAS, pragma_name),
+            };
+            if allowed {
+                pragma_value.and_then(host_name)
+            } else {
+                Some(format!("PRAGMA {pragma_name} is not allowed"))
+            }
+        }
+        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
+            Some("BEGIN, COMMIT, ROLLBACK and SAVEPOINT are not statements here: use the transaction".to_owned())
+        }
+        AuthAction::Function { function_name } => {
+            one_of(FUNCTIONS, function_name).then(|| format!("the function {function_name} is not allowed"))
+        }
+        AuthAction::CreateVtable { module_name, table_name } => {
+            if one_of(MODULES, module_name) {
+                host_name(table_name)
+            } else {
+                Some(format!("virtual tables of the kind {module_name} are not allowed"))
+            }
+        }
+        AuthAction::CreateTempIndex { .. }
+        | AuthAction::CreateTempTable { .. }
+        | AuthAction::CreateTempTrigger { .. }
+        | AuthAction::CreateTempView { .. }
+        | AuthAction::DropTempIndex { .. }
+        | AuthAction::DropTempTable { .. }
+        | AuthAction::DropTempTrigger { .. }
+        | AuthAction::DropTempView { .. } => {
+            Some("temporary tables, indexes, triggers and views are not allowed".to_owned())
+        }
+        AuthAction::CreateIndex { index_name: name, table_name }
+        | AuthAction::DropIndex { index_name: name, table_name }
+        | AuthAction::CreateTrigger { trigger_name: name, table_name }
+        | AuthAction::DropTrigger { trigger_name: name, table_name } => {
+            host_name(name).or_else(|| host_name(table_name))
+        }
+        AuthAction::Read { table_name: "dbstat", .. } => Some("the table dbstat is not allowed".to_owned()),
+        AuthAction::CreateTable { table_name: name }
+        | AuthAction::CreateView { view_name: name }
+        | AuthAction::DropTable { table_name: name }
+        | AuthAction::DropView { view_name: name }
+        | AuthAction::DropVtable { table_name: name, .. }
+        | AuthAction::AlterTable { table_name: name, .. }
+        | AuthAction::Analyze { table_name: name }
+        | AuthAction::Reindex { index_name: name }
+        | AuthAction::Insert { table_name: name }
+        | AuthAction::Delete { table_name: name }
+        | AuthAction::Update { table_name: name, .. }
+        | AuthAction::Read { table_name: name, .. } => host_name(name),
+        AuthAction::Select | AuthAction::Recursive => None,
+        // What a later SQLite may ask about.
+        _ => Some("this statement is not allowed".to_owned()),
+    }
+}
+
+/// A refusal if the name is one of the host's.
+fn host_name(name: &str) -> Option<String> {
+    let prefix = name.get(..HOST_PREFIX.len())?;
+    prefix
+        .eq_ignore_ascii_case(HOST_PREFIX)
+        .then(|| format!("names that begin with {HOST_PREFIX} belong to the host: {} is not accessible", shown(name)))
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
+}

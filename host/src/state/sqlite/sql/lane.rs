@@ -1,0 +1,323 @@
+//! The threads of one database: one that writes, and up to [`READERS`] that read, each with a connection of its own.
+//!
+//! A *session* is what has a connection to itself: one statement, a transaction, a result that is being read, or a job
+//! of the host. It waits for a permit (fair, bounded in number and time, without blocking anybody), is sent to an idle
+//! thread or starts one, and gives both back at its end. While it lasts, commands reach it through a channel; when the
+//! channel's other end is dropped, or its time is over, what it has not committed is undone. A thread that was idle for
+//! [`IDLE`] closes its connection and ends.
+//!
+//! A statement is stopped from outside: whoever waits for it sets the session's stop sign and interrupts the connection.
+//! The sign is there because an interrupt that comes between two statements is lost; the interrupt, because the sign is
+//! only looked at every few hundred steps.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::InterruptHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::guard::{Stop, StopSign};
+use super::open;
+use super::session::{self, Command};
+use super::work::Lane;
+use crate::state::{SqlError, SqlSettings};
+
+/// Connections that read at the same time.
+pub(super) const READERS: usize = 8;
+/// How long a connection stays open without a session.
+const IDLE: Duration = Duration::from_secs(10);
+/// Sessions that may wait for a permit; more are refused at once.
+const WAITING: usize = 256;
+
+/// What the threads of a database share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) service: String,
+    pub(super) file: PathBuf,
+    pub(super) settings: Mutex<SqlSettings>,
+    /// Bytes of the write-ahead log after the last commit.
+    pub(super) log_bytes: AtomicU64,
+    pub(super) streams: Arc<Semaphore>,
+    reported: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    pub(super) fn new(service: &str, file: PathBuf, settings: SqlSettings, streams: usize) -> Self {
+        Self {
+            service: service.to_owned(),
+            file,
+            settings: Mutex::new(settings),
+            log_bytes: AtomicU64::new(0),
+            streams: Arc::new(Semaphore::new(streams)),
+            reported: Mutex::default(),
+        }
+    }
+
+    pub(super) fn settings(&self) -> SqlSettings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the operator of an error that guests do not see, at most once a second.
+    pub(super) fn report(&self, error: &SqlError) {
+        if !matches!(error, SqlError::Unavailable(_)) {
+            return;
+        }
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+            *reported = Some(Instant::now());
+            tracing::error!(service = self.service, %error, "the service's database failed");
+        }
+    }
+
+    /// Notes how long the write-ahead log is.
+    pub(super) fn measure_log(&self) {
+        let mut name = self.file.clone().into_os_string();
+        name.push("-wal");
+        let bytes = std::fs::metadata(name).map_or(0, |file| file.len());
+        self.log_bytes.store(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The threads of one kind.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    pub(super) shared: Arc<Shared>,
+    writes: bool,
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    idle: Mutex<Idle>,
+    next: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    closed: bool,
+    /// The one used last at the end.
+    lanes: Vec<(u64, mpsc::Sender<Session>)>,
+}
+
+/// One use of a connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) kind: Kind,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) control: Arc<Control>,
+    /// When a transaction or result has been held for too long; none for jobs of the host.
+    pub(super) deadline: Option<Instant>,
+    home: Option<mpsc::Sender<Session>>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// What a session does with its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One command.
+    Once,
+    /// One query, and then pieces of its result.
+    Read,
+    /// Whatever comes until it is committed or rolled back.
+    Transaction,
+}
+
+/// Stops what a session is doing.
+#[derive(Default)]
+pub(super) struct Control {
+    pub(super) sign: Arc<StopSign>,
+    /// There while the session has a connection.
+    interrupt: Mutex<Option<Arc<InterruptHandle>>>,
+    over: AtomicBool,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").field("sign", &self.sign).finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    pub(super) fn stop(&self, why: Stop) {
+        self.sign.set(why);
+        if let Some(interrupt) = self.interrupt().as_ref() {
+            interrupt.interrupt();
+        }
+    }
+
+    /// Whether the session has given its connection back, or is about to.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// From here on nobody interrupts the connection in the session's name.
+    pub(super) fn disarm(&self) {
+        self.over.store(true, Ordering::Release);
+        self.interrupt().take();
+    }
+
+    fn interrupt(&self) -> MutexGuard<'_, Option<Arc<InterruptHandle>>> {
+        self.interrupt.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lanes {
+    pub(super) fn new(shared: &Arc<Shared>, writes: bool) -> Arc<Self> {
+        Arc::new(Self {
+            shared: Arc::clone(shared),
+            writes,
+            permits: Arc::new(Semaphore::new(if writes { 1 } else { READERS })),
+            waiting: AtomicUsize::new(0),
+            idle: Mutex::default(),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// Waits for a permit (`all`: for all of them), no longer than `timeout`.
+    pub(super) async fn permit(&self, all: bool, timeout: Duration) -> Result<OwnedSemaphorePermit, SqlError> {
+        let count = if all && !self.writes { READERS as u32 } else { 1 };
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_many_owned(count) {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::new(&self.waiting).ok_or_else(|| {
+            SqlError::Timeout(format!("{WAITING} others wait for the database already: try again later"))
+        })?;
+        let what = if self.writes { "other transactions are" } else { "results are" };
+        match tokio::time::timeout(timeout, Arc::clone(&self.permits).acquire_many_owned(count)).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(SqlError::Unavailable("it was closed".to_owned())),
+            Err(_elapsed) => Err(SqlError::Timeout(format!(
+                "{what} not over yet after {timeout:?} (sql.statementTimeout); one that this very request holds is \
+                 waited for in vain"
+            ))),
+        }
+    }
+
+    /// Sends a session to an idle thread, or to a new one.
+    pub(super) fn start(
+        self: &Arc<Self>,
+        kind: Kind,
+        permit: OwnedSemaphorePermit,
+        deadline: Option<Instant>,
+        first: Command,
+    ) -> Result<(mpsc::Sender<Command>, Arc<Control>), SqlError> {
+        let (sender, commands) = mpsc::channel();
+        let control = Arc::new(Control::default());
+        // The other end is in this function, so it takes it.
+        let _ = sender.send(first);
+        let mut session = Session { kind, commands, control: Arc::clone(&control), deadline, home: None, permit };
+        loop {
+            let Some((id, home)) = self.idle().lanes.pop() else { break };
+            session.home = Some(home.clone());
+            match home.send(session) {
+                Ok(()) => return Ok((sender, control)),
+                // It has just ended.
+                Err(mpsc::SendError(back)) => {
+                    tracing::trace!(id, "a database thread was gone");
+                    session = back;
+                }
+            }
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (home, sessions) = mpsc::channel();
+        session.home = Some(home);
+        let lanes = Arc::clone(self);
+        thread::Builder::new()
+            .name(if self.writes { "sql-write" } else { "sql-read" }.to_owned())
+            .spawn(move || serve(&lanes, id, session, &sessions))
+            .map_err(|error| SqlError::Unavailable(format!("cannot start a thread for it: {error}")))?;
+        Ok((sender, control))
+    }
+
+    /// Ends all threads once they are idle.
+    pub(super) fn close(&self) {
+        let mut idle = self.idle();
+        idle.closed = true;
+        idle.lanes.clear();
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the thread off the list; false if a session is on its way to it.
+    fn resign(&self, id: u64) -> bool {
+        let mut idle = self.idle();
+        let before = idle.lanes.len();
+        idle.lanes.retain(|(other, _)| *other != id);
+        idle.lanes.len() < before || idle.closed
+    }
+
+    #[cfg(test)]
+    pub(super) fn idle_count(&self) -> usize {
+        self.idle().lanes.len()
+    }
+}
+
+/// Counts one session as waiting for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Option<Self> {
+        if count.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            count.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self(count))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The thread.
+fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Session>) {
+    let mut lane = match open::open(&lanes.shared.file, lanes.writes) {
+        Ok(opened) => Lane::new(opened, lanes.writes),
+        Err(error) => {
+            let error = SqlError::Unavailable(error.to_string());
+            lanes.shared.report(&error);
+            return session::refuse(&first.commands, &error);
+        }
+    };
+    let interrupt = Arc::new(lane.connection.get_interrupt_handle());
+    let mut next = VecDeque::from([first]);
+    loop {
+        let session = match next.pop_front() {
+            Some(session) => session,
+            None => match sessions.recv_timeout(IDLE) {
+                Ok(session) => session,
+                Err(mpsc::RecvTimeoutError::Timeout) if !lanes.resign(id) => continue,
+                Err(_) => return,
+            },
+        };
+        *session.control.interrupt() = Some(Arc::clone(&interrupt));
+        lane.guard.obey(&session.control.sign);
+        let farewell = session::run(&lanes.shared, &mut lane, &session);
+        session.control.disarm();
+        let Session { home, permit, commands, .. } = session;
+        // What was sent too late is answered by the end of the channel.
+        drop(commands);
+        if !lane.is_lost() {
+            tracing::error!(service = lanes.shared.service, "a transaction does not end; its connection is closed");
+            return;
+        }
+        if let Some(home) = home {
+            let mut idle = lanes.idle();
+            if !idle.closed {
+                idle.lanes.push((id, home));
+            }
+        }
+        drop(permit);
+        if let Some(farewell) = farewell {
+            farewell();
+        }
+    }
+}
+
+/// Says an answer to whoever waits for it.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, SqlError>>;
