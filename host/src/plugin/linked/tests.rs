@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Empty};
 use tokio::time::Instant;
 
 use crate::capability::delivery::{Delivery, Event, Offset, StoredEvent, Verdict};
-use crate::capability::{GuestLog, ServiceCapabilities};
+use crate::capability::{GuestLog, ServiceCapabilities, Values};
 use crate::config::{self, Service, SlotReuse, Slots};
 use crate::plugin::{
     CallContext, CallError, CompileIn, Compiler, Engines, HttpVersion, Inspection, Loader, Source, Version, probe,
@@ -47,7 +47,7 @@ async fn load(wasm: Bytes, settings: Service) -> Arc<Version> {
     let compiler = Compiler::new(CompileIn::Thread, None, 1, Duration::from_secs(60));
     let loader = Loader::new(engines, Arc::new(compiler)).unwrap();
     let log = GuestLog::new("mail", "", 1 << 20);
-    let capabilities = Arc::new(ServiceCapabilities::new("mail", None, BTreeMap::new().into(), log));
+    let capabilities = Arc::new(ServiceCapabilities::new("mail", None, Values::default(), log));
     let source = Source { service: "mail".into(), label: Some("1".into()), wasm, digest: [0; 32] };
     Arc::new(loader.load(source, capabilities, Arc::new(settings)).await.unwrap())
 }
