@@ -11,7 +11,7 @@
 //! | [`plugin`] | how a file becomes something that can be called, and what a call may use |
 //! | [`capability`] | what a guest can reach: key-value, configuration, logging |
 //! | [`events`] | who publishes what, and when each subscriber has it: order, tries, dead letters, schedules |
-//! | [`state`] | the engines behind capabilities |
+//! | [`state`] | the engines behind capabilities, and backups of what they keep |
 //! | [`policy`] | when a request is admitted, who gets it, whether it goes again: limits, balance, breaker, retry |
 //! | [`registry`] | what there is and how it is: services, versions, instances, leases, health, who calls whom |
 //! | [`gateway`] | one request from head to response: what it may look like, who may send it, which filters it passes |
@@ -23,8 +23,9 @@
 //! | [`telemetry`] | the access log and the log |
 //!
 //! Who may know whom: `host → server, admin → gateway → registry, policy, events; gateway → plugin → capability → state`;
-//! `events` knows `capability` and `state`, and the gateway by one trait; all of them `config` and `telemetry`. `policy`, `registry` and `plugin` do not know each other or the gateway; only
-//! `gateway::error` maps failures to status codes; only `config` reads files of configuration.
+//! `events` knows `capability` and `state`, and the gateway by one trait; all of them `config` and `telemetry`. `policy`,
+//! `registry` and `plugin` do not know each other or the gateway; only `gateway::error` maps failures to status codes;
+//! only `config` reads files of configuration.
 //!
 //! # Ways through the house
 //!

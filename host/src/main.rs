@@ -531,7 +531,7 @@ fn run(command: Command) -> anyhow::Result<bool> {
         }
         Command::Inspect { file, json } => {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            Ok(cli::inspect::run(&wasm, json, &mut out)?)
+            Ok(cli::inspect::run(&wasm, &file, json, &mut out)?)
         }
         Command::Services { source, admin, json, watch } => {
             let admin = match admin {

@@ -2,7 +2,8 @@
 //!
 //! The folder is watched by notification and read anyway every few seconds, because not every file system notifies
 //! and some tools swap whole directories. Reading is cheap; only a configuration whose fingerprint differs is
-//! applied. Problems are logged once per state of the files, not every time they are looked at.
+//! applied. Files of secrets are read each time too, and what they say now is in force whatever became of the rest.
+//! Problems are logged once per state of the files, not every time they are looked at.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -332,6 +332,11 @@ impl Wharf {
         self.signal(Signal::TERM);
         let status = self.ended().await;
         assert!(status.success(), "it ended with {status}");
+        self.again()
+    }
+
+    /// What starts it again in the same folders, after it was killed.
+    pub fn again(&self) -> Builder {
         Builder { dir: Arc::clone(&self.dir), setup: self.setup.clone(), wait_ready: true }
     }
 

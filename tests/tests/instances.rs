@@ -583,6 +583,29 @@ async fn an_open_websocket_counts_for_its_instance_and_a_handshake_has_its_time(
 }
 
 #[tokio::test]
+async fn a_component_has_the_weight_that_its_service_says_beside_others() {
+    let upstream = Upstream::named("elsewhere").await;
+    let weight = |balancer: &str| {
+        format!("{}loadBalancer: {{ strategy: roundRobin, {balancer} }}\n", instances(&[(&upstream, "")]))
+    };
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", &weight("panicThreshold: 50")).start().await;
+    // Of sixteen.
+    let at_home = async || {
+        let mut here = 0;
+        for _ in 0..16 {
+            here += usize::from(wharf.get("/hostile/").await.text() == "ok");
+        }
+        here
+    };
+    assert_eq!(at_home().await, 8, "1, if nobody says otherwise");
+    for (balancer, here) in [("localWeight: 3", 12), ("localWeight: 0", 0), ("localWeight: 1", 8)] {
+        wharf.configure("services/hostile.yaml", &weight(balancer));
+        eventually("it is in force", async || (at_home().await == here).then_some(())).await;
+        assert_eq!(at_home().await, here, "{balancer}");
+    }
+}
+
+#[tokio::test]
 async fn a_websocket_goes_past_components_to_instances_that_can_take_it() {
     let upstream = Upstream::start(|seen| {
         if seen.headers.contains_key("upgrade") { Reply::web_socket() } else { Reply::text("elsewhere") }

@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::problem::{Problem, Wrong};
-use super::{Admin, Answer, body, json};
+use super::{Admin, Answer, body, created};
 use crate::config::valid_word;
 use crate::state::backup::{self, BackupError};
 
@@ -59,9 +59,7 @@ impl Admin {
             Ok(Err(BackupError::Exists { .. })) => return Err(Problem::BackupExists),
             Ok(Err(_)) | Err(_) => return Err(Problem::BackupFailed),
         };
-        let mut response = json(&serde_json::json!({ "path": made.display().to_string(), "manifest": manifest }))?;
-        *response.status_mut() = StatusCode::CREATED;
-        Ok(response)
+        created(&serde_json::json!({ "path": made.display().to_string(), "manifest": manifest }))
     }
 }
 

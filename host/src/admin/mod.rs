@@ -287,6 +287,12 @@ fn json(value: &impl Serialize) -> Result<Response<Answer>, Problem> {
     Ok(respond(StatusCode::OK, "application/json", body.into()).map(whole))
 }
 
+fn created(value: &impl Serialize) -> Result<Response<Answer>, Problem> {
+    let mut response = json(value)?;
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
+}
+
 fn text(status: StatusCode, text: &'static str) -> Response<Answer> {
     respond(status, "text/plain; charset=utf-8", Bytes::from_static(text.as_bytes())).map(whole)
 }

@@ -91,3 +91,28 @@ pub(super) mod event_handler {
         exports: { default: async },
     });
 }
+
+/// `wharf:service/sql`.
+pub(super) mod sql {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package wharf:host;
+            world database {
+                import wharf:service/sql@0.1.0;
+            }
+        ",
+        imports: {
+            "wharf:service/sql.[method]rows.columns": trappable,
+            "wharf:service/sql.[drop]rows": trappable,
+            "wharf:service/sql.[drop]transaction": trappable,
+            default: async | trappable,
+        },
+        with: {
+            "wharf:service/events": crate::capability::bindings::events::wharf::service::events,
+            "wharf:service/sql.rows": crate::capability::sql::Rows,
+            "wharf:service/sql.transaction": crate::capability::sql::Transaction,
+        },
+        trappable_error_type: { "wharf:service/sql.error" => crate::capability::sql::Failure },
+    });
+}

@@ -90,12 +90,13 @@ pub const HOST_INTERFACES: &[HostInterface] = &[
     row("wasi:sockets/udp", P2, NO_SOCKETS),
     row("wasi:sockets/udp-create-socket", P2, NO_SOCKETS),
     row("wharf:service/events", &["0.1.0"], "events: publishes to the topics in grants.publish; all else is denied"),
+    row("wharf:service/expiry", OWN, "key-value: keys of the service's own store that end by themselves"),
     row(
         "wharf:service/queues",
         &["0.1.0"],
         "queues: sends and receives in the queues in grants.queues; all else is denied",
     ),
-    row("wharf:service/expiry", OWN, "key-value: keys of the service's own store that end by themselves"),
+    row("wharf:service/sql", &["0.1.0"], "SQL: the service's own database, up to its quota; no other service sees it"),
 ];
 
 /// What an import means on this host. Shown as a sentence that fits behind the name of the import and a colon.

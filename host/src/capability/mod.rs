@@ -29,6 +29,7 @@ mod keyvalue;
 mod logging;
 mod queues;
 mod redact;
+mod sql;
 mod stdio;
 
 #[cfg(test)]
@@ -45,9 +46,11 @@ pub use self::config::Values;
 pub use self::guest_log::{GuestLog, MAX_LINE_BYTES};
 use self::http::{Caller, Dispatch};
 pub use self::redact::SHORTEST as SHORTEST_REDACTED;
+use self::sql::RequestSql;
 use self::stdio::Output;
 pub use self::stdio::{GuestStream, StderrTail};
-use crate::state::KeyValueStore;
+pub use crate::state::Migration;
+use crate::state::{KeyValueStore, SqlDatabase};
 
 /// Secrets that are no longer in force and still kept out of the log.
 const MAX_OLD_SECRETS: usize = 16;
@@ -65,6 +68,8 @@ pub struct ServiceCapabilities {
     dispatch: Option<Weak<dyn Dispatch>>,
     /// Where its events and messages go.
     bus: Option<Arc<dyn EventBus>>,
+    /// Its database, if it is granted at the moment.
+    sql: Arc<ArcSwap<Option<Arc<dyn SqlDatabase>>>>,
 }
 
 impl ServiceCapabilities {
@@ -78,7 +83,16 @@ impl ServiceCapabilities {
     ) -> Self {
         log.set_secrets(config.secrets.iter().map(String::as_str));
         let config = Arc::new(ArcSwap::from_pointee(config));
-        Self { service: service.into(), version: "".into(), key_value, config, log, dispatch: None, bus: None }
+        Self {
+            service: service.into(),
+            version: "".into(),
+            key_value,
+            config,
+            log,
+            dispatch: None,
+            bus: None,
+            sql: Arc::default(),
+        }
     }
 
     /// The same, with somebody who carries its outgoing requests. Without one they are all refused.
@@ -91,6 +105,16 @@ impl ServiceCapabilities {
     #[must_use]
     pub fn with_bus(self, bus: Arc<dyn EventBus>) -> Self {
         Self { bus: Some(bus), ..self }
+    }
+
+    /// Grants the service a database, or takes it back, in all of its versions. Every call from now on sees it.
+    pub fn set_sql(&self, database: Option<Arc<dyn SqlDatabase>>) {
+        self.sql.store(Arc::new(database));
+    }
+
+    /// The service's database, if it is granted.
+    pub fn sql(&self) -> Option<Arc<dyn SqlDatabase>> {
+        Option::clone(&self.sql.load())
     }
 
     /// Who takes events and messages, if there is somebody.
@@ -150,6 +174,7 @@ pub struct CapabilityCtx {
     service: Arc<ServiceCapabilities>,
     output: Arc<Output>,
     request: Option<Arc<dyn InRequest>>,
+    sql: RequestSql,
 }
 
 /// The request that a slot serves, as far as capabilities ask about it.
@@ -162,7 +187,7 @@ impl CapabilityCtx {
     /// For a fresh slot that starts with the request of this id.
     pub fn new(service: Arc<ServiceCapabilities>, request_id: Arc<str>) -> Self {
         let output = Arc::new(Output::new(service.log.clone(), request_id));
-        Self { service, output, request: None }
+        Self { service, output, request: None, sql: RequestSql::default() }
     }
 
     /// The next request of a reused slot: from now on log lines carry its id, and the tail of standard error starts
@@ -173,6 +198,8 @@ impl CapabilityCtx {
 
     /// Says which request it is that the slot serves from now on; none between two of them.
     pub fn serving(&mut self, request: Option<Arc<dyn InRequest>>) {
+        // What the request before it left open ends with it.
+        self.sql.close();
         self.request = request;
     }
 
@@ -230,7 +257,7 @@ impl HasData for Capabilities {
 /// # Errors
 /// When one of them is defined in it already.
 pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    use self::bindings::{config_draft, config_rc1, events, expiry, keyvalue_draft, keyvalue_draft2, logging};
+    use self::bindings::{config_draft, config_rc1, events, expiry, keyvalue_draft, keyvalue_draft2, logging, sql};
 
     keyvalue_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     keyvalue_draft2::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
@@ -238,5 +265,7 @@ pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>
     config_rc1::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     config_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
-    events::Publisher::add_to_linker::<T, Capabilities>(linker, T::capabilities)
+    events::Publisher::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    // Not all of its world: that has `events` too, which stands there already.
+    sql::wharf::service::sql::add_to_linker::<T, Capabilities>(linker, T::capabilities)
 }

@@ -210,6 +210,7 @@ const ITEMS: &[(&str, &str)] = &[
     ("wharf:service/events@0.1.0", "publish"),
     ("wharf:service/queues@0.1.0", "receive"),
     ("wharf:service/expiry@0.1.0", "remaining"),
+    ("wharf:service/sql@0.1.0", "execute"),
 ];
 /// Interfaces with nothing but plain types; there is nothing that a linker could lack.
 const PLAIN_TYPES: &[&str] = &["wasi:cli/types@0.3.0", "wasi:clocks/types@0.3.0"];

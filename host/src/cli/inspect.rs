@@ -1,17 +1,18 @@
 //! `wharf inspect FILE.wasm`: what a component is, wants and gets, without running it.
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use crate::plugin::{HttpVersion, InspectError, Inspection};
+use crate::plugin::{HttpVersion, InspectError, Inspection, Migration, MigrationsError, Serves, migrations_of};
 
-/// Prints the component's shape. Returns whether this host can run it.
+/// Prints the component's shape, and the migrations inside of it or beside `file`. Returns whether this host can run it.
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub fn run(wasm: &[u8], json: bool, out: &mut dyn Write) -> io::Result<bool> {
+pub fn run(wasm: &[u8], file: &Path, json: bool, out: &mut dyn Write) -> io::Result<bool> {
     let read = Inspection::read(wasm);
     if json {
-        return print_json(read, out);
+        return print_json(read, file, out);
     }
     let inspection = match read {
         Ok(inspection) => inspection,
@@ -35,7 +36,16 @@ pub fn run(wasm: &[u8], json: bool, out: &mut dyn Write) -> io::Result<bool> {
         let sign = if import.provided { ' ' } else { '!' };
         writeln!(out, "{sign} {:width$}  {}", printable(&import.name), import.meaning)?;
     }
-    match inspection.runnable() {
+    let migrations = migrations_of(&inspection.migrations, file);
+    if let Ok(migrations) = &migrations
+        && !migrations.is_empty()
+    {
+        writeln!(out, "migrations")?;
+        for migration in migrations {
+            writeln!(out, "  {}", printable(&migration.name))?;
+        }
+    }
+    match runnable(&inspection, &migrations) {
         Ok(serves) => {
             writeln!(out, "\nthis host can run it, {serves}")?;
             Ok(true)
@@ -47,10 +57,22 @@ pub fn run(wasm: &[u8], json: bool, out: &mut dyn Write) -> io::Result<bool> {
     }
 }
 
-fn print_json(read: Result<Inspection, InspectError>, out: &mut dyn Write) -> io::Result<bool> {
-    let runnable = read.as_ref().map_err(Clone::clone).and_then(Inspection::runnable);
+fn runnable(
+    inspection: &Inspection,
+    migrations: &Result<Vec<Migration>, MigrationsError>,
+) -> Result<Serves, InspectError> {
+    let serves = inspection.runnable()?;
+    migrations.as_ref().map_err(Clone::clone)?;
+    Ok(serves)
+}
+
+fn print_json(read: Result<Inspection, InspectError>, file: &Path, out: &mut dyn Write) -> io::Result<bool> {
+    let migrations = read.as_ref().map_or(Ok(Vec::new()), |inspection| migrations_of(&inspection.migrations, file));
+    let runnable = read.as_ref().map_err(Clone::clone).and_then(|inspection| runnable(inspection, &migrations));
+    let names = migrations.iter().flatten().map(|migration| migration.name.as_str());
     let report = serde_json::json!({
         "component": read.as_ref().ok(),
+        "migrations": names.collect::<Vec<_>>(),
         "runs": runnable.is_ok(),
         "http": runnable.as_ref().ok().and_then(|serves| serves.http).map(HttpVersion::as_str),
         "events": runnable.as_ref().is_ok_and(|serves| serves.events),
@@ -72,7 +94,7 @@ mod tests {
 
     fn inspect(wasm: &[u8], json: bool) -> (bool, String) {
         let mut out = Vec::new();
-        let runs = run(wasm, json, &mut out).unwrap();
+        let runs = run(wasm, Path::new("/nowhere/a.wasm"), json, &mut out).unwrap();
         (runs, String::from_utf8(out).unwrap())
     }
 

@@ -49,12 +49,21 @@ const RESERVED: [&str; 1] = ["events"];
 /// # Errors
 /// Says which letters are allowed, or that the name is the host's.
 pub fn valid_service_name(name: &str) -> Result<(), String> {
+    not_reserved(name)?;
+    valid_name(name)
+}
+
+/// Whether no address of the host's own has this name.
+///
+/// # Errors
+/// Says which.
+pub fn not_reserved(name: &str) -> Result<(), String> {
     if RESERVED.contains(&name) {
         return Err(format!(
             "`{name}` cannot be a service: http://{name}.internal/ is the host's own; use another name"
         ));
     }
-    valid_name(name)
+    Ok(())
 }
 
 /// The letters of names.

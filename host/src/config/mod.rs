@@ -65,7 +65,7 @@ mod tests;
 
 pub use auth::*;
 pub use bulkhead::{AdaptiveLimit, Bulkhead, RuleBulkhead};
-pub use check::{valid_admin_listen, valid_service_name};
+pub use check::{not_reserved, valid_admin_listen, valid_service_name};
 pub use circuit_breaker::{CircuitBreaker, Fallback};
 pub use connections::*;
 pub use egress::{EgressHosts, EgressRule};

@@ -55,11 +55,12 @@ pub(in crate::events) mod tests {
     use std::collections::HashMap;
     use std::ops::RangeInclusive;
     use std::sync::Mutex;
+    use std::time::Duration;
 
     use async_trait::async_trait;
 
     use super::*;
-    use crate::state::{Entry, KeyPage, KeyValueError, Revision, Swap, Usage};
+    use crate::state::{Entry, KeyPage, KeyValueError, Lifetime, Revision, Swap, Usage};
 
     /// In memory, because a paused clock runs on while it waits for a thread. Only what is used.
     #[derive(Debug, Default)]
@@ -103,6 +104,18 @@ pub(in crate::events) mod tests {
         }
 
         async fn compare_and_swap(&self, _: String, _: Revision, _: Vec<u8>) -> Result<Swap, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn set_expiring(&self, _: String, _: Vec<u8>, _: Duration) -> Result<(), KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn expire(&self, _: String, _: Option<Duration>) -> Result<bool, KeyValueError> {
+            unimplemented!()
+        }
+
+        async fn lifetime(&self, _: String) -> Result<Lifetime, KeyValueError> {
             unimplemented!()
         }
 

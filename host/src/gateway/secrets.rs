@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 
 use crate::capability::{SHORTEST_REDACTED, Values};
-use crate::config::{Config, ConfigValue, SecretRef, Service};
+use crate::config::{Config, ConfigValue, SecretRef, Service, VersionSettings};
 
 /// Largest secret of a service, in bytes.
 const MAX_BYTES: usize = 64 << 10;
@@ -83,10 +83,7 @@ impl Secrets {
             };
             config.iter().filter_map(|(key, of_it)| Some((key.clone(), value(of_it)?))).collect()
         };
-        let of_version = |(label, version): (&String, &_)| {
-            let version: &crate::config::VersionSettings = version;
-            (label.clone(), fill(&version.config))
-        };
+        let of_version = |(label, version): (&String, &VersionSettings)| (label.clone(), fill(&version.config));
         let secrets = service.secrets().into_iter().filter_map(|name| texts.0.get(name));
         Values {
             all: fill(&service.config),
@@ -216,7 +213,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut config = config(&[("a", file(&dir, "s3cret-one"))]);
         let orders = config.services.get_mut("orders").unwrap();
-        let own = crate::config::VersionSettings { config: std::mem::take(&mut orders.config) };
+        let own = VersionSettings { config: std::mem::take(&mut orders.config) };
         orders.versions.insert("2".to_owned(), own);
         let secrets = Secrets::default();
         secrets.set(secrets.read(&config).unwrap());

@@ -41,11 +41,11 @@ use super::traffic::Traffic;
 use crate::capability::bus::EventBus;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Config, PublicHealth, Requests};
+use crate::config::{Config, PublicHealth, Requests, Service};
 use crate::plugin::Version;
 use crate::policy::{Bulkhead, BulkheadLimits};
 use crate::registry::Registry;
-use crate::state::KeyValueEngine;
+use crate::state::{SqlDatabase, SqlSettings, StateEngine};
 
 /// What one request sees.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(crate) struct ServiceRuntime {
 /// The live set of services; the [`Directory`] of the rollout.
 pub(crate) struct Services {
     registry: Arc<Registry>,
-    state: Arc<dyn KeyValueEngine>,
+    state: Arc<dyn StateEngine>,
     config: ArcSwap<Config>,
     stores: Stores,
     secrets: Secrets,
@@ -120,7 +120,7 @@ impl Services {
     pub(crate) fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
-        state: Arc<dyn KeyValueEngine>,
+        state: Arc<dyn StateEngine>,
         bus: Arc<dyn EventBus>,
     ) -> Result<Self, String> {
         let secrets = Secrets::default();
@@ -269,6 +269,7 @@ impl Services {
             service.runtime.capabilities.log().set_rate(now.limits.log_rate.get());
             // The store is shared; opening it again sets its quota.
             self.state.store(name, now.key_value.quota.get());
+            service.runtime.capabilities.set_sql(self.database(name, &now));
             let now = Arc::new(now);
             for (file_name, file) in &mut service.files {
                 file.line.loaded().for_each(|version| version.apply(Arc::clone(&now)));
@@ -305,6 +306,7 @@ impl Services {
             Some(dispatch) => capabilities.with_dispatch(Weak::clone(dispatch)),
             None => capabilities,
         };
+        capabilities.set_sql(self.database(name, &self.config.load().service(name)));
         let runtime = Arc::new(ServiceRuntime {
             bulkhead: Bulkhead::new(BulkheadLimits::from(&settings.bulkhead)),
             carried,
@@ -313,6 +315,11 @@ impl Services {
         });
         known.insert(Arc::clone(name), Known { runtime: Arc::clone(&runtime), files: BTreeMap::new() });
         runtime
+    }
+
+    /// The service's database with the bounds of its settings, if it is granted.
+    fn database(&self, name: &str, settings: &Service) -> Option<Arc<dyn SqlDatabase>> {
+        Some(self.state.database(name, SqlSettings::from(settings.sql.bounds()?)))
     }
 
     fn publish_snapshot(&self, known: &BTreeMap<Arc<str>, Known>) {

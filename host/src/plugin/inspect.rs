@@ -10,7 +10,9 @@ use serde::Serialize;
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::engine::HttpVersion;
+use super::migrations::{self, MigrationsError};
 use super::needs::{Needs, NeedsError};
+use crate::capability::Migration;
 use crate::capability::event_handler::EVENT_HANDLER;
 use crate::capability::interfaces::{Explained, explain};
 
@@ -30,6 +32,9 @@ pub struct Inspection {
     pub imports: Vec<Import>,
     /// What it says that it must be granted.
     pub needs: Needs,
+    /// Migrations inside of it, by name in order.
+    #[serde(serialize_with = "names")]
+    pub migrations: Vec<Migration>,
 }
 
 /// One import and what it comes to.
@@ -86,6 +91,9 @@ pub enum InspectError {
     /// What it says of its needs cannot be understood.
     #[error(transparent)]
     Needs(#[from] NeedsError),
+    /// Its migrations cannot be used.
+    #[error(transparent)]
+    Migrations(#[from] MigrationsError),
     /// Imports that the host has not got.
     #[error("it needs what this host does not have: {}", missing(.0))]
     Missing(Vec<Import>),
@@ -104,6 +112,7 @@ impl Inspection {
             exports: Vec::new(),
             imports: Vec::new(),
             needs: Needs::default(),
+            migrations: Vec::new(),
         };
         let malformed = |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
         let mut depth = 0_u32;
@@ -128,6 +137,9 @@ impl Inspection {
                 Payload::CustomSection(section) if section.name() == Needs::SECTION => {
                     found.needs.read(section.data())?;
                 }
+                Payload::CustomSection(section) if section.name() == migrations::SECTION => {
+                    migrations::read_section(section.data(), &mut found.migrations)?;
+                }
                 Payload::CustomSection(section) if depth == 0 => match section.as_known() {
                     wasmparser::KnownCustom::Producers(producers) => found.read_producers(producers),
                     _ if section.name() == "version" => {
@@ -138,6 +150,7 @@ impl Inspection {
                 _ => {}
             }
         }
+        found.migrations = migrations::in_order(found.migrations)?;
         Ok(found)
     }
 
@@ -218,6 +231,10 @@ fn clean_version(text: &str) -> Option<String> {
         && text.len() <= 64
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+'));
     good.then(|| text.to_owned())
+}
+
+fn names<S: serde::Serializer>(migrations: &[Migration], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(migrations.iter().map(|migration| &migration.name))
 }
 
 fn list(names: &[String]) -> String {

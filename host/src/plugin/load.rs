@@ -92,7 +92,8 @@ impl Loader {
         let linked = linked.map_err(|error| LoadError::Link(format!("{error:#}")))?;
         let capabilities = Arc::new(capabilities.for_version(Arc::clone(&label)));
         let identity = (source.service, label, source.digest);
-        Ok(Version::new(identity, self.engines.clone(), linked, capabilities, settings))
+        let version = Version::new(identity, self.engines.clone(), linked, capabilities, settings);
+        Ok(version.with_migrations(inspection.migrations))
     }
 }
 

@@ -5,7 +5,7 @@
 //! rollout ─ compiling … serving …       load ─ compile, link                     compile ─ in a child process
 //! version ─ what can be called          call ─ who polls a guest, and where      serve ─ one request inside it
 //! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     body ─ bodies in and out
-//! linked ─ what a component exports
+//! linked ─ what a component exports    migrations ─ what brings its database to what it needs
 //! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      exchange ─ what both sides share
 //! outgoing ─ what a guest asks of others              error ─ how a call can fail
 //! ```
@@ -27,6 +27,7 @@ mod limiter;
 mod linked;
 mod load;
 mod meter;
+mod migrations;
 mod needs;
 mod outgoing;
 mod rollout;
@@ -45,5 +46,8 @@ pub use error::CallError;
 pub use folder::{Change, FileVersion, Folder, FolderError, services_in};
 pub use inspect::{Import, InspectError, Inspection, Serves};
 pub use load::{LoadError, Loader, Source};
+pub use migrations::{MigrationFolder, MigrationsError, migrations_of};
 pub use rollout::{Directory, FileId, Rollout, Stage, probe};
 pub use version::Version;
+
+pub use crate::capability::Migration;

@@ -137,7 +137,7 @@ impl Rollout {
                 },
                 _ = sweep.tick() => {
                     self.directory.serving().iter().for_each(|version| version.drop_stale_slots());
-                    self.try_again();
+                    self.try_again().await;
                 }
                 now = tick.tick() => self.directory.decide(now),
                 (id, loaded) = finished(&mut self.loads), if !self.loads.is_empty() => self.finish(&id, loaded),
@@ -172,12 +172,17 @@ impl Rollout {
         Job { loader: Arc::clone(&self.loader), directory: Arc::clone(&self.directory), id: id.clone() }
     }
 
-    /// Loads rejected files whose settings have changed.
-    fn try_again(&mut self) {
-        let directory = Arc::clone(&self.directory);
-        let changed = |id: &FileId, retry: &mut Retry| directory.settings(&id.service) != retry.settings;
-        for (id, retry) in self.rejected.extract_if(changed).collect::<Vec<_>>() {
-            tracing::info!(service = %id.service, file = %id.file, "its settings have changed, so it is tried again");
+    /// Loads rejected files whose settings, or whose folder of migrations, have changed.
+    async fn try_again(&mut self) {
+        let mut again = Vec::new();
+        for (id, retry) in &self.rejected {
+            if self.directory.settings(&id.service) != retry.settings || retry.has_other_migrations().await {
+                again.push(id.clone());
+            }
+        }
+        for id in again {
+            let Some(retry) = self.rejected.remove(&id) else { continue };
+            tracing::info!(service = %id.service, file = %id.file, "what it was rejected for has changed: tried again");
             let job = self.job(&id);
             self.loads.insert(id, AbortOnDropHandle::new(tokio::spawn(job.run_again(retry))));
         }

@@ -19,8 +19,8 @@ use super::engine::{Engines, HttpVersion};
 use super::inspect::Serves;
 use super::linked::Linked;
 use super::slots::IdleSlots;
-use crate::capability::ServiceCapabilities;
 use crate::capability::http::{Caller, Trace};
+use crate::capability::{Migration, ServiceCapabilities};
 use crate::config::{Service, SlotReuse, Slots};
 
 /// A component that can be called.
@@ -39,6 +39,8 @@ pub struct Version {
     /// Of the requests that come now; another one after each cut.
     cut: ArcSwap<CancellationToken>,
     stint: AtomicU64,
+    /// Those inside of the component.
+    migrations: Vec<Migration>,
 }
 
 /// A request that a version still works on or whose response is still being sent.
@@ -73,7 +75,17 @@ impl Version {
             idle_again: Notify::new(),
             cut: ArcSwap::default(),
             stint: AtomicU64::new(0),
+            migrations: Vec::new(),
         }
+    }
+
+    pub(super) fn with_migrations(self, migrations: Vec<Migration>) -> Self {
+        Self { migrations, ..self }
+    }
+
+    /// The migrations inside of the component, in order.
+    pub fn migrations(&self) -> &[Migration] {
+        &self.migrations
     }
 
     /// The service it belongs to.

@@ -39,7 +39,12 @@ pub use self::queues::{
 };
 pub use self::sql::{
     AppliedMigration, Durability, HOST_PREFIX, MAX_OPEN_ROWS, MAX_PARAMETERS, MAX_PIECE_ROWS, MAX_STATEMENT_BYTES,
-    MAX_TRANSACTION_EVENTS, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine, SqlError,
-    SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
+    MAX_TRANSACTION_EVENTS, Migrated, Migration, MigrationError, PIECE_BYTES, SqlChanges, SqlDatabase, SqlEngine,
+    SqlError, SqlRow, SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
 };
 pub use crate::config::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
+
+/// Everything that a host keeps for its services.
+pub trait StateEngine: KeyValueEngine + SqlEngine {}
+
+impl<T: KeyValueEngine + SqlEngine> StateEngine for T {}

@@ -153,6 +153,15 @@ pub struct AppliedMigration {
     pub applied: SystemTime,
 }
 
+/// What [`SqlDatabase::migrate`] came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// What was applied now.
+    pub done: Vec<AppliedMigration>,
+    /// What the database has had beyond the end of what was asked for: of a later version of the service.
+    pub unknown: Vec<AppliedMigration>,
+}
+
 /// Why migrations were not applied. Those before the one that is named were.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MigrationError {
@@ -232,7 +241,7 @@ pub trait SqlDatabase: Send + Sync + fmt::Debug {
     ///
     /// `migrations` are numbered without a gap from 1. What the database has had beyond their end is left alone: it
     /// belongs to a later version.
-    async fn migrate(&self, migrations: Vec<Migration>) -> Result<Vec<AppliedMigration>, MigrationError>;
+    async fn migrate(&self, migrations: Vec<Migration>) -> Result<Migrated, MigrationError>;
 
     /// All migrations that it has had, in order.
     async fn applied(&self) -> Result<Vec<AppliedMigration>, SqlError>;
@@ -249,6 +258,9 @@ pub trait SqlRows: Send + Sync + fmt::Debug {
 
     /// Up to `max` more rows, and about [`PIECE_BYTES`]; at least one, unless it is the end.
     async fn next(&self, max: usize) -> Result<Vec<SqlRow>, SqlError>;
+
+    /// Whether there may be rows that have not been read from the database.
+    fn is_open(&self) -> bool;
 
     /// Ends it. The same as dropping the last handle on it.
     fn close(&self);
@@ -271,6 +283,9 @@ pub trait SqlTransaction: Send + Sync + fmt::Debug {
 
     /// Undoes it.
     async fn rollback(&self) -> Result<(), SqlError>;
+
+    /// Whether it has neither ended nor been ended.
+    fn is_open(&self) -> bool;
 
     /// Undoes it without waiting. The same as dropping the last handle on it; nothing after a commit.
     fn close(&self);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::{
-    Durability, Event, Migration, MigrationError, Outboxes, SqlDatabase, SqlEngine, SqlError, SqlRow, SqlRows,
-    SqlSettings, SqlTransaction, SqlValue,
+    Durability, Event, Migrated, Migration, MigrationError, Outboxes, SqlDatabase, SqlEngine, SqlError, SqlRow,
+    SqlRows, SqlSettings, SqlTransaction, SqlValue,
 };
 
 /// Bounds that nothing here meets by accident.
@@ -387,14 +387,15 @@ async fn migrations_are_applied_once_and_in_order(engine: &impl SqlEngine) {
     let database = engine.database("migrations", SETTINGS);
     let one = migration(1, "-- orders\nCREATE TABLE o (id INTEGER PRIMARY KEY);\nINSERT INTO o VALUES (1);");
     let two = migration(2, "ALTER TABLE o ADD COLUMN n INTEGER DEFAULT 7;\n\n");
-    assert_eq!(database.migrate(Vec::new()).await.unwrap(), []);
-    let done = database.migrate(vec![one.clone()]).await.unwrap();
+    assert_eq!(database.migrate(Vec::new()).await.unwrap(), Migrated::default());
+    let done = database.migrate(vec![one.clone()]).await.unwrap().done;
     assert_eq!(done.iter().map(|had| had.number).collect::<Vec<_>>(), [1]);
-    let done = database.migrate(vec![one.clone(), two.clone()]).await.unwrap();
+    let done = database.migrate(vec![one.clone(), two.clone()]).await.unwrap().done;
     assert_eq!(done.iter().map(|had| had.number).collect::<Vec<_>>(), [2]);
-    assert_eq!(database.migrate(vec![one.clone(), two.clone()]).await.unwrap(), []);
+    assert_eq!(database.migrate(vec![one.clone(), two.clone()]).await.unwrap(), Migrated::default());
     // An earlier version of the service comes back.
-    assert_eq!(database.migrate(vec![one.clone()]).await.unwrap(), []);
+    let back = database.migrate(vec![one.clone()]).await.unwrap();
+    assert_eq!((back.done.len(), back.unknown.len()), (0, 1));
     assert_eq!(number(&database, "SELECT sum(n) FROM o").await, 7);
 
     let changed = Migration { sql: format!("{} ", one.sql), ..one.clone() };
@@ -418,6 +419,11 @@ async fn migrations_are_applied_once_and_in_order(engine: &impl SqlEngine) {
         MigrationError::Statement { line, message, .. } => assert_eq!(line, 3, "{message}"),
         other => panic!("{other:?}"),
     }
+    // Versions that come at the same time do not meet.
+    let five = migration(4, "CREATE TABLE five (a);");
+    let steps = vec![one, two, migration(3, "INSERT INTO o VALUES (3, 3);"), five];
+    let (left, right) = tokio::join!(database.migrate(steps.clone()), database.migrate(steps));
+    assert_eq!(left.unwrap().done.len() + right.unwrap().done.len(), 1);
     let applied = database.applied().await.unwrap();
-    assert_eq!(applied.iter().map(|had| had.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(applied.iter().map(|had| had.number).collect::<Vec<_>>(), [1, 2, 3, 4]);
 }

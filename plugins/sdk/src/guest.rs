@@ -6,6 +6,7 @@ mod events;
 mod exchange;
 mod http;
 mod keyvalue;
+pub(crate) mod sql;
 
 pub use bindings::subscribing;
 pub use events::handle;

@@ -20,7 +20,7 @@
 //! retries, authentication, who may call: the host does all of that before and around the service.
 //!
 //! A component has only what it uses: a service that never opens a [`KeyValue`] doesn't import it.
-//! [`Call`], [`Event`], [`Queue`], [`log`] and [`config`] likewise.
+//! [`Call`], [`Event`], [`Queue`], [`sql`], [`log`] and [`config`] likewise.
 //!
 //! Everything also compiles for the machine at hand, where the router answers requests made by [`Request::get`] and
 //! its like, the store and queues are empty ones in memory, calls are answered by what [`answer_calls`] was given, and
@@ -30,6 +30,7 @@ mod call;
 pub mod config;
 mod delivery;
 mod error;
+pub mod es;
 mod event;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
@@ -43,6 +44,7 @@ mod queue;
 mod request;
 mod response;
 mod router;
+pub mod sql;
 
 pub use call::{Answer, Call, CallError};
 pub use delivery::{Delivery, EventHandler, EventRoute, Events, Failure, on};
@@ -51,7 +53,7 @@ pub use event::{Event, EventError, Receipt, publish_all};
 pub use keyvalue::{KeyValue, KeyValueError, Lifetime};
 #[cfg(not(target_family = "wasm"))]
 pub use native::{answer_calls, published};
-pub use once::once;
+pub use once::{once, once_in};
 pub use queue::{Message, Queue, Received};
 pub use request::{Method, Request};
 pub use response::{Body, Response};

@@ -3,6 +3,8 @@
 //! The store is one map for each thread, and each test runs on a thread of its own: it begins empty. So do the event log
 //! and queues, in which time stands still.
 
+pub(crate) mod sql;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};

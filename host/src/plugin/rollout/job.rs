@@ -9,6 +9,7 @@ use super::{Directory, FileId, Stage, probe};
 use crate::config::Service;
 use crate::plugin::folder::FileVersion;
 use crate::plugin::load::{LoadError, Loader, Source};
+use crate::plugin::migrations::{MigrationFolder, migrations_of};
 use crate::plugin::version::Version;
 
 /// What a load came to.
@@ -30,6 +31,18 @@ pub(super) struct Retry {
     pub(super) file: FileVersion,
     pub(super) size: usize,
     pub(super) settings: Arc<Service>,
+    /// The folder of migrations when they failed, or none then; another one is a reason to try again, too.
+    pub(super) folder: Option<Option<MigrationFolder>>,
+}
+
+impl Retry {
+    /// Whether the folder of migrations is another than when they failed.
+    pub(super) async fn has_other_migrations(&self) -> bool {
+        let Some(before) = self.folder.clone() else { return false };
+        let path = self.file.path.clone();
+        let look = move || MigrationFolder::beside(&path).is_ok_and(|now| now != before);
+        tokio::task::spawn_blocking(look).await.unwrap_or(false)
+    }
 }
 
 /// Does it.
@@ -68,7 +81,7 @@ impl Job {
         let settings = self.directory.settings(&self.id.service);
         let wasm = std::mem::take(&mut file.bytes);
         let source = Source { service: Arc::clone(&self.id.service), label: file.label.clone(), wasm, digest };
-        let retry = Retry { file, size, settings: Arc::clone(&settings) };
+        let mut retry = Retry { file, size, settings: Arc::clone(&settings), folder: None };
         let capabilities = self.directory.capabilities(&self.id.service);
         let loaded = self.loader.load(source, capabilities, settings).await;
         let version = match loaded {
@@ -78,11 +91,42 @@ impl Job {
                 return Err(Rejection { reason: error.to_string(), retry });
             }
         };
+        if let Err(reason) = self.migrate(&version, &mut retry).await {
+            return Err(Rejection { reason, retry: Some(retry) });
+        }
         self.directory.stage(&self.id, &digest, size, Stage::Probing);
         match probe(&version).await {
             Ok(()) => Ok(version),
             Err(reason) => Err(Rejection { reason, retry: Some(retry) }),
         }
+    }
+}
+
+impl Job {
+    /// Brings the service's database to what the version needs.
+    async fn migrate(&self, version: &Version, retry: &mut Retry) -> Result<(), String> {
+        let (inside, path) = (version.migrations().to_vec(), retry.file.path.clone());
+        let look = move || (MigrationFolder::beside(&path).ok().flatten(), migrations_of(&inside, &path));
+        let (folder, found) = tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())?;
+        retry.folder = Some(folder);
+        let migrations = found.map_err(|error| error.to_string())?;
+        let Some(database) = version.capabilities.sql() else {
+            let without = migrations.is_empty();
+            return without.then_some(()).ok_or_else(|| {
+                "it has migrations, and its service has no database (sql: false): grant it one".to_owned()
+            });
+        };
+        let migrated = database.migrate(migrations).await.map_err(|error| error.to_string())?;
+        for migration in &migrated.done {
+            tracing::info!(service = %self.id.service, migration = migration.name, "migration applied");
+        }
+        if let Some(later) = migrated.unknown.last() {
+            tracing::warn!(
+                service = %self.id.service, file = %self.id.file, migration = later.name,
+                "the database has had migrations that this version does not know; it must be able to work with them"
+            );
+        }
+        Ok(())
     }
 }
 

@@ -9,8 +9,8 @@ use proptest::test_runner::{Config, TestRunner};
 
 use super::TestClock;
 use super::event_log::Fixture;
+use crate::state::TopicPattern;
 use crate::state::event_log::*;
-use crate::state::topic::TopicPattern;
 
 const TOPICS: [&str; 4] = ["a", "a.b", "a.c", "b.c"];
 const PATTERNS: [&str; 6] = ["#", "a", "a.*", "#.c", "b.#", "none"];

@@ -163,3 +163,70 @@ fn bring_forward(connection: &mut Connection, format: &Format) -> rusqlite::Resu
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Format = Format {
+        what: "a test",
+        application: 77,
+        steps: &["CREATE TABLE a (x INTEGER) STRICT; INSERT INTO a VALUES (1)"],
+        synchronous: "NORMAL",
+        cache_kib: 100,
+        checkpoint_pages: 100,
+        log_bytes: 1 << 20,
+    };
+    const THREE: Format = Format {
+        steps: &[
+            "CREATE TABLE a (x INTEGER) STRICT; INSERT INTO a VALUES (1)",
+            "ALTER TABLE a ADD COLUMN y INTEGER; UPDATE a SET y = x + 1",
+            "CREATE TABLE b AS SELECT y FROM a",
+        ],
+        ..ONE
+    };
+    const BROKEN: Format =
+        Format { steps: &["", "ALTER TABLE a ADD COLUMN y INTEGER; UPDATE a SET y = x + 1", "not SQL"], ..ONE };
+
+    fn number(connection: &Connection, sql: &str) -> i64 {
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn older_files_are_brought_forward_step_by_step() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a/b/file");
+        let old = open(&file, &ONE).unwrap();
+        old.execute("INSERT INTO a VALUES (5)", []).unwrap();
+        drop(old);
+
+        // A step that fails leaves the file as the one before it did.
+        let failed = open(&file, &BROKEN);
+        assert!(matches!(failed, Err(OpenError::Sqlite { .. })), "{failed:?}");
+        let between = Connection::open(&file).unwrap();
+        assert_eq!(number(&between, "PRAGMA user_version"), 2);
+        assert_eq!(number(&between, "SELECT max(y) FROM a"), 6);
+        drop(between);
+
+        let new = open(&file, &THREE).unwrap();
+        assert_eq!(number(&new, "PRAGMA user_version"), 3);
+        assert_eq!(number(&new, "SELECT sum(y) FROM b"), 8);
+        drop(new);
+        assert_eq!(number(&open(&file, &THREE).unwrap(), "SELECT count(*) FROM b"), 2, "each step runs once");
+        let older = open(&file, &ONE);
+        assert!(matches!(older, Err(OpenError::Newer { found: 3, newest: 1, .. })), "{older:?}");
+    }
+
+    #[test]
+    fn openings_that_meet_make_one_file() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a/b/file");
+        std::thread::scope(|scope| {
+            let openings: Vec<_> = (0..8).map(|_| scope.spawn(|| open(&file, &THREE).map(drop))).collect();
+            for opening in openings {
+                opening.join().unwrap().unwrap();
+            }
+        });
+        assert_eq!(number(&open(&file, &THREE).unwrap(), "SELECT count(*) FROM a"), 1);
+    }
+}

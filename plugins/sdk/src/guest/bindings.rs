@@ -43,6 +43,7 @@ pub mod subscribing {
         default_bindings_module: "wharf_sdk::guest::subscribing",
     });
 }
+
 /// Wharf's own. By itself, because its folder has several versions of the packages above, which would change names.
 pub(crate) mod own {
     wit_bindgen::generate!({
@@ -54,6 +55,21 @@ pub(crate) mod own {
         ",
         path: "../../wit",
         world: "wharf:sdk-own/imports",
+        generate_all,
+    });
+}
+
+/// The service's own database. Its events are those of `publishing`.
+pub(super) mod database {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk;
+            world database {
+                import wharf:service/sql@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        with: { "wharf:service/events@0.1.0": super::publishing::wharf::service::events },
         generate_all,
     });
 }

@@ -18,7 +18,7 @@ pub(crate) fn publish(all: Vec<Event>) -> Result<Vec<Receipt>, EventError> {
     Ok(receipts.into_iter().map(receipt).collect())
 }
 
-fn to_wit(event: Event) -> events::Event {
+pub(super) fn to_wit(event: Event) -> events::Event {
     let Event { topic, id, kind, subject, key, time, content_type, schema, extensions, data } = event;
     events::Event {
         topic,

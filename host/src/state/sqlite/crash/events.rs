@@ -90,12 +90,17 @@ pub(super) async fn child(root: &Path, next: &str) {
         }
         let waited = log.waiting(&id(), Offset(0), 1000).await.unwrap();
         let places: Vec<u64> = page.events.iter().map(|stored| stored.offset.0).collect();
-        let wait = |place: u64| Waiting { offset: Offset(place), lane: None, attempts: 1, due: None, error: String::new() };
+        let wait =
+            |place: u64| Waiting { offset: Offset(place), lane: None, attempts: 1, due: None, error: String::new() };
         let progress = Progress {
             position: Some(page.read_to),
             waiting: places.iter().filter(|place| has_to_wait(**place)).map(|place| wait(*place)).collect(),
             handled: waited.iter().map(|(waiting, _)| waiting.offset).collect(),
-            dead: places.iter().filter(|place| is_given_up(**place)).map(|place| (Offset(*place), 1, String::new())).collect(),
+            dead: places
+                .iter()
+                .filter(|place| is_given_up(**place))
+                .map(|place| (Offset(*place), 1, String::new()))
+                .collect(),
         };
         log.progress(&id(), progress).await.unwrap();
         say(&format!("d {} {}", page.read_to.0, position.0));

@@ -61,7 +61,8 @@ fn child() {
 
 /// Kills children until it is enough.
 fn kill_many<S: Subject>() {
-    let asked: Option<u32> = std::env::var_os("WHARF_CRASH_KILLS").map(|kills| kills.to_str().unwrap().parse().unwrap());
+    let asked: Option<u32> =
+        std::env::var_os("WHARF_CRASH_KILLS").map(|kills| kills.to_str().unwrap().parse().unwrap());
     let start = Instant::now();
     let (mut kills, mut count) = (0, 0);
     let enough = |kills: u32| match asked {

@@ -62,8 +62,7 @@ pub(super) async fn child(root: &Path, next: &str) {
     for _ in 0..RECEIVERS {
         let queues = Arc::clone(&queues);
         tasks.push(tokio::spawn(async move {
-            let receive =
-                Receive { max: 4, visibility: Duration::from_millis(30), wait: Duration::from_millis(100) };
+            let receive = Receive { max: 4, visibility: Duration::from_millis(30), wait: Duration::from_millis(100) };
             loop {
                 for message in queues.receive("q", receive).await.unwrap() {
                     let body = std::str::from_utf8(&message.body).unwrap();

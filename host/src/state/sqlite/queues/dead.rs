@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
 
-use super::messages::{ANSWER_BYTES, count, find};
+use super::receive::ANSWER_BYTES;
 use super::schema::NoLedger;
+use super::send::{count, find};
 use crate::state::queues::{DeadMessage, QueueError};
 use crate::state::sqlite::clock;
 use crate::state::sqlite::database::{Step, Transaction};

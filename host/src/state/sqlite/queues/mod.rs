@@ -9,8 +9,10 @@
 
 mod bell;
 mod dead;
-mod messages;
+mod receive;
 mod schema;
+mod send;
+mod stats;
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +26,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use self::bell::Bells;
-use self::messages::Taken;
+use self::receive::Taken;
 use self::schema::NoLedger;
 use super::SnapshotError;
 use super::clock::Clock;
@@ -75,7 +77,7 @@ impl SqliteQueues {
         let (queue, clock) = (queue.to_owned(), self.clock.clone());
         self.database
             .write(Sync::Later, 0, move |transaction| {
-                messages::receive(transaction, &queue, &receive, max_receives, clock.now())
+                receive::receive(transaction, &queue, &receive, max_receives, clock.now())
             })
             .await
     }
@@ -99,7 +101,7 @@ impl Queues for SqliteQueues {
         let sent = self
             .database
             .write(Sync::Now, bytes, move |transaction| {
-                messages::send(transaction, &name, &messages, settings, clock.now())
+                send::send(transaction, &name, &messages, settings, clock.now())
             })
             .await?;
         self.bells.ring(queue);
@@ -134,7 +136,7 @@ impl Queues for SqliteQueues {
     async fn delete(&self, queue: &str, receipt: &str) -> Result<(), QueueError> {
         let (queue, receipt, clock) = (queue.to_owned(), receipt.to_owned(), self.clock.clone());
         self.database
-            .write(Sync::Now, 0, move |transaction| messages::delete(transaction, &queue, &receipt, clock.now()))
+            .write(Sync::Now, 0, move |transaction| receive::delete(transaction, &queue, &receipt, clock.now()))
             .await
     }
 
@@ -143,7 +145,7 @@ impl Queues for SqliteQueues {
         let (name, receipt, clock) = (queue.to_owned(), receipt.to_owned(), self.clock.clone());
         self.database
             .write(Sync::Later, 0, move |transaction| {
-                messages::extend(transaction, &name, &receipt, visibility, clock.now())
+                receive::extend(transaction, &name, &receipt, visibility, clock.now())
             })
             .await?;
         self.bells.ring(queue);
@@ -171,14 +173,12 @@ impl Queues for SqliteQueues {
     }
 
     async fn purge(&self, queue: &str) -> Result<u64, QueueError> {
-        let last: Result<i64, QueueError> = self.database.read(messages::last).await;
+        let last: Result<i64, QueueError> = self.database.read(stats::last).await;
         let (last, mut all) = (last?, 0);
         loop {
             let queue = queue.to_owned();
-            let gone = self
-                .database
-                .write(Sync::Now, 0, move |transaction| messages::purge(transaction, &queue, last))
-                .await?;
+            let gone =
+                self.database.write(Sync::Now, 0, move |transaction| stats::purge(transaction, &queue, last)).await?;
             all += gone;
             if gone == 0 {
                 return Ok(all);
@@ -188,8 +188,7 @@ impl Queues for SqliteQueues {
 
     async fn queues(&self) -> Result<Vec<QueueState>, QueueError> {
         let now = self.clock.now();
-        let states: Result<_, QueueError> =
-            self.database.read(move |connection| messages::states(connection, now)).await;
+        let states: Result<_, QueueError> = self.database.read(move |connection| stats::states(connection, now)).await;
         let mut states = states?;
         for state in &mut states {
             state.quota = self.settings(&state.queue).quota;

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -129,6 +129,7 @@ pub(super) struct Control {
     pub(super) sign: Arc<StopSign>,
     /// There while the session has a connection.
     interrupt: Mutex<Option<Arc<InterruptHandle>>>,
+    over: AtomicBool,
 }
 
 impl std::fmt::Debug for Control {
@@ -145,8 +146,14 @@ impl Control {
         }
     }
 
+    /// Whether the session has given its connection back, or is about to.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
     /// From here on nobody interrupts the connection in the session's name.
     pub(super) fn disarm(&self) {
+        self.over.store(true, Ordering::Release);
         self.interrupt().take();
     }
 

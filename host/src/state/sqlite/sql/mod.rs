@@ -26,6 +26,8 @@ mod session;
 mod work;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod tests;
@@ -44,8 +46,8 @@ use self::lane::{Control, Kind, Lanes, Reply, Shared};
 use self::session::Command;
 use self::work::{Begun, Lane, run};
 use crate::state::{
-    AppliedMigration, Event, Migration, MigrationError, Outbox, SqlChanges, SqlDatabase, SqlError, SqlRow, SqlRows,
-    SqlSettings, SqlTransaction, SqlUsage, SqlValue,
+    AppliedMigration, Event, Migrated, Migration, MigrationError, Outbox, SqlChanges, SqlDatabase, SqlError, SqlRow,
+    SqlRows, SqlSettings, SqlTransaction, SqlUsage, SqlValue,
 };
 
 /// Results that may be read at the same time beyond their first piece; the other readers stay for short ones.
@@ -88,13 +90,14 @@ pub(super) struct SqliteSql {
     changed: Arc<Changed>,
     writer: Arc<Lanes>,
     readers: Arc<Lanes>,
+    migrating: tokio::sync::Mutex<()>,
 }
 
 impl SqliteSql {
     pub(super) fn new(service: &str, file: PathBuf, settings: SqlSettings, changed: Arc<Changed>) -> Self {
         let shared = Arc::new(Shared::new(service, file, settings, STREAMS));
         let (writer, readers) = (Lanes::new(&shared, true), Lanes::new(&shared, false));
-        Self { shared, changed, writer, readers }
+        Self { shared, changed, writer, readers, migrating: tokio::sync::Mutex::default() }
     }
 
     /// Sessions that begin from now on have these bounds.
@@ -236,19 +239,22 @@ impl SqlDatabase for SqliteSql {
         Ok(Arc::new(SqliteTransaction { handle, changed: Arc::clone(&self.changed) }))
     }
 
-    async fn migrate(&self, migrations: Vec<Migration>) -> Result<Vec<AppliedMigration>, MigrationError> {
+    async fn migrate(&self, migrations: Vec<Migration>) -> Result<Migrated, MigrationError> {
         if migrations.is_empty() && !self.shared.file.exists() {
-            return Ok(Vec::new());
+            return Ok(Migrated::default());
         }
+        // Versions of a service may be loaded at the same time.
+        let _alone = self.migrating.lock().await;
         let had = self.applied().await.map_err(MigrationError::Unavailable)?;
         migrate::check(&had, &migrations)?;
+        let last = migrations.last().map_or(0, |migration| migration.number);
         let mut done = Vec::new();
         for migration in migrations {
             if had.iter().all(|had| had.number != migration.number) {
                 done.push(self.apply(migration).await?);
             }
         }
-        Ok(done)
+        Ok(Migrated { done, unknown: had.into_iter().filter(|had| had.number > last).collect() })
     }
 
     async fn applied(&self) -> Result<Vec<AppliedMigration>, SqlError> {
@@ -323,6 +329,10 @@ impl Handle {
         self.commands().as_ref().ok_or_else(over)?.send(command).map_err(|_ended| over())
     }
 
+    fn is_open(&self) -> bool {
+        !self.control.is_over() && self.commands().is_some()
+    }
+
     fn close(&self) {
         if self.commands().take().is_some() {
             self.control.stop(Stop::Unwanted);
@@ -386,6 +396,10 @@ impl SqlRows for SqliteRows {
         Ok(piece.rows)
     }
 
+    fn is_open(&self) -> bool {
+        self.rest().as_ref().is_some_and(|(handle, _)| handle.is_open())
+    }
+
     fn close(&self) {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner).clear();
         if let Some((handle, place)) = self.rest().take() {
@@ -433,6 +447,10 @@ impl SqlTransaction for SqliteTransaction {
 
     async fn rollback(&self) -> Result<(), SqlError> {
         self.handle.ask(Command::Rollback).await
+    }
+
+    fn is_open(&self) -> bool {
+        self.handle.is_open()
     }
 
     fn close(&self) {

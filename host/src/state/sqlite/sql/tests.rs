@@ -8,7 +8,7 @@ use super::lane::READERS;
 use super::{STREAMS, SqliteSql};
 use crate::state::sql_contract::{self as contract, ENDLESS, SETTINGS, all, execute, number, query};
 use crate::state::sqlite::SqliteState;
-use crate::state::{Outboxes, SqlDatabase, SqlEngine, SqlError, SqlSettings};
+use crate::state::{Migrated, Outboxes, SqlDatabase, SqlEngine, SqlError, SqlSettings};
 
 const FILE: &str = "state/services/orders/data.sqlite3";
 
@@ -36,7 +36,7 @@ async fn sqlite_keeps_the_contract() {
 async fn nothing_is_created_before_the_first_use() {
     let (root, state) = fixture();
     let database = state.database("orders", SETTINGS);
-    assert_eq!(database.migrate(Vec::new()).await.unwrap(), []);
+    assert_eq!(database.migrate(Vec::new()).await.unwrap(), Migrated::default());
     assert_eq!(state.outbox("orders").waiting(1).await.unwrap(), []);
     assert!(!root.path().join("state").exists());
     assert_eq!(query(&database, "SELECT 1").await.unwrap().len(), 1);
