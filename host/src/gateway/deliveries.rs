@@ -59,6 +59,7 @@ impl Deliver for Gateway {
             client: None,
             retry: None,
             try_timeout: None,
+            bulkhead: None,
             deadline: timeout.or(own).map(|timeout| arrived + timeout),
             max_request_body: None,
             request_id: request_id.as_str().into(),
