@@ -235,7 +235,8 @@ async fn every_event_that_was_acknowledged_is_delivered_in_order_though_the_host
         let client = wharf.client().clone();
         let publisher = tokio::spawn(async move {
             let mut published = Vec::new();
-            for n in 0..10_000 {
+            // More than are delivered until it is killed, and few enough for a busy machine.
+            for n in 0..120 {
                 let (key, id) = (format!("k{}", n % 5), format!("{round}-{n:05}"));
                 let event = json!({ "topic": "a", "key": key, "id": id }).to_string();
                 match client.try_send("POST", &url, &JSON, event).await {
@@ -254,11 +255,17 @@ async fn every_event_that_was_acknowledged_is_delivered_in_order_though_the_host
     let all: usize = acknowledged.values().map(Vec::len).sum();
     assert!(all > 60, "{all} were published");
     let wharf = builder.start().await;
-    within(Duration::from_secs(60), "all are handled", async || {
+    let missing = || {
         let done = handled.0.lock().unwrap();
-        acknowledged.values().flatten().all(|id| done.0.contains(id)).then_some(())
-    })
-    .await;
+        acknowledged.values().flatten().filter(|id| !done.0.contains(*id)).cloned().collect::<Vec<_>>()
+    };
+    for _ in 0..600 {
+        if missing().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(missing(), [""; 0], "{:#}", wharf.admin_get("/api/subscriptions").await.json());
     eventually("nothing waits", async || {
         let of = subscription(&wharf, "s").await;
         (of["lag"] == 0 && of["waiting"] == 0).then_some(())

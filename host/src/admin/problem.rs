@@ -20,7 +20,7 @@ pub(super) enum Problem {
     NotLoopback,
     #[error("web pages of other places may not use the admin API")]
     ForeignOrigin,
-    #[error("there is nothing here: see docs/registry.md for what there is")]
+    #[error("there is nothing here: see docs/registry.md and docs/events.md for what there is")]
     NoSuchPath,
     #[error("only {0}")]
     Method(&'static str),

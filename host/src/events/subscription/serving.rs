@@ -301,7 +301,13 @@ pub(in crate::events) async fn deliver_once(deliver: &dyn Deliver, terms: &Terms
     }
 }
 
+/// The event of a row. Should the row be gone, which nobody but a seek does, the event itself is looked for.
 async fn with_row(log: &dyn EventLog, terms: &Terms, offset: Offset) -> Result<Option<StoredEvent>, EventLogError> {
-    let rows = log.waiting(&terms.id, Offset(offset.0.saturating_sub(1)), 1).await?;
-    Ok(rows.into_iter().map(|(_, event)| event).find(|event| event.offset == offset))
+    let before = Offset(offset.0.saturating_sub(1));
+    let rows = log.waiting(&terms.id, before, 1).await?;
+    if let Some((_, event)) = rows.into_iter().find(|(row, _)| row.offset == offset) {
+        return Ok(Some(event));
+    }
+    let page = log.read(Selection::default(), before, 1, 1).await?;
+    Ok(page.events.into_iter().find(|event| event.offset == offset))
 }

@@ -312,6 +312,18 @@ async fn a_log_that_does_not_answer_for_a_while_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_that_is_due_again_before_its_row_is_noted_is_delivered_all_the_same() {
+    let log = Arc::new(FakeLog::slow(Duration::from_millis(200)));
+    let service = FakeService::statuses(&[500, 500]);
+    log.put([event("a", Some("k"), "1"), event("a", Some("k"), "2")]);
+    let quick = Backoff::new(Duration::from_millis(10), Duration::from_millis(10));
+    let running = start(&log, &service, Terms { backoff: quick, ..terms() });
+    pass(Duration::from_secs(30)).await;
+    assert_eq!(service.ids(), ["1", "1", "1", "2"]);
+    assert_eq!(running.noted().await, (2, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_seek_delivers_again_from_there_and_forgets_what_waits() {
     let log = Arc::new(FakeLog::default());
     let service = FakeService::new(|arrived| (NOW, status(if arrived.id == "2" { 500 } else { 200 })));
