@@ -8,6 +8,7 @@ ROOT="$PWD"
 BENCH="$ROOT/bench"
 GREETER="$ROOT/plugins/greeter.wasm"
 CALLER="$ROOT/target/guests/caller.wasm"
+LEDGER="$ROOT/target/guests/ledger.wasm"
 WASMTIME_VERSION=48.0.8
 # What serving needs. Less than a stock build has; nothing that is left out would make a request faster.
 WASMTIME_FEATURES=run,serve,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation
@@ -120,7 +121,7 @@ REVISION="$(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
 [ -z "$(git status --porcelain -- host Cargo.toml Cargo.lock plugins 2>/dev/null)" ] || REVISION="$REVISION with changes"
 DRIVER="$BENCH/target/release/wharf-bench"
 GIVEN=(--wharf "${CARGO_TARGET_DIR:-$ROOT/target}/dist/wharf" --wasmtime "$PEER/bin/wasmtime"
-    --native "$BENCH/target/dist/native" --greeter "$GREETER" --caller "$CALLER"
+    --native "$BENCH/target/dist/native" --greeter "$GREETER" --caller "$CALLER" --ledger "$LEDGER"
     --home "$BENCH"
     --wasmtime-build "$PEER_BUILD" --revision "$REVISION")
 

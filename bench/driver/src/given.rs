@@ -28,6 +28,9 @@ pub(crate) struct Given {
     pub(crate) greeter: PathBuf,
     #[arg(long, hide = true)]
     pub(crate) caller: PathBuf,
+    /// The component with a database
+    #[arg(long, hide = true)]
+    pub(crate) ledger: PathBuf,
     /// The folder `bench`
     #[arg(long, hide = true)]
     pub(crate) home: PathBuf,
@@ -50,6 +53,7 @@ impl Given {
             haproxy: self.haproxy.as_deref(),
             greeter: &self.greeter,
             caller: &self.caller,
+            ledger: &self.ledger,
             scratch,
         }
     }

@@ -7,6 +7,7 @@ mod calls;
 mod peers;
 mod policies;
 mod proxy;
+mod sql;
 
 use std::path::Path;
 
@@ -31,6 +32,8 @@ pub(crate) enum Part {
     Calls,
     /// Wharf as a proxy of another server, beside nginx and HAProxy
     Proxy,
+    /// A point read of a service's database, beside native rusqlite
+    Sql,
 }
 
 /// The servers of a part, started and checked.
@@ -63,6 +66,7 @@ impl Part {
             Self::Policies => &[],
             Self::Calls => &["caller"],
             Self::Proxy => &["native", "proxies"],
+            Self::Sql => &["native", "caller"],
         }
     }
 
@@ -73,13 +77,14 @@ impl Part {
             Self::Policies => "the policies",
             Self::Calls => "calls between services",
             Self::Proxy => "as a proxy",
+            Self::Sql => "a service's database",
         }
     }
 
     /// What else runs on the CPU of the load.
     pub(crate) fn beside_load(self) -> &'static str {
         match self {
-            Self::Peers | Self::Policies | Self::Calls => "",
+            Self::Peers | Self::Policies | Self::Calls | Self::Sql => "",
             Self::Proxy => " with the backend",
         }
     }
@@ -95,6 +100,7 @@ impl Part {
             Self::Policies => policies::start(stage),
             Self::Calls => calls::start(stage),
             Self::Proxy => proxy::start(stage),
+            Self::Sql => sql::start(stage),
         }
     }
 
@@ -103,7 +109,7 @@ impl Part {
         match self {
             Self::Peers => peers::COMPARED,
             Self::Policies => policies::COMPARED,
-            Self::Calls => &[],
+            Self::Calls | Self::Sql => &[],
             Self::Proxy => proxy::COMPARED,
         }
     }
@@ -115,6 +121,7 @@ impl Part {
             Self::Policies => policies::figures(targets),
             Self::Calls => calls::figures(targets),
             Self::Proxy => proxy::figures(targets),
+            Self::Sql => sql::figures(targets),
         }
     }
 }

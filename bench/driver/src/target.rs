@@ -45,6 +45,8 @@ pub(crate) struct Programs<'a> {
     pub(crate) greeter: &'a Path,
     /// The component that calls it.
     pub(crate) caller: &'a Path,
+    /// The component with a database.
+    pub(crate) ledger: &'a Path,
     /// A folder of this run's own.
     pub(crate) scratch: &'a Path,
 }
@@ -104,6 +106,26 @@ impl Programs<'_> {
             exact: false,
             settings: wharf.settings.to_owned(),
         })
+    }
+
+    /// The native server that reads so many rows by key for each request.
+    pub(crate) fn native_points(&self, key: &'static str, title: &'static str, points: u32) -> Target {
+        Target {
+            key,
+            title,
+            program: self.native.to_owned(),
+            arguments: flags([
+                ("--listen", "127.0.0.1:0".into()),
+                ("--content-type", "text/plain".into()),
+                ("--database", self.scratch.join(key).into_os_string()),
+                ("--points", points.to_string().into()),
+            ]),
+            address: None,
+            path: "/".to_owned(),
+            logs: false,
+            exact: true,
+            settings: "hyper and rusqlite, a connection for each thread, statements kept compiled".to_owned(),
+        }
     }
 
     /// The native server that gives this answer.

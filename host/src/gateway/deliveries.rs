@@ -58,6 +58,7 @@ impl Deliver for Gateway {
             version: None,
             client: None,
             retry: None,
+            bulkhead: None,
             try_timeout: None,
             bulkhead: None,
             deadline: timeout.or(own).map(|timeout| arrived + timeout),
