@@ -53,6 +53,19 @@ find_proxies() {
     done
 }
 
+# Measures the event log beside Redis Streams, if there is a Redis to be had.
+measure_events() {
+    have redis-server || install redis-server
+    if ! have redis-server; then
+        say "redis-server is missing and the part events left out: install it ('apt-get install redis-server')"
+        return
+    fi
+    say "building the events program"
+    cargo build --quiet --profile dist -p events --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
+    "$BENCH/target/dist/events" --redis "$(command -v redis-server)" --home "$BENCH" --revision "$REVISION" \
+        ${FLAGS[@]+"${FLAGS[@]}"}
+}
+
 needs() { [[ " $NEEDS " == *" $1 "* ]]; }
 
 need_taskset() {
@@ -75,13 +88,28 @@ need_wasmtime() {
 PEER_LTO=
 ARGS=()
 HELP=
-for argument in "$@"; do
-    case "$argument" in
-        --peer-lto) PEER_LTO=1 ;;
-        -h | --help) HELP=1; ARGS+=("$argument") ;;
-        *) ARGS+=("$argument") ;;
+# The part `events` has a program of its own; the driver has the other parts, and gets the flags without `--only events`.
+EVENTS=
+OTHERS=
+FLAGS=()
+while [ $# -gt 0 ]; do
+    case "$1 ${2-}" in
+        "--only events") EVENTS=1; shift ;;
+        "--only=events "*) EVENTS=1 ;;
+        "--only "* | --only=*) OTHERS=1; ARGS+=("$1") ;;
+        "--peer-lto "*) PEER_LTO=1 ;;
+        "-h "* | "--help "*) HELP=1; ARGS+=("$1") ;;
+        "--rounds "* | "--seconds "* | "--name "*) ARGS+=("$1" "${2-}"); FLAGS+=("$1" "${2-}"); [ $# = 1 ] || shift ;;
+        --rounds=* | --seconds=* | --name=* | "--quick "*) ARGS+=("$1"); FLAGS+=("$1") ;;
+        *) ARGS+=("$1") ;;
     esac
+    shift
 done
+# Without --only, everything; such a run is kept.
+if [ -z "$EVENTS$OTHERS" ]; then
+    EVENTS=1 OTHERS=1
+    [[ " ${FLAGS[*]-} " == *" --name"* || " ${FLAGS[*]-} " == *" --quick "* ]] || FLAGS+=(--name greeter)
+fi
 
 PEER="$BENCH/.peers/wasmtime-$WASMTIME_VERSION"
 PEER_BUILD="release profile, features $WASMTIME_FEATURES"
@@ -105,6 +133,11 @@ cargo build --quiet --release -p wharf-bench --manifest-path "$BENCH/Cargo.toml"
 NEEDS="$("$DRIVER" --check "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"})"
 [ -z "$HELP" ] || { printf '%s\n' "$NEEDS"; exit 0; }
 
+if [ -z "$OTHERS" ]; then
+    measure_events
+    exit 0
+fi
+
 need_taskset
 need_wrk
 [ -f "$GREETER" ] || die "plugins/greeter.wasm is missing: run './justw build-plugins'"
@@ -119,4 +152,5 @@ if needs native; then
     cargo build --quiet --profile dist -p native --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
 fi
 
-exec "$DRIVER" "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"}
+"$DRIVER" "${GIVEN[@]}" ${ARGS[@]+"${ARGS[@]}"}
+[ -z "$EVENTS" ] || measure_events

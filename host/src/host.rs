@@ -19,8 +19,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Backups};
 use crate::config::{self, Config, Problems};
+use crate::events::{Bus, Events, NOTES_QUOTA, NOTES_STORE, Parts};
 use crate::gateway::{Gateway, HealthChecks, Metrics, Services};
 use crate::plugin::{
     Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
@@ -28,7 +29,9 @@ use crate::plugin::{
 use crate::registry::Registry;
 use crate::reload::{ConfigWatch, log_warnings};
 use crate::server::{ListenError, Listeners, ListenersError};
-use crate::state::sqlite::SqliteState;
+use crate::state::backup::{BackupError, StateLock};
+use crate::state::sqlite::{SqliteEventLog, SqliteQueues, SqliteState};
+use crate::state::{EventLog, KeyValueEngine, Outboxes};
 use crate::telemetry::{AccessLog, Reloads};
 
 /// Compiled code kept on disk; the least recently used goes first.
@@ -89,6 +92,9 @@ pub enum HostError {
         /// Why.
         source: std::io::Error,
     },
+    /// The state directory cannot be used.
+    #[error(transparent)]
+    State(#[from] BackupError),
     /// The admin listener may not be reachable from other machines.
     #[error("{0}")]
     Admin(String),
@@ -119,11 +125,14 @@ pub struct Running {
     listeners: Arc<Listeners<Gateway>>,
     admin: Listeners<Admin>,
     gateway: Arc<Gateway>,
+    events: Arc<Events>,
     config: ConfigWatch,
     _leases: AbortOnDropHandle<()>,
     _health: HealthChecks,
     _rollout: AbortOnDropHandle<()>,
     _folder: Folder,
+    /// Held to the end: no restore takes the state away.
+    _state_lock: StateLock,
 }
 
 impl Overrides {
@@ -163,6 +172,7 @@ impl Host {
         config::valid_admin_listen(settings.admin.listen).map_err(HostError::Admin)?;
         make_directory(&settings.plugins.dir)?;
         make_directory(&settings.state.path)?;
+        let state_lock = StateLock::shared(&settings.state.path)?;
 
         let engine = &settings.engine;
         let engines = Engines::new(engine.max_slots)?;
@@ -173,19 +183,29 @@ impl Host {
 
         let registry = Arc::new(Registry::default());
         let state = Arc::new(SqliteState::new(&settings.state.path));
-        let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state);
+        let log: Arc<dyn EventLog> = Arc::new(SqliteEventLog::open(&settings.state.path));
+        let queues = Arc::new(SqliteQueues::open(&settings.state.path));
+        let bus = Bus::new(Arc::clone(&log), queues, Arc::clone(&config));
+        let notes = state.store(NOTES_STORE, NOTES_QUOTA);
+        let outboxes: Arc<dyn Outboxes> = Arc::clone(&state) as _;
+        let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state, Arc::clone(&bus) as _);
         let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;
         let services = Arc::new(services);
 
         let gateway = Gateway::new(Arc::clone(&services), access_log(&config));
+        let parts = Parts { log, bus, deliver: Arc::clone(&gateway) as _, outboxes: Some(outboxes), notes };
+        let events = Events::start(parts, Arc::clone(&config));
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
         let draining = CancellationToken::new();
         let health = HealthChecks::start(Arc::clone(&services), Arc::clone(&registry));
         let reloads = Arc::<Reloads>::default();
         let metrics = Metrics::new(Arc::clone(&services), Arc::clone(&registry), Arc::clone(&reloads));
+        let metrics = metrics.with_events(Arc::clone(&events));
         let rollouts = Arc::clone(&services) as _;
+        let backups = settings.state.backups.clone().map(|dir| Backups::new(settings.state.path.clone(), dir));
         let admin = Admin::new(Arc::clone(&registry), rollouts, metrics, ready.clone(), draining.clone());
+        let admin = admin.with_events(Arc::clone(&events)).with_backups(backups);
         let leases = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&registry).run()));
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));
@@ -207,6 +227,7 @@ impl Host {
             Arc::clone(&services),
             Arc::clone(&gateway),
             Arc::clone(&listeners),
+            Arc::clone(&events),
             reloads,
         );
         tracing::info!(%address, admin = %admin_address, "listening");
@@ -220,11 +241,13 @@ impl Host {
             listeners,
             admin: admin_listeners,
             gateway,
+            events,
             config,
             _leases: leases,
             _health: health,
             _rollout: rollout,
             _folder: folder,
+            _state_lock: state_lock,
         })
     }
 }
@@ -270,7 +293,8 @@ impl Running {
         self.listeners.announce();
         tracing::info!("draining");
         tokio::time::sleep(drain.pre_stop_delay.get()).await;
-        let cut = self.listeners.drain(drain.timeout.get()).await;
+        let timeout = drain.timeout.get();
+        let (cut, ()) = tokio::join!(self.listeners.drain(timeout), self.events.stop(timeout));
         self.admin.drain(Duration::from_millis(100)).await;
         self.gateway.set_access_log(None);
         tracing::info!(cut, "stopped");

@@ -10,7 +10,8 @@
 //! | [`config`] | what the files say, and everything that is wrong with them |
 //! | [`plugin`] | how a file becomes something that can be called, and what a call may use |
 //! | [`capability`] | what a guest can reach: key-value, configuration, logging |
-//! | [`state`] | the engines behind capabilities |
+//! | [`events`] | who publishes what, and when each subscriber has it: order, tries, dead letters, schedules |
+//! | [`state`] | the engines behind capabilities, and backups of what they keep |
 //! | [`policy`] | when a request is admitted, who gets it, whether it goes again: limits, balance, breaker, retry |
 //! | [`registry`] | what there is and how it is: services, versions, instances, leases, health, who calls whom |
 //! | [`gateway`] | one request from head to response: what it may look like, who may send it, which filters it passes |
@@ -21,9 +22,10 @@
 //! | `server`, `admin` | sockets, TLS, connections and their clocks; the operators' listener |
 //! | [`telemetry`] | the access log and the log |
 //!
-//! Who may know whom: `host → server, admin → gateway → registry, policy; gateway → plugin → capability → state`, all
-//! of them `config` and `telemetry`. `policy`, `registry` and `plugin` do not know each other or the gateway; only
-//! `gateway::error` maps failures to status codes; only `config` reads files of configuration.
+//! Who may know whom: `host → server, admin → gateway → registry, policy, events; gateway → plugin → capability → state`;
+//! `events` knows `capability` and `state`, and the gateway by one trait; all of them `config` and `telemetry`. `policy`,
+//! `registry` and `plugin` do not know each other or the gateway; only `gateway::error` maps failures to status codes;
+//! only `config` reads files of configuration.
 //!
 //! # Ways through the house
 //!
@@ -34,6 +36,9 @@
 //!
 //! *A call of a service*: outgoing `wasi:http` → `capability::http` → `gateway::calls`: grant, depth → `forward` of the
 //! other service in this process, with the caller's deadline and trace. Any other host: `gateway::egress`, by grant.
+//!
+//! *An event*: `wharf:service/events`, `events.internal`, an outbox or a schedule → `events::Bus`: grant → the log →
+//! each subscription → `events::Deliver` → `gateway::deliveries` → `forward`, as a request → handled, again, or dead.
 //!
 //! *An instance*: a version that serves, a server in a file, or `POST /api/services` with a lease → [`registry`] → a
 //! new snapshot with a pool for each version. Health checks and leases tell the registry how it is; requests ask it

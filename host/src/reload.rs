@@ -2,7 +2,8 @@
 //!
 //! The folder is watched by notification and read anyway every few seconds, because not every file system notifies
 //! and some tools swap whole directories. Reading is cheap; only a configuration whose fingerprint differs is
-//! applied. Problems are logged once per state of the files, not every time they are looked at.
+//! applied. Files of secrets are read each time too, and what they say now is in force whatever became of the rest.
+//! Problems are logged once per state of the files, not every time they are looked at.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{Config, Problems};
-use crate::gateway::{Gateway, Services};
+use crate::events::Events;
+use crate::gateway::{Gateway, SecretTexts, Services};
 use crate::host::{Options, access_log};
 use crate::server::{Listeners, ListenersError, Prepared};
 use crate::telemetry::Reloads;
@@ -34,6 +36,7 @@ struct Reloader {
     services: Arc<Services>,
     gateway: Arc<Gateway>,
     listeners: Arc<Listeners<Gateway>>,
+    events: Arc<Events>,
     reloads: Arc<Reloads>,
     /// One reading at a time: two that prepare the same address would be in each other's way.
     turn: tokio::sync::Mutex<()>,
@@ -48,11 +51,12 @@ impl ConfigWatch {
         services: Arc<Services>,
         gateway: Arc<Gateway>,
         listeners: Arc<Listeners<Gateway>>,
+        events: Arc<Events>,
         reloads: Arc<Reloads>,
     ) -> Self {
         let seen = Mutex::new(Ok(config.fingerprint()));
         let turn = tokio::sync::Mutex::default();
-        let reloader = Arc::new(Reloader { options, services, gateway, listeners, reloads, turn, seen });
+        let reloader = Arc::new(Reloader { options, services, gateway, listeners, events, reloads, turn, seen });
         let task = tokio::spawn(follow(Arc::clone(&reloader)));
         Self { reloader, _task: AbortOnDropHandle::new(task) }
     }
@@ -102,9 +106,14 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let this = Arc::clone(self);
         let loaded = tokio::task::spawn_blocking(move || {
+            // What is in force follows its secrets, whatever the files say now.
+            if let Ok(secrets) = this.services.read_secrets(&this.services.config()) {
+                this.services.set_secrets(secrets);
+            }
             let config = this.options.load()?;
+            let secrets = this.read_secrets(&config)?;
             let listeners = this.prepare(&config)?;
-            Ok::<_, Problems>((config, listeners))
+            Ok::<_, Problems>((config, secrets, listeners))
         });
         let Ok(loaded) = loaded.await else {
             tracing::error!("reading the configuration panicked");
@@ -112,7 +121,7 @@ impl Reloader {
         };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
-            Ok((config, listeners)) => {
+            Ok((config, secrets, listeners)) => {
                 let fingerprint = config.fingerprint();
                 let timeout = config.gateway.drain.timeout.get();
                 let warnings = config.warnings.clone();
@@ -120,7 +129,7 @@ impl Reloader {
                 if news {
                     let applied = self.services.config();
                     if applied.fingerprint() != fingerprint
-                        && let Err(message) = self.apply(&applied, Arc::new(config))
+                        && let Err(message) = self.apply(&applied, Arc::new(config), secrets)
                     {
                         return Err(self.refused(&mut seen, Problems::of_file(&self.options.source.dir, message)));
                     }
@@ -150,6 +159,15 @@ impl Reloader {
         problems
     }
 
+    fn read_secrets(&self, config: &Config) -> Result<SecretTexts, Problems> {
+        let file = self.options.source.dir.join("gateway.yaml");
+        self.services.read_secrets(config).map_err(|wrong| {
+            let message = wrong.join("\n");
+            let problems = wrong.into_iter().map(|message| (file.clone(), message));
+            Problems::of_files(problems).unwrap_or_else(|| Problems::of_file(&file, message))
+        })
+    }
+
     /// Certificates are read every time: their files change while the configuration stays.
     fn prepare(&self, config: &Config) -> Result<Prepared, Problems> {
         self.listeners.prepare(&config.gateway.public_listeners(), &config.gateway.connections).map_err(|error| {
@@ -162,8 +180,9 @@ impl Reloader {
         })
     }
 
-    fn apply(&self, old: &Config, new: Arc<Config>) -> Result<(), String> {
-        self.services.apply(Arc::clone(&new))?;
+    fn apply(&self, old: &Config, new: Arc<Config>, secrets: SecretTexts) -> Result<(), String> {
+        self.services.apply(Arc::clone(&new), secrets)?;
+        self.events.apply(&new);
         for field in needs_restart(old, &new) {
             tracing::warn!(field, "changed, but only a restart puts it in force");
         }

@@ -19,6 +19,7 @@
 )]
 
 mod client;
+mod load;
 mod process;
 mod program;
 mod upstream;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client, Connection};
+pub use load::Load;
 pub use process::{Builder, Wharf, binary};
 pub use program::{Outcome, Program, Running, have};
 pub use upstream::{Reply, Seen, Upstream};

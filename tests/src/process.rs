@@ -230,6 +230,22 @@ impl Wharf {
         answer.unwrap_or_else(|_| panic!("the connection is not closed after {request:?}")).unwrap()
     }
 
+    /// Asks for a WebSocket; the head of the answer, and the connection.
+    pub async fn web_socket(&self, path: &str) -> (String, TcpStream) {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let byte = tokio::time::timeout(Duration::from_secs(10), socket.read_u8()).await.expect("an answer comes");
+            head.push(byte.expect("a whole head"));
+        }
+        (String::from_utf8(head).unwrap(), socket)
+    }
+
     /// GET of the admin listener.
     pub async fn admin_get(&self, path: &str) -> Answer {
         self.client.get(&format!("http://{}{path}", self.admin)).await
@@ -321,6 +337,13 @@ impl Wharf {
 
     /// What starts it again in the same folders, after it was killed.
     pub fn again(&self) -> Builder {
+        Builder { dir: Arc::clone(&self.dir), setup: self.setup.clone(), wait_ready: true }
+    }
+
+    /// Kills it where it stands, and gives what starts it again in the same folders.
+    pub async fn kill(mut self) -> Builder {
+        self.signal(Signal::KILL);
+        self.ended().await;
         Builder { dir: Arc::clone(&self.dir), setup: self.setup.clone(), wait_ready: true }
     }
 

@@ -65,6 +65,145 @@ async fn a_service_reads_its_configuration_and_sees_it_change() {
     assert_eq!(wharf.get("/settings/config/pageSize").await.text(), "not set");
 }
 
+/// Fresh slots, and slots that serve many requests.
+const SLOTS: [&str; 2] = ["slots: fresh", "slots: reuse"];
+
+#[tokio::test]
+async fn a_version_reads_values_of_its_own_and_sees_them_change() {
+    for slots in SLOTS {
+        let settings = |currency: &str| {
+            format!(
+                "{slots}\nconfig: {{ currency: EUR, page: 20 }}\n\
+                 versions: {{ \"2\": {{ config: {{ currency: {currency}, only: here }} }} }}"
+            )
+        };
+        let routes = "routes: [{ name: two, rules: [{ matches: [{ path: { prefix: /two } }], \
+                      filters: [{ rewrite: { prefix: / } }], backendRefs: [{ service: settings, version: \"2\" }] }] }]";
+        let wharf = Wharf::builder()
+            .plugin("settings")
+            .plugin_as("settings", "settings@2")
+            .gateway(routes)
+            .service("settings", &settings("CHF"))
+            .start()
+            .await;
+        let read = async |path: &str| wharf.get(path).await.text();
+        for (path, value) in [
+            ("/settings/config/currency", "EUR"),
+            ("/settings/config/only", "not set"),
+            ("/two/config/currency", "CHF"),
+            ("/two/config/page", "20"),
+            ("/two/config/only", "here"),
+        ] {
+            assert_eq!(read(path).await, value, "{path}, {slots}");
+        }
+        wharf.configure("services/settings.yaml", &settings("USD"));
+        eventually("the new value is read", async || (read("/two/config/currency").await == "USD").then_some(())).await;
+        assert_eq!(read("/settings/config/currency").await, "EUR");
+    }
+}
+
+const SECRETS: &str = "secrets: { stripe: { file: stripe.key }, other: { env: OTHER_KEY } }\n";
+
+/// A service that reads a secret, and one that is told a name of it and was not granted any.
+fn with_secret(slots: &str, secret: &str) -> wharf_tests::Builder {
+    let wharf = Wharf::builder()
+        .plugin("settings")
+        .plugin_as("settings", "neighbour")
+        .gateway(SECRETS)
+        .service(
+            "settings",
+            &format!("{slots}\ngrants: {{ secrets: [stripe] }}\nconfig: {{ key: {{ secret: stripe }} }}"),
+        )
+        .service("neighbour", "config: { mine: 1 }")
+        .variable("OTHER_KEY", "nobody-reads-this-one");
+    fs::write(wharf.dir().join("stripe.key"), format!("{secret}\n")).unwrap();
+    wharf
+}
+
+#[tokio::test]
+async fn a_secret_is_read_by_whom_it_was_granted_and_follows_its_file() {
+    for slots in SLOTS {
+        let wharf = with_secret(slots, "first-s3cret").start().await;
+        let read = async || wharf.get("/settings/config/key").await.text();
+        assert_eq!(read().await, "first-s3cret");
+        for key in ["key", "stripe", "secrets", "settings.key"] {
+            assert_eq!(wharf.get(&format!("/neighbour/config/{key}")).await.text(), "not set", "{key}");
+        }
+        fs::write(wharf.dir().join("stripe.key"), "second-s3cret").unwrap();
+        eventually("the new secret is read", async || (read().await == "second-s3cret").then_some(())).await;
+        fs::remove_file(wharf.dir().join("stripe.key")).unwrap();
+        wharf.logged("a secret cannot be read, its text from before stays in force").await;
+        assert_eq!(read().await, "second-s3cret");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_nowhere() {
+    let wharf = with_secret("slots: fresh", "hunter2-hunter2").start().await;
+    wharf.send("POST", "/settings/print/key", "").await.assert_status(204);
+    let answer = wharf.send("POST", "/settings/print/key?panic=true", "").await;
+    assert!(answer.status.is_server_error() && !answer.text().contains("hunter2"), "{}", answer.text());
+    for line in ["stdout has [redacted]", "stderr has [redacted]", "log has [redacted]", "panic has [redacted]"] {
+        wharf.logged(line).await;
+    }
+    for path in ["/api/services", "/api/rollouts", "/metrics"] {
+        assert!(!wharf.admin_get(path).await.text().contains("hunter2"), "{path}");
+    }
+    let shown: Vec<_> = wharf.log().into_iter().filter(|line| line.contains("hunter2")).collect();
+    assert!(shown.is_empty(), "{shown:#?}");
+    let source = wharf.dir().join("gateway-config");
+    for command in ["config", "validate"] {
+        let mut process = std::process::Command::new(wharf_tests::binary());
+        let output = process.arg(command).arg("--config").arg(&source).current_dir(wharf.dir()).output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && !shown.contains("hunter2"), "{shown}");
+        assert!(command == "validate" || shown.contains("secret: stripe"), "{shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_whose_secret_is_not_granted_not_there_or_not_readable_is_not_put_in_force() {
+    let wharf = with_secret("slots: fresh", "first-s3cret").start().await;
+    for (settings, said) in [
+        ("config: { key: { secret: stripe } }", "is not granted to this service"),
+        ("grants: { secrets: [stirpe] }", "did you mean `stripe`?"),
+    ] {
+        wharf.configure("services/settings.yaml", settings);
+        wharf.logged(said).await;
+        assert_eq!(wharf.get("/settings/config/key").await.text(), "first-s3cret");
+    }
+    wharf.configure("services/settings.yaml", "grants: { secrets: [stripe] }\nconfig: { key: { secret: stripe } }");
+    wharf.configure("gateway.yaml", "secrets: { stripe: { file: gone.key } }");
+    wharf.logged("secrets.stripe: cannot read gone.key").await;
+    assert_eq!(wharf.get("/settings/config/key").await.text(), "first-s3cret");
+
+    let builder = with_secret("slots: fresh", "first-s3cret");
+    fs::remove_file(builder.dir().join("stripe.key")).unwrap();
+    let said = builder.refused().await;
+    assert!(said.contains("secrets.stripe: cannot read stripe.key"), "{said}");
+}
+
+#[tokio::test]
+async fn a_key_ends_by_itself_also_over_a_restart() {
+    let wharf = Wharf::builder().plugin("settings").start().await;
+    let put = async |wharf: &Wharf, path: &str| wharf.send("PUT", path, "").await.status.as_u16();
+    assert_eq!(put(&wharf, "/settings/values/short?bytes=5&ttl=300").await, 204);
+    assert_eq!(put(&wharf, "/settings/values/long?bytes=5&ttl=600000").await, 204);
+    assert_eq!(put(&wharf, "/settings/values/stays?bytes=5").await, 204);
+    eventually("it ends", async || (wharf.get("/settings/values/short").await.text() == "missing").then_some(())).await;
+    assert_eq!(wharf.get("/settings/lifetimes/short").await.text(), "missing");
+    assert_eq!(put(&wharf, "/settings/lifetimes/short?ttl=500").await, 404);
+    assert_eq!(wharf.get("/settings/lifetimes/stays").await.text(), "unlimited");
+    let wharf = wharf.stop().await.start().await;
+    let left: u64 = wharf.get("/settings/lifetimes/long").await.text().parse().unwrap();
+    assert!((1..600_000).contains(&left), "{left}");
+    assert_eq!(put(&wharf, "/settings/lifetimes/long").await, 204);
+    assert_eq!(wharf.get("/settings/lifetimes/long").await.text(), "unlimited");
+    assert_eq!(wharf.get("/settings/values/stays").await.text(), "5 bytes");
+    let refused = wharf.send("PUT", "/settings/values/a?ttl=999999999999999", "").await;
+    assert!(refused.status == 507 && refused.text().contains("one millisecond to ten years"), "{}", refused.text());
+}
+
 #[tokio::test]
 async fn the_quota_of_a_store_is_kept_and_can_be_raised_live() {
     let wharf = Wharf::builder().plugin("settings").service("settings", "keyValue: { quota: 10KiB }").start().await;

@@ -2,13 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
 use rustix::process::Signal;
-use wharf_tests::{Connection, Wharf, eventually, within};
+use wharf_tests::{Connection, Load, Wharf, eventually, within};
 
 #[tokio::test]
 async fn a_stop_first_says_not_ready_then_refuses_connections_and_lets_requests_finish() {
@@ -109,42 +107,12 @@ async fn a_hangup_reads_the_configuration_again_without_waiting_for_notification
 async fn a_stop_under_load_fails_no_request() {
     for drain in ["{}", "{ preStopDelay: 300ms }"] {
         let mut wharf = Wharf::builder().plugin("hostile").gateway(&format!("drain: {drain}")).start().await;
-        let address = wharf.address();
-        let stopping = Arc::new(AtomicBool::new(false));
-        let loads: Vec<_> = (0..8)
-            .map(|_| {
-                let stopping = Arc::clone(&stopping);
-                tokio::spawn(async move {
-                    let mut requests = 0;
-                    // Until nobody accepts any more; a connection that the answer said would close is not used again.
-                    'connections: while let Ok(mut connection) = Connection::open(address).await {
-                        let mut fresh = true;
-                        loop {
-                            let answer = match connection.get("/hostile/").await {
-                                Ok(answer) => answer,
-                                // The system took the connection in the moment in which the process left.
-                                Err(_) if fresh && stopping.load(Ordering::Acquire) => break 'connections,
-                                Err(error) => panic!("request {requests} failed: {error}"),
-                            };
-                            fresh = false;
-                            answer.assert_status(200);
-                            requests += 1;
-                            if answer.header("connection") == "close" {
-                                break;
-                            }
-                        }
-                    }
-                    requests
-                })
-            })
-            .collect();
+        let load = Load::until_nobody_accepts(wharf.address(), "/hostile/", 8);
         wharf.logged("ready").await;
         tokio::time::sleep(Duration::from_millis(300)).await;
-        stopping.store(true, Ordering::Release);
+        load.expect_stop();
         wharf.signal(Signal::TERM);
-        for load in loads {
-            assert!(load.await.expect("no request fails") > 0);
-        }
+        load.all_answered().await;
         assert_eq!(wharf.ended().await.code(), Some(0));
         assert!(wharf.log().iter().any(|line| line.contains("\"cut\":0")));
     }

@@ -86,6 +86,74 @@ routes:
 }
 
 #[tokio::test]
+async fn backends_that_cannot_answer_are_500_if_there_are_none_and_503_if_they_are_down() {
+    let route = |backends: &str| {
+        format!(
+            "routes: [{{ name: r, rules: [{{ matches: [{{ path: {{ exact: /r }} }}], \
+             filters: [{{ rewrite: {{ path: / }} }}]{backends} }}] }}]"
+        )
+    };
+    let rule = |backends: &str| route(&format!(", backendRefs: [{backends}]"));
+    // Left out, or an empty list: no configuration at all, so that nobody meets it.
+    for nobody in [route(""), rule("")] {
+        let said = Wharf::builder().gateway(&nobody).refused().await;
+        assert!(said.contains("gateway.yaml:1:") && said.contains("backendRefs"), "{said}");
+    }
+    let down = "instances: [{ name: a, url: 'http://127.0.0.1:1' }]\nloadBalancer: { panicThreshold: 0 }\n\
+                healthCheck: { path: /up, interval: 100ms, unhealthyThreshold: 1 }\n";
+    let wharf = Wharf::builder()
+        .plugin("hostile")
+        .service("down", down)
+        .file("broken", b"no component")
+        .gateway(&rule("{ service: nobody }"))
+        .start()
+        .await;
+    wharf.get("/r").await.assert_problem(500, "no_instance");
+    for (backends, reason) in [("{ service: down }", "no_instance"), ("{ service: broken }", "no_instance")] {
+        wharf.configure("gateway.yaml", &rule(backends));
+        eventually("it is known and down", async || {
+            let answer = wharf.get("/r").await;
+            (answer.status == 503).then(|| answer.assert_problem(503, reason).clone())
+        })
+        .await;
+    }
+    // A version that nobody has is one that is not there now.
+    wharf.configure("gateway.yaml", &rule("{ service: hostile, version: '9' }, { service: hostile, weight: 0 }"));
+    eventually("it is in force", async || (wharf.get("/r").await.status == 503).then_some(())).await;
+
+    let count = async || {
+        let mut bad = 0;
+        for _ in 0..400 {
+            let answer = wharf.get("/r").await;
+            match answer.status.as_u16() {
+                200 => {}
+                _ => {
+                    answer.assert_problem(500, "no_instance");
+                    bad += 1;
+                }
+            }
+        }
+        bad
+    };
+    for (weights, share) in [((1, 1), 0.5_f64), ((1, 9), 0.9)] {
+        let (good, bad) = weights;
+        wharf.configure(
+            "gateway.yaml",
+            &rule(&format!("{{ service: hostile, weight: {good} }}, {{ service: nobody, weight: {bad} }}")),
+        );
+        eventually("the good one answers", async || (wharf.get("/r").await.status == 200).then_some(())).await;
+        if share > 0.5 {
+            // The weights before have the same answers; these are in force when so many are bad.
+            eventually("the weights are in force", async || (count().await > 300).then_some(())).await;
+        }
+        let bad = f64::from(count().await);
+        // Five standard deviations of a binomial.
+        let around = 5.0 * (400.0 * share * (1.0 - share)).sqrt();
+        assert!((bad - 400.0 * share).abs() <= around, "{bad} of 400, {share} have no backend");
+    }
+}
+
+#[tokio::test]
 async fn weights_share_the_traffic_and_zero_gets_none() {
     let route = |one: u32, two: u32| {
         format!(

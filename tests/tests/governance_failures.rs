@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use wharf_tests::{Client, Connection, Reply, Upstream, Wharf, eventually, within};
+use wharf_tests::{Client, Load, Reply, Upstream, Wharf, eventually, within};
 
 const OFF: &str = "circuitBreaker: { enabled: false }\noutlierDetection: { consecutiveFailures: 0 }\n";
 
@@ -72,6 +72,37 @@ async fn retries_do_not_become_a_storm() {
         let sent = upstream.count() - before;
         let bound = at_most(1000, percent, per_second, began.elapsed());
         assert!(sent > 1000 && sent <= bound, "{budget}: {sent} arrived of 1000, {bound} may");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_outage_is_no_storm_in_any_second() {
+    const SECONDS: u64 = 10;
+    let upstream = Upstream::start(|_| Reply::status(503)).await;
+    let wharf = orders(&[&upstream], &format!("{OFF}retry: {{ attempts: 5, backoff: 1ms }}\n")).await;
+    let (client, url) = (wharf.client(), wharf.url("/orders/"));
+    let began = Instant::now();
+    let load = async || {
+        let mut pace = tokio::time::interval(Duration::from_millis(25));
+        let mut times = Vec::new();
+        while began.elapsed() < Duration::from_secs(SECONDS) {
+            pace.tick().await;
+            times.push(began.elapsed().as_secs());
+            let _ = client.try_send("GET", &url, &[], "").await;
+        }
+        times
+    };
+    let asked: Vec<u64> = join_all((0..10).map(|_| load())).await.concat();
+    let arrived: Vec<u64> = upstream.seen().iter().map(|seen| (seen.at - began).as_secs()).collect();
+    let bound = at_most(asked.len(), 20, 10, began.elapsed());
+    assert!(asked.len() > 500, "the machine is too slow for this test: {} requests", asked.len());
+    assert!(arrived.len() > asked.len() && arrived.len() <= bound, "{} of {}", arrived.len(), asked.len());
+    // The budget of ten seconds may be spent in one, and is there once.
+    for second in 1..SECONDS {
+        let in_it = |times: &[u64]| times.iter().filter(|time| **time == second).count();
+        let (asked_then, asked_before) = (in_it(&asked), asked.iter().filter(|time| **time <= second).count());
+        let most = asked_then + asked_before / 5 + 100 + 10;
+        assert!(in_it(&arrived) <= most, "second {second}: {} of {asked_then}, {most} may", in_it(&arrived));
     }
 }
 
@@ -328,21 +359,6 @@ fn listen(client: &Client, url: String) -> tokio::task::JoinHandle<(usize, bool)
     })
 }
 
-async fn web_socket(wharf: &Wharf, path: &str) -> TcpStream {
-    let mut socket = TcpStream::connect(wharf.address()).await.unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        head.push(socket.read_u8().await.unwrap());
-    }
-    assert!(head.starts_with(b"HTTP/1.1 101 "));
-    socket
-}
-
 async fn echoes(socket: &mut TcpStream, text: &[u8]) {
     socket.write_all(text).await.expect("the tunnel stands");
     let mut back = vec![0; text.len()];
@@ -353,9 +369,9 @@ async fn echoes(socket: &mut TcpStream, text: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reloads_lose_no_request_no_stream_and_no_state() {
-    const RELOADS: usize = 20;
+    const RELOADS: usize = 50;
     let good = Upstream::start(|seen| match &*seen.target {
-        "/events" => Reply::events(1000, Duration::from_millis(25)),
+        "/events" => Reply::events(1000, Duration::from_millis(60)),
         "/chat" => Reply::web_socket(),
         _ => Reply::text("good"),
     })
@@ -433,12 +449,18 @@ async fn reloads_lose_no_request_no_stream_and_no_state() {
     };
     as_before("before").await;
 
-    let streams = [
-        listen(wharf.client(), wharf.url("/good/events")),
-        listen(wharf.client(), wharf.url("/hostile/sse?count=1000&ms=25")),
-    ];
-    let mut chat = web_socket(&wharf, "/good/chat").await;
-    echoes(&mut chat, b"\x81\x85\x00\x00\x00\x00hello").await;
+    let streams: Vec<_> = (0..10)
+        .flat_map(|_| {
+            ["/good/events", "/hostile/sse?count=1000&ms=60"].map(|path| listen(wharf.client(), wharf.url(path)))
+        })
+        .collect();
+    let mut chats = Vec::new();
+    for _ in 0..20 {
+        let (head, mut chat) = wharf.web_socket("/good/chat").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        echoes(&mut chat, b"\x81\x85\x00\x00\x00\x00hello").await;
+        chats.push(chat);
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let loads: Vec<_> = (0..4)
         .map(|_| {
@@ -455,6 +477,7 @@ async fn reloads_lose_no_request_no_stream_and_no_state() {
         })
         .collect();
 
+    let began = Instant::now();
     for round in 1..=RELOADS {
         // Something changes for everybody, and each time an instance comes or goes.
         wharf.configure("gateway.yaml", &gateway(round));
@@ -465,9 +488,13 @@ async fn reloads_lose_no_request_no_stream_and_no_state() {
             (found["instances"].as_array().unwrap().len() == with.len()).then_some(())
         })
         .await;
-        echoes(&mut chat, format!("round {round}").as_bytes()).await;
+        for chat in &mut chats {
+            echoes(chat, format!("round {round}").as_bytes()).await;
+        }
         as_before(&format!("after {round} reloads")).await;
     }
+    // A minute, with a machine that does many other things.
+    assert!(began.elapsed() < Duration::from_secs(60), "{RELOADS} reloads took {:?}", began.elapsed());
     for round in 0..5 {
         wharf.configure("gateway.yaml", &format!("routes: [{{ nmae: {round} }}]"));
         eventually("the mistake is in the log", async || {
@@ -546,46 +573,17 @@ async fn a_stop_under_load_fails_no_request_to_instances() {
     })
     .await;
     let mut wharf = orders(&[&upstream, &upstream], "").await;
-    let address = wharf.address();
-    let stopping = Arc::new(AtomicBool::new(false));
-    let loads: Vec<_> = (0..8)
-        .map(|_| {
-            let stopping = Arc::clone(&stopping);
-            tokio::spawn(async move {
-                let mut requests = 0;
-                'connections: while let Ok(mut connection) = Connection::open(address).await {
-                    let mut fresh = true;
-                    loop {
-                        let answer = match connection.get("/orders/").await {
-                            Ok(answer) => answer,
-                            // The system took the connection in the moment in which the process left.
-                            Err(_) if fresh && stopping.load(Ordering::Acquire) => break 'connections,
-                            Err(error) => panic!("request {requests} failed: {error}"),
-                        };
-                        fresh = false;
-                        answer.assert_status(200);
-                        requests += 1;
-                        if answer.header("connection") == "close" {
-                            break;
-                        }
-                    }
-                }
-                requests
-            })
-        })
-        .collect();
+    let load = Load::until_nobody_accepts(wharf.address(), "/orders/", 8);
     let (client, url) = (wharf.client().clone(), wharf.url("/orders/slow"));
     let slow = tokio::spawn(async move { client.get(&url).await });
     eventually("the slow one is there", async || {
         upstream.seen().iter().any(|seen| seen.target == "/slow").then_some(())
     })
     .await;
-    stopping.store(true, Ordering::Release);
+    load.expect_stop();
     wharf.signal(Signal::TERM);
     slow.await.unwrap().assert_status(200);
-    for load in loads {
-        assert!(load.await.expect("no request fails") > 0);
-    }
+    load.all_answered().await;
     assert_eq!(wharf.ended().await.code(), Some(0));
     assert!(wharf.log().iter().any(|line| line.contains("\"cut\":0")));
     eventually("no connection is left", async || (upstream.open() == 0).then_some(())).await;

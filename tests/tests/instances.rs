@@ -541,27 +541,11 @@ async fn a_response_over_the_limit_is_refused_or_cut() {
     assert!(cut.is_err(), "what is cut does not look whole: {cut:?}");
 }
 
-/// Switches to a WebSocket; what the server said, and the connection.
-async fn web_socket(wharf: &Wharf, path: &str) -> (String, TcpStream) {
-    let mut socket = TcpStream::connect(wharf.address()).await.unwrap();
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    socket.write_all(request.as_bytes()).await.unwrap();
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let byte = tokio::time::timeout(Duration::from_secs(10), socket.read_u8()).await.expect("an answer comes");
-        head.push(byte.expect("a whole head"));
-    }
-    (String::from_utf8(head).unwrap(), socket)
-}
-
 #[tokio::test]
 async fn text_and_bytes_come_back_through_a_websocket_and_its_place_with_its_end() {
     let upstream = Upstream::start(|_| Reply::web_socket()).await;
     let wharf = orders(&[(&upstream, "")], "bulkhead: { maxConcurrent: 1, maxPending: 0 }").await;
-    let (head, mut socket) = web_socket(&wharf, "/orders/chat").await;
+    let (head, mut socket) = wharf.web_socket("/orders/chat").await;
     assert!(head.starts_with("HTTP/1.1 101 ") && head.to_ascii_lowercase().contains("upgrade: websocket"), "{head}");
     assert_eq!(upstream.seen()[0].target, "/chat");
     for frame in [&b"\x81\x85\x00\x00\x00\x00hello"[..], b"\x82\x83\x00\x00\x00\x00\x00\xff\x80"] {
@@ -570,11 +554,11 @@ async fn text_and_bytes_come_back_through_a_websocket_and_its_place_with_its_end
         tokio::time::timeout(Duration::from_secs(10), socket.read_exact(&mut back)).await.expect("it comes").unwrap();
         assert_eq!(back, frame);
     }
-    let (refused, _) = web_socket(&wharf, "/orders/chat").await;
+    let (refused, _) = wharf.web_socket("/orders/chat").await;
     assert!(refused.starts_with("HTTP/1.1 503 "), "it holds its place: {refused}");
     drop(socket);
     eventually("the place is free", async || {
-        web_socket(&wharf, "/orders/chat").await.0.starts_with("HTTP/1.1 101 ").then_some(())
+        wharf.web_socket("/orders/chat").await.0.starts_with("HTTP/1.1 101 ").then_some(())
     })
     .await;
 }
@@ -585,7 +569,7 @@ async fn an_open_websocket_counts_for_its_instance_and_a_handshake_has_its_time(
     let wharf = orders(&[(&a, ""), (&b, "")], "loadBalancer: { stickySession: {} }").await;
     let mut open = Vec::new();
     for _ in 0..20 {
-        let (head, socket) = web_socket(&wharf, "/orders/").await;
+        let (head, socket) = wharf.web_socket("/orders/").await;
         assert!(head.starts_with("HTTP/1.1 101 ") && head.contains("wharf-instance="), "{head}");
         open.push(socket);
     }
@@ -594,15 +578,69 @@ async fn an_open_websocket_counts_for_its_instance_and_a_handshake_has_its_time(
     let silent = Upstream::start(|_| Reply::hang()).await;
     let wharf = orders(&[(&silent, "")], "timeouts: { backendRequest: 300ms }").await;
     let began = Instant::now();
-    let (head, _) = web_socket(&wharf, "/orders/").await;
+    let (head, _) = wharf.web_socket("/orders/").await;
     assert!(head.starts_with("HTTP/1.1 504 ") && began.elapsed() < Duration::from_secs(5), "{head}");
+}
+
+#[tokio::test]
+async fn a_component_has_the_weight_that_its_service_says_beside_others() {
+    let upstream = Upstream::named("elsewhere").await;
+    let weight = |balancer: &str| {
+        format!("{}loadBalancer: {{ strategy: roundRobin, {balancer} }}\n", instances(&[(&upstream, "")]))
+    };
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", &weight("panicThreshold: 50")).start().await;
+    // Of sixteen.
+    let at_home = async || {
+        let mut here = 0;
+        for _ in 0..16 {
+            here += usize::from(wharf.get("/hostile/").await.text() == "ok");
+        }
+        here
+    };
+    assert_eq!(at_home().await, 8, "1, if nobody says otherwise");
+    for (balancer, here) in [("localWeight: 3", 12), ("localWeight: 0", 0), ("localWeight: 1", 8)] {
+        wharf.configure("services/hostile.yaml", &weight(balancer));
+        eventually("it is in force", async || (at_home().await == here).then_some(())).await;
+        assert_eq!(at_home().await, here, "{balancer}");
+    }
+}
+
+#[tokio::test]
+async fn a_websocket_goes_past_components_to_instances_that_can_take_it() {
+    let upstream = Upstream::start(|seen| {
+        if seen.headers.contains_key("upgrade") { Reply::web_socket() } else { Reply::text("elsewhere") }
+    })
+    .await;
+    let all =
+        format!("{}loadBalancer: {{ strategy: roundRobin, panicThreshold: 100 }}\n", instances(&[(&upstream, "")]));
+    let wharf = Wharf::builder().plugin("hostile").service("hostile", &all).start().await;
+    let mut open = Vec::new();
+    for _ in 0..20 {
+        let (head, socket) = wharf.web_socket("/hostile/").await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        open.push(socket);
+    }
+    let mut texts = std::collections::BTreeSet::new();
+    eventually("requests go to both", async || {
+        texts.insert(wharf.get("/hostile/").await.text());
+        (texts.len() == 2).then_some(())
+    })
+    .await;
+    // Nobody is left that could take one, and who is there could not.
+    let gone = "healthCheck: { path: /none, interval: 100ms, unhealthyThreshold: 1, expectedStatuses: ['201'] }\n\
+                loadBalancer: { panicThreshold: 0 }\n";
+    wharf.configure("services/hostile.yaml", &format!("{}{gone}", instances(&[(&upstream, "")])));
+    eventually("it is no instance's fault", async || {
+        wharf.web_socket("/hostile/").await.0.starts_with("HTTP/1.1 503 ").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_server_that_does_not_want_a_websocket_answers_and_nothing_is_raw() {
     let upstream = Upstream::start(|_| Reply::status(403)).await;
     let wharf = Wharf::builder().plugin("hostile").service("orders", &instances(&[(&upstream, "")])).start().await;
-    let (head, mut socket) = web_socket(&wharf, "/orders/chat").await;
+    let (head, mut socket) = wharf.web_socket("/orders/chat").await;
     assert!(head.starts_with("HTTP/1.1 403 "), "{head}");
     let mut body = [0; 3];
     socket.read_exact(&mut body).await.unwrap();
@@ -613,7 +651,7 @@ async fn a_server_that_does_not_want_a_websocket_answers_and_nothing_is_raw() {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(2), socket.read_to_end(&mut rest)).await;
     assert!(upstream.seen().iter().all(|seen| seen.target == "/chat"), "{:?}", upstream.seen());
-    let (local, _) = web_socket(&wharf, "/hostile/").await;
+    let (local, _) = wharf.web_socket("/hostile/").await;
     assert!(local.starts_with("HTTP/1.1 501 "), "components answer requests only: {local}");
 }
 
@@ -701,7 +739,7 @@ async fn an_open_websocket_does_not_keep_the_host_from_stopping() {
     let upstream = Upstream::start(|_| Reply::web_socket()).await;
     let yaml = instances(&[(&upstream, "")]);
     let mut wharf = Wharf::builder().gateway("drain: { timeout: 500ms }").service("orders", &yaml).start().await;
-    let (head, mut socket) = web_socket(&wharf, "/orders/").await;
+    let (head, mut socket) = wharf.web_socket("/orders/").await;
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     wharf.signal(rustix::process::Signal::TERM);
     let signalled = Instant::now();

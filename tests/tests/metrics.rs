@@ -43,7 +43,8 @@ impl Page {
                 let (name, kind) = kind.split_once(' ').unwrap();
                 assert_eq!(name, helped, "help stands before the type");
                 assert!(
-                    name.starts_with("wharf_") && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+                    ["wharf_", "process_"].iter().any(|prefix| name.starts_with(prefix))
+                        && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
                     "{line}"
                 );
                 assert_eq!(name.ends_with("_total"), kind == "counter", "{line}");
@@ -68,7 +69,7 @@ impl Page {
         // No label of ours has a comma before a quote.
         let names = labels.split("\",").filter_map(|label| label.split_once("=\"")).map(|(name, _)| name.to_owned());
         self.labels.entry(family.to_owned()).or_default().extend(names.filter(|name| name != "le"));
-        let key = series.strip_prefix("wharf_").unwrap().to_owned();
+        let key = series.strip_prefix("wharf_").unwrap_or(series).to_owned();
         assert!(self.samples.insert(key, value).is_none(), "{series} is there twice");
     }
 
@@ -127,11 +128,10 @@ async fn busy_host() -> Wharf {
 /// Name to type and labels, as the documentation lists them.
 fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).unwrap();
-    let rows =
-        page.lines().filter_map(|line| line.strip_prefix("| `wharf_")).filter(|row| row.matches(" | ").count() >= 3);
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")).filter(|row| row.matches(" | ").count() >= 3);
     let rows = rows.map(|row| {
         let mut cells = row.split(" | ");
-        let name = format!("wharf_{}", cells.next().unwrap().trim_end_matches('`'));
+        let name = cells.next().unwrap().trim_end_matches('`').to_owned();
         let kind = cells.next().unwrap().to_owned();
         let labels = cells.next().unwrap().split('`').skip(1).step_by(2).map(str::to_owned).collect();
         (name, (kind, labels))
@@ -178,6 +178,58 @@ async fn requests_are_counted_by_service_asker_and_status() {
     assert_eq!(time(r#"bucket{le="+Inf",service="hostile",from="client"}"#), 5.0);
     let sum = time(r#"sum{service="hostile",from="client"}"#);
     assert!(sum > 0.0 && sum < 60.0, "{sum}");
+}
+
+#[tokio::test]
+async fn a_response_that_breaks_off_after_its_head_is_counted_for_itself() {
+    let wharf = Wharf::builder()
+        .plugin("hostile")
+        .service("hostile", "timeouts: { request: 1s }\nlimits: { responseBody: 1MiB }")
+        .start()
+        .await;
+    let broken = async || Page::of(&wharf).await.get(r#"broken_responses_total{service="hostile"}"#);
+    assert_eq!(broken().await, 0.0);
+    let get = async |path: &str| wharf.client().try_send("GET", &wharf.url(path), &[], "").await;
+    get("/hostile/").await.unwrap();
+    get("/hostile/stream?bytes=10").await.unwrap();
+    wharf.get("/hostile/trap").await.assert_status(502);
+    assert_eq!(broken().await, 0.0, "whole answers, and one of the gateway");
+    for (count, path) in (1u8..).zip([
+        "/hostile/trap-mid-stream?ms=50",
+        "/hostile/unfinished?ms=50",
+        "/hostile/stream?bytes=2000000",
+        "/hostile/slow-body?count=100&ms=100",
+    ]) {
+        assert!(get(path).await.is_err(), "{path} is cut");
+        eventually("it is counted", async || (broken().await == f64::from(count)).then_some(())).await;
+    }
+    let page = Page::of(&wharf).await;
+    assert_eq!(page.get(r#"requests_total{service="hostile",from="client",status="2xx"}"#), 6.0);
+    assert_eq!(page.sum(r#"errors_total{service="hostile""#), 1.0, "only those that had no other answer");
+}
+
+#[tokio::test]
+async fn the_process_is_measured_as_its_system_sees_it() {
+    let wharf = Wharf::builder().plugin("hostile").start().await;
+    let before = Page::of(&wharf).await;
+    let [cpu, memory, files] = ["process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds"];
+    let held = wharf.memory() as f64;
+    assert!((held / 2.0..held * 2.0).contains(&before.get(memory)), "{} of {held}", before.get(memory));
+    assert!(before.get("process_virtual_memory_bytes") > before.get(memory));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    let started = before.get("process_start_time_seconds");
+    assert!((now - 120.0..=now + 2.0).contains(&started), "{started} at {now}");
+    assert!((before.get("start_time_seconds") - started).abs() < 60.0);
+    let sockets =
+        futures_util::future::join_all((0..50).map(|_| tokio::net::TcpStream::connect(wharf.address()))).await;
+    for _ in 0..20 {
+        wharf.get("/hostile/spin?ms=20").await.assert_status(200);
+    }
+    let after = Page::of(&wharf).await;
+    assert!(after.get(files) >= before.get(files) + 50.0, "{} then {}", before.get(files), after.get(files));
+    assert!(after.get(files) < after.get("process_max_fds"));
+    assert!(after.get(cpu) >= before.get(cpu) + 0.3, "{} then {}", before.get(cpu), after.get(cpu));
+    drop(sockets);
 }
 
 #[tokio::test]

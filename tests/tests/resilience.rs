@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
@@ -361,6 +362,21 @@ async fn callers_of_an_open_breaker_get_the_fallback() {
         answer.assert_status(status);
     }
     assert_eq!(upstream.count(), all.len(), "nobody asks what is open");
+    for (name, fallback, version) in [
+        ("other", "spare", ONE),
+        ("second", "spare", TWO),
+        ("fixed", "fixed response", ""),
+        ("both", "fixed response", ""),
+    ] {
+        let found = eventually("the log names who answered", async || {
+            let lines = wharf.access_log().into_iter().filter_map(|line| serde_json::from_str(&line).ok());
+            let mut lines = lines.filter(|line: &serde_json::Value| line["service"] == name);
+            lines.find(|line| line["fallback"].is_string())
+        })
+        .await;
+        assert_eq!(found["fallback"], fallback, "{found}");
+        assert_eq!(found["instance"].is_string(), !version.is_empty(), "{found}");
+    }
     assert_eq!(wharf.get("/fixed/").await.header("content-type"), "application/json");
     // A request with a body gets there whole.
     let spare = Upstream::start(|_| Reply::echo()).await;
@@ -370,6 +386,126 @@ async fn callers_of_an_open_breaker_get_the_fallback() {
         (wharf.send("POST", "/fixed/", "the body").await.text() == "the body").then_some(())
     })
     .await;
+}
+
+/// How the breakers of a service stand, as the admin API tells.
+async fn breakers(wharf: &Wharf, service: &str) -> Vec<serde_json::Value> {
+    let told = wharf.admin_get(&format!("/api/services/{service}")).await.json();
+    told["breakers"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn people_see_breakers_and_a_recovery_that_checks_see_ends_a_long_wait() {
+    let (ill, checked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true)));
+    let upstream = {
+        let (ill, checked) = (Arc::clone(&ill), Arc::clone(&checked));
+        Upstream::start(move |seen| {
+            let good = if seen.is_check() { checked.load(Ordering::SeqCst) } else { !ill.load(Ordering::SeqCst) };
+            Reply::status(if good { 200 } else { 500 })
+        })
+        .await
+    };
+    let of = |wait: &str| {
+        let more = format!(
+            "healthCheck: {{ path: /up, interval: 100ms, unhealthyThreshold: 1, healthyThreshold: 1 }}\n\
+             circuitBreaker: {{ consecutiveFailures: 2, waitDurationInOpenState: {wait}, \
+             maxWaitDurationInOpenState: 1h, permittedNumberOfCallsInHalfOpenState: 1 }}"
+        );
+        service(&upstream, &more)
+    };
+    let wharf = Wharf::builder().service("orders", &of("1h")).start().await;
+    eventually("it is checked", async || (upstream.checks() > 0).then_some(())).await;
+    let known = breakers(&wharf, "orders").await;
+    assert_eq!((known.len(), &known[0]["state"]), (1, &"closed".into()), "{known:?}");
+    assert!(known[0].get("version").is_none() && known[0].get("halfOpenIn").is_none(), "{known:?}");
+    assert_eq!(statuses(&wharf, "/orders/", 3).await, [500, 500, 503]);
+    let open = breakers(&wharf, "orders").await.remove(0);
+    assert_eq!((&open["state"], &open["reason"]), (&"open".into(), &"2 failures in a row".into()));
+    assert!(open["halfOpenIn"].as_str().unwrap().contains('m'), "{open}");
+    let line = wharf.logged("circuit breaker open").await;
+    assert!(line.contains("\"service\":\"orders\"") && !line.contains("\"version\""), "{line}");
+
+    checked.store(false, Ordering::SeqCst);
+    let unhealthy = wharf.logged("\"message\":\"unhealthy\"").await;
+    assert!(unhealthy.contains("\"why\":\"/up answered 500\""), "{unhealthy}");
+    // What was the first wait is short now; the one that goes on is not.
+    wharf.configure("services/orders.yaml", &of("100ms"));
+    eventually("it is in force", async || {
+        let metrics = wharf.admin_get("/metrics").await.text();
+        metrics.contains("wharf_config_reloads_total{result=\"success\"} 1").then_some(())
+    })
+    .await;
+    assert_eq!(breakers(&wharf, "orders").await[0]["state"], "open");
+    ill.store(false, Ordering::SeqCst);
+    wharf.get("/orders/").await.assert_status(503);
+    checked.store(true, Ordering::SeqCst);
+    eventually("it is let through long before its time", async || {
+        (wharf.get("/orders/").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(breakers(&wharf, "orders").await[0]["state"], "closed");
+    let healthy = wharf.logged("\"before\":\"unhealthy\"").await;
+    assert!(!healthy.contains("\"why\""), "{healthy}");
+
+    let off = service(&upstream, "circuitBreaker: { enabled: false }");
+    wharf.configure("services/orders.yaml", &off);
+    eventually("what is off is not shown", async || breakers(&wharf, "orders").await.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_rule_has_places_of_its_own_that_outlast_a_reload() {
+    let upstream =
+        Upstream::start(|seen| if seen.target.contains("hold") { Reply::hang() } else { Reply::text("free") }).await;
+    let gateway = |places: &str| {
+        format!(
+            "routes: [{{ name: r, rules: [\
+             {{ matches: [{{ path: {{ prefix: /tight }} }}], bulkhead: {{ {places} }}, \
+                backendRefs: [{{ service: orders }}] }}, \
+             {{ matches: [{{ path: {{ prefix: /wide }} }}], backendRefs: [{{ service: orders }}] }}] }}]"
+        )
+    };
+    let builder = Wharf::builder().service("orders", &service(&upstream, "bulkhead: { maxConcurrent: 3 }\n"));
+    let wharf = builder.gateway(&gateway("maxConcurrent: 1, maxPending: 0")).start().await;
+    let hold = |path: &str| {
+        let (client, url) = (wharf.client().clone(), wharf.url(path));
+        tokio::spawn(async move { client.try_send("GET", &url, &[], "").await })
+    };
+    let first = hold("/tight/hold");
+    eventually("it is there", async || (upstream.count() == 1).then_some(())).await;
+    let refused = wharf.get("/tight/").await;
+    refused.assert_problem(503, "bulkhead_full");
+    assert!(!refused.header("retry-after").is_empty());
+    wharf.get("/wide/").await.assert_status(200);
+    wharf.get("/orders/").await.assert_status(200);
+
+    // Who is inside still holds one of two places.
+    wharf.configure("gateway.yaml", &gateway("maxConcurrent: 2, maxPending: 0"));
+    eventually("there is one more", async || (wharf.get("/tight/").await.status == 200).then_some(())).await;
+    let second = hold("/tight/hold");
+    eventually("both are there", async || {
+        (upstream.seen().iter().filter(|seen| seen.target.contains("hold")).count() == 2).then_some(())
+    })
+    .await;
+    wharf.get("/tight/").await.assert_problem(503, "bulkhead_full");
+    // And both hold places of the service.
+    let third = hold("/wide/hold");
+    eventually("the service is full", async || {
+        let metrics = wharf.admin_get("/metrics").await.text();
+        metrics.contains("wharf_bulkhead_in_flight{service=\"orders\"} 3").then_some(())
+    })
+    .await;
+    // Waits for a place of the rule's, and then there is none.
+    wharf.configure("gateway.yaml", &gateway("maxConcurrent: 2, maxPending: 1, maxWait: 300ms"));
+    eventually("it waits", async || {
+        let began = Instant::now();
+        wharf.get("/tight/").await.assert_problem(503, "bulkhead_full");
+        (began.elapsed() >= Duration::from_millis(300)).then_some(())
+    })
+    .await;
+    first.abort();
+    eventually("a place comes back with its client", async || (wharf.get("/tight/").await.status == 200).then_some(()))
+        .await;
+    [second, third].iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -619,9 +619,16 @@ async fn the_client_of_the_sdk_calls_like_any_other() {
     ] {
         assert!(text.contains(fact), "{fact} is not in {text}");
     }
-    let big = "y".repeat(60_000);
-    let echoed = wharf.get(&sdk(&[("url", "http://hostile.internal/echo"), ("size", "60000")])).await;
-    assert_eq!(echoed.text(), big);
+    // An echo answers while it is asked: of neither direction does the host hold so much.
+    for size in [60_000, 5 << 20] {
+        let echoed = wharf.get(&sdk(&[("url", "http://hostile.internal/echo"), ("size", &size.to_string())])).await;
+        echoed.assert_status(200);
+        assert!(
+            echoed.body.len() == size && echoed.body.iter().all(|byte| *byte == b'y'),
+            "{} bytes",
+            echoed.body.len()
+        );
+    }
     for (url, error) in [
         ("http://settings.internal/", "Denied"),
         ("http://nobody.internal/", "NotFound"),
@@ -634,6 +641,30 @@ async fn the_client_of_the_sdk_calls_like_any_other() {
     }
     let cut = wharf.get(&sdk(&[("url", "http://hostile.internal/trap-mid-stream?ms=100")])).await;
     assert_eq!(cut.status, 556, "a body that breaks off is an error: {}", cut.text());
+}
+
+#[tokio::test]
+async fn an_answer_of_the_sdk_that_is_read_while_more_is_sent_and_one_that_is_dropped() {
+    const SIZE: usize = 5 << 20;
+    let echo = Upstream::start(|_| Reply::echo()).await;
+    let wharf = Wharf::builder()
+        .plugin("caller")
+        .service("caller", "grants: { calls: [orders] }")
+        .service("orders", &format!("instances: [{{ name: a, url: '{}' }}]", echo.url()))
+        .start()
+        .await;
+    let sdk = async |unread: &str| {
+        let parameters = [("url", "http://orders.internal/"), ("size", &SIZE.to_string()), ("unread", unread)];
+        wharf.get(&with("/caller/sdk", &parameters)).await
+    };
+    let echoed = sdk("false").await;
+    echoed.assert_status(200);
+    assert_eq!((echoed.body.len(), echo.seen()[0].body_bytes), (SIZE, SIZE as u64));
+    let began = Instant::now();
+    assert_eq!(sdk("true").await.text(), "not read");
+    assert!(began.elapsed() < Duration::from_secs(5), "nobody waits for what is not wanted: {:?}", began.elapsed());
+    eventually("the call is over", async || (echo.count() == 2 && echo.open() == 0).then_some(())).await;
+    assert!(echo.seen()[1].body_bytes < SIZE as u64, "and cut");
 }
 
 #[tokio::test]

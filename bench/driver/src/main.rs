@@ -41,7 +41,8 @@ const SETTLE: Duration = Duration::from_millis(200);
 #[command(
     name = "just bench",
     override_usage = "just bench [OPTIONS]",
-    after_help = "Also: --peer-lto builds `wasmtime serve` with the profile of Wharf."
+    after_help = "Also: --only events measures the event log beside Redis Streams; --peer-lto builds `wasmtime serve` \
+                  with the profile of Wharf."
 )]
 struct Cli {
     /// Rounds for each target with the server on one core; the whole machine gets three fifths of it

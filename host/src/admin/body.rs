@@ -29,10 +29,19 @@ where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    read_object_of(request, MAX_BODY).await
+}
+
+/// The same for a body of up to so many bytes.
+pub(super) async fn read_object_of<B>(request: Request<B>, max: usize) -> Result<Map<String, Value>, Problem>
+where
+    B: Body<Data = Bytes> + Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     if !is_json(request.headers()) {
         return Err(Problem::NotJson);
     }
-    let read = tokio::time::timeout(TIMEOUT, read(request.into_body()));
+    let read = tokio::time::timeout(TIMEOUT, read(request.into_body(), max));
     let bytes = read.await.map_err(|_elapsed| Problem::TooSlow)??;
     if bytes.is_empty() {
         return Ok(Map::new());
@@ -44,7 +53,7 @@ where
     }
 }
 
-async fn read<B>(body: B) -> Result<Bytes, Problem>
+async fn read<B>(body: B, max: usize) -> Result<Bytes, Problem>
 where
     B: Body<Data = Bytes> + Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -59,11 +68,11 @@ where
         };
         let Ok(data) = frame.into_data() else { continue };
         received += data.len();
-        if received <= MAX_BODY {
+        if received <= max {
             kept.extend_from_slice(&data);
         }
     }
-    if received > MAX_BODY { Err(Problem::TooLarge(MAX_BODY >> 10)) } else { Ok(kept.into()) }
+    if received > max { Err(Problem::TooLarge(max >> 10)) } else { Ok(kept.into()) }
 }
 
 fn invalid(message: String) -> Problem {

@@ -6,12 +6,14 @@
 //! | `GET /metrics` | what is counted, for Prometheus: OpenMetrics if `Accept` asks for it, else the older text format |
 //! | `GET /readyz` | 200 when every file that was there at the start serves or is rejected; 503 before, and while draining |
 //! | `GET`, `POST /api/rollouts…` | see `rollouts` |
+//! | `/api/events…`, `/api/subscriptions…`, `/api/dead-letters…`, `/api/queues…` | see `events` |
 //! | `GET /api/services`, `…/{name}` | services, their versions and instances; files that are no service |
 //! | `GET /api/instances?service=&id=&tag=&version=&health=` | instances |
 //! | `POST /api/services` | registers an instance: 201, or 200 if it was there |
 //! | `GET`, `DELETE /api/services/{service}/instances/{id}` | that instance; it goes: 204 |
 //! | `PUT /api/services/{service}/instances/{id}/heartbeat` | it is there: 204, or 404 when it must register again |
 //! | `GET /api/graph` | who may call whom, and who did |
+//! | `POST /api/backups` | makes a backup of all state: 201 |
 //! | `GET /api/watch?service=` | every change, as server-sent events |
 //!
 //! It listens on loopback only and asks for no credentials, so everybody on this machine may use it, and nobody else:
@@ -19,7 +21,9 @@
 //! page of another place (`Origin`), and changes something only with `content-type: application/json`, which a web page
 //! cannot send to another place without asking first.
 
+mod backups;
 mod body;
+mod events;
 mod problem;
 mod query;
 mod register;
@@ -44,6 +48,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::events::Events;
 use crate::gateway::{Connection, Format, Metrics, Rollouts};
 use crate::registry::{Filter, InstanceRecord, RefusedFile, Registry, ServiceRecord};
 use crate::server::Handler;
@@ -53,6 +58,7 @@ use watch::Watch;
 /// Who may watch at once.
 const MAX_WATCHERS: usize = 64;
 
+pub(crate) use backups::Backups;
 pub use rollouts::RolloutList;
 
 /// What `GET /api/services` answers.
@@ -70,10 +76,12 @@ pub struct ServiceList {
 pub(crate) struct Admin {
     registry: Arc<Registry>,
     rollouts: Arc<dyn Rollouts>,
+    events: Option<Arc<Events>>,
     metrics: Metrics,
     ready: tokio_watch::Receiver<bool>,
     draining: CancellationToken,
     watchers: Arc<Semaphore>,
+    backups: Option<Backups>,
 }
 
 type Answer = UnsyncBoxBody<Bytes, Infallible>;
@@ -86,7 +94,18 @@ impl Admin {
         ready: tokio_watch::Receiver<bool>,
         draining: CancellationToken,
     ) -> Self {
-        Self { registry, rollouts, metrics, ready, draining, watchers: Arc::new(Semaphore::new(MAX_WATCHERS)) }
+        let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
+        Self { registry, rollouts, events: None, metrics, ready, draining, watchers, backups: None }
+    }
+
+    /// The same, with events.
+    pub(crate) fn with_events(self, events: Arc<Events>) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    /// The same, and it makes backups.
+    pub(crate) fn with_backups(self, backups: Option<Backups>) -> Self {
+        Self { backups, ..self }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Answer>
@@ -116,6 +135,11 @@ impl Admin {
         if let Some(answer) = self.rollouts(&method, uri.path()) {
             return Ok(answer);
         }
+        if let ["api", about @ ..] = words.as_slice()
+            && about.first().is_some_and(|word| events::is_about_events(word))
+        {
+            return self.events(about, request).await;
+        }
         match words.as_slice() {
             ["livez"] if reads => Ok(text(StatusCode::OK, "alive\n")),
             ["readyz"] if reads => Ok(self.ready()),
@@ -144,11 +168,13 @@ impl Admin {
                 let instances = self.registry.discover(&Filter { service, id, tag, version, health });
                 json(&json!({ "instances": instances }))
             }
+            ["api", "backups"] if method == Method::POST => self.back_up(request).await,
             ["api", "graph"] if reads => json(&self.registry.graph()),
             ["api", "watch"] if reads => self.watch(&uri),
             ["livez" | "readyz" | "metrics"] | ["api", "instances" | "graph" | "watch"] | ["api", "services", _] => {
                 only("GET, HEAD")
             }
+            ["api", "backups"] => only("POST"),
             ["api", "services"] => only("GET, HEAD, POST"),
             ["api", "services", _, "instances", _] => only("GET, HEAD, DELETE"),
             ["api", "services", _, "instances", _, "heartbeat"] => only("PUT"),
@@ -259,6 +285,12 @@ fn json(value: &impl Serialize) -> Result<Response<Answer>, Problem> {
     // Text, numbers and maps with text keys: cannot fail to serialize.
     let body = serde_json::to_vec_pretty(value).unwrap_or_default();
     Ok(respond(StatusCode::OK, "application/json", body.into()).map(whole))
+}
+
+fn created(value: &impl Serialize) -> Result<Response<Answer>, Problem> {
+    let mut response = json(value)?;
+    *response.status_mut() = StatusCode::CREATED;
+    Ok(response)
 }
 
 fn text(status: StatusCode, text: &'static str) -> Response<Answer> {

@@ -8,7 +8,10 @@ use http::header::{ALLOW, CONNECTION, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
+use crate::capability::bus::PublishError;
+use crate::events::OperateError;
 use crate::registry::RegistryError;
+use crate::state::QueueError;
 
 /// See the module header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,7 +20,7 @@ pub(super) enum Problem {
     NotLoopback,
     #[error("web pages of other places may not use the admin API")]
     ForeignOrigin,
-    #[error("there is nothing here: see docs/registry.md for what there is")]
+    #[error("there is nothing here: see docs/registry.md and docs/events.md for what there is")]
     NoSuchPath,
     #[error("only {0}")]
     Method(&'static str),
@@ -35,8 +38,22 @@ pub(super) enum Problem {
     Invalid(Vec<Wrong>),
     #[error("as many watch already as may: try again later")]
     TooManyWatchers,
+    #[error("backups are made below `state.backups`, which the configuration does not name")]
+    NoBackups,
+    #[error("a backup of this name exists already")]
+    BackupExists,
+    #[error("a backup is being made: try again when it is done")]
+    BackupAtWork,
+    #[error("the backup could not be made: the log says why")]
+    BackupFailed,
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Events(#[from] OperateError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error(transparent)]
+    Queues(#[from] QueueError),
 }
 
 /// One thing that is wrong with a request.
@@ -77,8 +94,26 @@ impl Problem {
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::BrokenOff | Self::Invalid(_) => StatusCode::BAD_REQUEST,
             Self::TooManyWatchers => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NoBackups | Self::BackupExists | Self::BackupAtWork => StatusCode::CONFLICT,
+            Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Registry(RegistryError::Taken { .. } | RegistryError::NotLeased(_)) => StatusCode::CONFLICT,
             Self::Registry(RegistryError::Full(_)) => StatusCode::INSUFFICIENT_STORAGE,
+            Self::Events(OperateError::Unknown(_)) => StatusCode::NOT_FOUND,
+            Self::Events(OperateError::Gone) => StatusCode::CONFLICT,
+            Self::Events(OperateError::Log(_)) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Queues(error) => match error {
+                QueueError::Invalid { .. } => StatusCode::BAD_REQUEST,
+                QueueError::Expired => StatusCode::GONE,
+                QueueError::Full { .. } | QueueError::TooMany => StatusCode::INSUFFICIENT_STORAGE,
+                QueueError::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            },
+            Self::Publish(error) => match error {
+                PublishError::Denied(_) => StatusCode::FORBIDDEN,
+                PublishError::Invalid(_) => StatusCode::BAD_REQUEST,
+                PublishError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
+                PublishError::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
+                PublishError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            },
         }
     }
 
@@ -94,10 +129,30 @@ impl Problem {
             Self::TooSlow => ("client_timeout", "The body did not come in time"),
             Self::BrokenOff | Self::Invalid(_) => ("bad_request", "The request is not valid"),
             Self::TooManyWatchers => ("too_many_watchers", "Too many are watching"),
+            Self::NoBackups => ("no_backups", "Backups are not configured"),
+            Self::BackupExists => ("backup_exists", "There is such a backup already"),
+            Self::BackupAtWork => ("backup_at_work", "Another backup is being made"),
+            Self::BackupFailed => ("backup_failed", "The backup could not be made"),
             Self::Registry(RegistryError::Unknown(_)) => ("unknown_instance", "There is no such instance"),
             Self::Registry(RegistryError::Taken { .. }) => ("id_taken", "The id belongs to another service"),
             Self::Registry(RegistryError::NotLeased(_)) => ("not_leased", "The instance comes from files"),
             Self::Registry(RegistryError::Full(_)) => ("registry_full", "There is no room for another instance"),
+            Self::Events(OperateError::Unknown(_)) => ("unknown", "There is no such thing"),
+            Self::Events(OperateError::Gone) => ("subscription_gone", "The subscription is in no file"),
+            Self::Events(OperateError::Log(_)) => ("events_unavailable", "The event log does not answer"),
+            Self::Queues(error) => match error {
+                QueueError::Invalid { .. } => ("bad_request", "The request is not valid"),
+                QueueError::Expired => ("receipt_expired", "The receipt is no longer valid"),
+                QueueError::Full { .. } | QueueError::TooMany => ("queue_full", "There is no room for more"),
+                QueueError::Unavailable { .. } => ("events_unavailable", "The queues do not answer"),
+            },
+            Self::Publish(error) => match error {
+                PublishError::Denied(_) => ("forbidden", "The request is not allowed"),
+                PublishError::Invalid(_) => ("bad_request", "The event is not valid"),
+                PublishError::Full(_) => ("events_full", "The event log is full"),
+                PublishError::TooFast(_) => ("rate_limited", "Too many events"),
+                PublishError::Unavailable(_) => ("events_unavailable", "The event log does not answer"),
+            },
         }
     }
 
@@ -129,7 +184,14 @@ impl Problem {
             | Self::NotJson
             | Self::BrokenOff
             | Self::Invalid(_)
-            | Self::Registry(_) => {}
+            | Self::NoBackups
+            | Self::BackupExists
+            | Self::BackupAtWork
+            | Self::BackupFailed
+            | Self::Registry(_)
+            | Self::Events(_)
+            | Self::Queues(_)
+            | Self::Publish(_) => {}
         }
         response
     }

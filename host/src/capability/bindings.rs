@@ -38,6 +38,16 @@ pub(super) mod keyvalue_draft2 {
     });
 }
 
+/// `wharf:service/expiry`.
+pub(super) mod expiry {
+    wasmtime::component::bindgen!({
+        inline: "package wharf:host-expiry; world imports { import wharf:service/expiry@0.1.0; }",
+        path: "../wit",
+        world: "wharf:host-expiry/imports",
+        imports: { default: async },
+    });
+}
+
 /// `wasi:config@0.2.0-rc.1`.
 pub(super) mod config_rc1 {
     wasmtime::component::bindgen!({ path: "../wit/deps/config", world: "wasi:config/imports" });

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use crate::state::StoredEvent;
+pub use crate::state::{Event, Offset, StoredEvent};
 
 /// Longest text of a handler that is kept with an event, in bytes.
 pub const MAX_FAILURE_BYTES: usize = 1024;

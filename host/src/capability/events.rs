@@ -4,6 +4,8 @@
 //! service and the request that it serves, and every refusal comes back as the interface's own error. The guest waits
 //! until the events are on disk; when its request ends before, it is not told, and they may be published all the same.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::CapabilityView;
@@ -16,7 +18,7 @@ impl CapabilityView<'_> {
         match &self.ctx.request {
             Some(request) => request.caller().publisher(),
             None => Publisher {
-                service: self.ctx.service.service.clone(),
+                service: Arc::clone(&self.ctx.service.service),
                 correlation: None,
                 causation: None,
                 trace: super::http::Trace::default(),

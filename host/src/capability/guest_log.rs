@@ -5,6 +5,8 @@
 //! are not UTF-8 and characters that reorder or hide text are shown by their codes, so one line of a guest is one line
 //! of the log and can't pass for a line of the host.
 //!
+//! A service's own secrets are taken out of its lines first (`redact`).
+//!
 //! Bounds: [`MAX_LINE_BYTES`] a line, a longer one is cut and says so; and a rate in bytes a second for the whole
 //! service, all its versions and slots, with one second's worth in store. What goes over it is dropped and counted, and
 //! one line a second tells how much. The budget is one atomic word, so slots on many cores share it without a lock, and
@@ -16,9 +18,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::Level;
+
+use super::redact::{Cut, Redactor};
 
 /// Most bytes of one line in the log.
 pub const MAX_LINE_BYTES: usize = 8 << 10;
@@ -39,6 +44,7 @@ const REPORT: Duration = Duration::from_secs(1);
 pub struct GuestLog {
     name: Arc<Name>,
     budget: Arc<Budget>,
+    redactor: Arc<ArcSwapOption<Redactor>>,
 }
 
 #[derive(Debug)]
@@ -62,14 +68,15 @@ impl GuestLog {
     pub fn new(service: impl Into<Arc<str>>, version: impl Into<Arc<str>>, rate: u64) -> Self {
         let service = service.into();
         let budget = Budget::new(Arc::clone(&service), rate, Instant::now());
-        Self { name: Arc::new(Name { service, version: version.into() }), budget: Arc::new(budget) }
+        let name = Arc::new(Name { service, version: version.into() });
+        Self { name, budget: Arc::new(budget), redactor: Arc::default() }
     }
 
     /// The same log, and the same rate, for lines of another version.
     #[must_use]
     pub fn for_version(&self, version: impl Into<Arc<str>>) -> Self {
         let name = Name { service: Arc::clone(&self.name.service), version: version.into() };
-        Self { name: Arc::new(name), budget: Arc::clone(&self.budget) }
+        Self { name: Arc::new(name), ..self.clone() }
     }
 
     /// Changes the rate for all versions of the service from now on.
@@ -77,16 +84,57 @@ impl GuestLog {
         self.budget.rate.store(rate, Ordering::Relaxed);
     }
 
+    /// From now on, lines of all versions of the service are written without these texts.
+    pub fn set_secrets<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
+        self.redactor.store(Redactor::new(secrets).map(Arc::new));
+    }
+
+    /// Something that comes from a guest and is for another log, without the secrets of its service.
+    pub fn without_secrets(&self, text: String) -> String {
+        match self.redact(text.as_bytes(), Cut::No) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => String::from_utf8_lossy(&clean).into_owned(),
+        }
+    }
+
+    /// A part of what a guest wrote, without its secrets.
+    pub(super) fn redact<'t>(&self, text: &'t [u8], cut: Cut) -> Cow<'t, [u8]> {
+        match &*self.redactor.load() {
+            Some(redactor) => redactor.redact(text, cut),
+            None => Cow::Borrowed(text),
+        }
+    }
+
+    /// The same, with no more of a long text than a line can have.
+    fn redact_line<'t>(&self, text: &'t [u8], cut: &mut bool) -> Cow<'t, [u8]> {
+        if self.redactor.load().is_none() {
+            return Cow::Borrowed(text);
+        }
+        let mut text = text;
+        if let Some((start, rest)) = text.split_at_checked(MAX_LINE_BYTES)
+            && let Some(next) = rest.first()
+        {
+            // Not in the middle of a character.
+            let of_it = |byte: &&u8| **byte & 0xc0 == 0x80;
+            let back = if of_it(&next) { start.iter().rev().take(3).take_while(of_it).count() + 1 } else { 0 };
+            text = start.get(..start.len() - back).unwrap_or(start);
+            *cut = true;
+        }
+        self.redact(text, if *cut { Cut::End } else { Cut::No })
+    }
+
     /// Writes one line, or counts it as dropped.
-    pub(super) fn line(&self, origin: Origin<'_>, text: &[u8], cut: bool) {
+    pub(super) fn line(&self, origin: Origin<'_>, text: &[u8], mut cut: bool) {
         if !enabled(origin.level) {
             return;
         }
-        let mut line = escape(text, MAX_LINE_BYTES);
+        let clean = self.redact_line(text, &mut cut);
+        let mut line = escape(&clean, MAX_LINE_BYTES);
         if cut && !line.ends_with(CUT) {
             line.to_mut().push_str(CUT);
         }
-        let context = origin.context.map(|context| escape(context.as_bytes(), MAX_CONTEXT_BYTES));
+        let context = origin.context.map(|context| self.redact_line(context.as_bytes(), &mut false));
+        let context = context.as_ref().map(|context| escape(context, MAX_CONTEXT_BYTES));
         let cost = line.len() + context.as_ref().map_or(0, |context| context.len()) + LINE_COST;
         if self.budget.take(cost, Instant::now()) {
             self.emit(origin, context.as_deref(), &line);

@@ -26,6 +26,7 @@ pub struct HostInterface {
 const BOTH: &[&str] = &["0.2.12", "0.3.0"];
 const P2: &[&str] = &["0.2.12"];
 const P3: &[&str] = &["0.3.0"];
+const OWN: &[&str] = &["0.1.0"];
 const KEYVALUE: &[&str] = &["0.2.0-draft", "0.2.0-draft2"];
 
 const fn row(name: &'static str, versions: &'static [&'static str], meaning: &'static str) -> HostInterface {
@@ -89,6 +90,7 @@ pub const HOST_INTERFACES: &[HostInterface] = &[
     row("wasi:sockets/udp", P2, NO_SOCKETS),
     row("wasi:sockets/udp-create-socket", P2, NO_SOCKETS),
     row("wharf:service/events", &["0.1.0"], "events: publishes to the topics in grants.publish; all else is denied"),
+    row("wharf:service/expiry", OWN, "key-value: keys of the service's own store that end by themselves"),
     row(
         "wharf:service/queues",
         &["0.1.0"],

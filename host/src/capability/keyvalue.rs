@@ -60,6 +60,7 @@ impl From<KeyValueError> for Failure {
             | KeyValueError::BatchTooLarge
             | KeyValueError::QuotaExceeded { .. }
             | KeyValueError::NoSpace
+            | KeyValueError::TtlOutOfBounds { .. }
             | KeyValueError::NotACounter
             | KeyValueError::CounterRange => Self::Other(error.to_string()),
         }

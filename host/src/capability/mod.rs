@@ -19,6 +19,7 @@ mod config;
 pub mod delivery;
 pub mod event_handler;
 mod events;
+mod expiry;
 #[cfg(test)]
 pub(crate) mod fake_bus;
 mod guest_log;
@@ -27,13 +28,13 @@ pub mod interfaces;
 mod keyvalue;
 mod logging;
 mod queues;
+mod redact;
 mod sql;
 mod stdio;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
@@ -41,20 +42,27 @@ use arc_swap::ArcSwap;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
 use self::bus::EventBus;
+pub use self::config::Values;
 pub use self::guest_log::{GuestLog, MAX_LINE_BYTES};
 use self::http::{Caller, Dispatch};
+pub use self::redact::SHORTEST as SHORTEST_REDACTED;
 use self::sql::RequestSql;
 use self::stdio::Output;
 pub use self::stdio::{GuestStream, StderrTail};
 pub use crate::state::Migration;
 use crate::state::{KeyValueStore, SqlDatabase};
 
+/// Secrets that are no longer in force and still kept out of the log.
+const MAX_OLD_SECRETS: usize = 16;
+
 /// What a version of a service may use, shared by all of its slots.
 #[derive(Clone)]
 pub struct ServiceCapabilities {
     service: Arc<str>,
+    /// Its label; empty for no version in particular.
+    version: Arc<str>,
     key_value: Option<Arc<dyn KeyValueStore>>,
-    config: Arc<ArcSwap<BTreeMap<String, String>>>,
+    config: Arc<ArcSwap<Values>>,
     log: GuestLog,
     /// Weak, because whoever carries calls knows the services, and through them this.
     dispatch: Option<Weak<dyn Dispatch>>,
@@ -70,11 +78,21 @@ impl ServiceCapabilities {
     pub fn new(
         service: impl Into<Arc<str>>,
         key_value: Option<Arc<dyn KeyValueStore>>,
-        config: BTreeMap<String, String>,
+        config: Values,
         log: GuestLog,
     ) -> Self {
+        log.set_secrets(config.secrets.iter().map(String::as_str));
         let config = Arc::new(ArcSwap::from_pointee(config));
-        Self { service: service.into(), key_value, config, log, dispatch: None, bus: None, sql: Arc::default() }
+        Self {
+            service: service.into(),
+            version: "".into(),
+            key_value,
+            config,
+            log,
+            dispatch: None,
+            bus: None,
+            sql: Arc::default(),
+        }
     }
 
     /// The same, with somebody who carries its outgoing requests. Without one they are all refused.
@@ -110,15 +128,27 @@ impl ServiceCapabilities {
     }
 
     /// The same service for another version of it: store, configuration and log budget are shared, log lines name
-    /// `version`.
+    /// `version`, and values of that label are its own.
     #[must_use]
     pub fn for_version(&self, version: impl Into<Arc<str>>) -> Self {
-        Self { log: self.log.for_version(version), ..self.clone() }
+        let version = version.into();
+        Self { log: self.log.for_version(Arc::clone(&version)), version, ..self.clone() }
     }
 
     /// Replaces the configuration of all versions of the service. Every call from now on sees the new values.
-    pub fn set_config(&self, config: BTreeMap<String, String>) {
-        self.config.store(Arc::new(config));
+    ///
+    /// What was a secret until now stays out of the log, because a request in flight may still hold it.
+    pub fn set_config(&self, mut config: Values) {
+        let before = self.config.load();
+        let kept = before.secrets.iter().filter(|secret| !config.secrets.contains(secret)).take(MAX_OLD_SECRETS);
+        let kept: Vec<String> = kept.cloned().collect();
+        config.secrets.extend(kept);
+        if config != **before {
+            if config.secrets != before.secrets {
+                self.log.set_secrets(config.secrets.iter().map(String::as_str));
+            }
+            self.config.store(Arc::new(config));
+        }
     }
 
     /// The name of the service.
@@ -227,10 +257,11 @@ impl HasData for Capabilities {
 /// # Errors
 /// When one of them is defined in it already.
 pub fn add_to_linker<T: HasCapabilities + Send + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    use self::bindings::{config_draft, config_rc1, events, keyvalue_draft, keyvalue_draft2, logging, sql};
+    use self::bindings::{config_draft, config_rc1, events, expiry, keyvalue_draft, keyvalue_draft2, logging, sql};
 
     keyvalue_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     keyvalue_draft2::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
+    expiry::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     config_rc1::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     config_draft::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;
     logging::Imports::add_to_linker::<T, Capabilities>(linker, T::capabilities)?;

@@ -7,7 +7,7 @@
 //! is dropped or its next request begins.
 //!
 //! The tail is how a panic gets its message: the guest traps with nothing but `unreachable`, and what it wanted to say
-//! is the last thing on standard error.
+//! is the last thing on standard error. It is kept as it was written, and read without the service's secrets.
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +25,7 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::guest_log::{GuestLog, MAX_LINE_BYTES, Origin, escape};
+use super::redact::Cut;
 
 /// Bytes of standard error that are kept for a report.
 const TAIL_BYTES: usize = 2 << 10;
@@ -274,6 +275,8 @@ impl StderrTail {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        self.output.state().tail.iter().copied().collect()
+        let tail: Vec<u8> = self.output.state().tail.iter().copied().collect();
+        let cut = if tail.len() < TAIL_BYTES { Cut::No } else { Cut::Start };
+        self.output.log.redact(&tail, cut).into_owned()
     }
 }

@@ -11,7 +11,7 @@ use wasmtime::{Config, Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 
 use super::interfaces::{HOST_INTERFACES, explain};
-use super::{CapabilityCtx, CapabilityView, GuestLog, HasCapabilities, ServiceCapabilities, add_to_linker};
+use super::{CapabilityCtx, CapabilityView, GuestLog, HasCapabilities, ServiceCapabilities, Values, add_to_linker};
 use crate::state::KeyValueEngine;
 use crate::state::sqlite::SqliteState;
 
@@ -56,7 +56,7 @@ pub(super) fn fixture(quota: u64) -> Fixture {
     let store = SqliteState::new(root.path()).store("orders", quota);
     let config = BTreeMap::from([("currency".to_owned(), "EUR".to_owned()), ("empty".to_owned(), String::new())]);
     let log = GuestLog::new("orders", "1.0.0", 1 << 20);
-    let service = Arc::new(ServiceCapabilities::new("orders", Some(store), config, log));
+    let service = Arc::new(ServiceCapabilities::new("orders", Some(store), config.into(), log));
     let slot = Slot::new(&service);
     Fixture { root, service, slot }
 }
@@ -209,6 +209,7 @@ const ITEMS: &[(&str, &str)] = &[
     ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket"),
     ("wharf:service/events@0.1.0", "publish"),
     ("wharf:service/queues@0.1.0", "receive"),
+    ("wharf:service/expiry@0.1.0", "remaining"),
     ("wharf:service/sql@0.1.0", "execute"),
 ];
 /// Interfaces with nothing but plain types; there is nothing that a linker could lack.
@@ -352,7 +353,7 @@ async fn a_component_without_a_grant_or_with_a_full_store_gets_an_error_and_no_t
     let Fixture { service, .. } = fixture(5);
     assert_eq!(run_guest("0.2.0-draft", Slot::new(&service)).await, 2, "key and value need six bytes");
     let log = service.log().clone();
-    let denied = Arc::new(ServiceCapabilities::new("orders", None, BTreeMap::new(), log));
+    let denied = Arc::new(ServiceCapabilities::new("orders", None, Default::default(), log));
     assert_eq!(run_guest("0.2.0-draft2", Slot::new(&denied)).await, 1);
 }
 
@@ -375,9 +376,58 @@ fn configuration_is_read_in_both_versions_and_changes_live() {
     assert_eq!(all(&mut slot).len(), 2);
     assert_eq!(config_draft::wasi::config::store::Host::get_all(&mut slot.capabilities()).unwrap(), all(&mut slot));
 
-    other_version.set_config(BTreeMap::from([("currency".to_owned(), "CHF".to_owned())]));
+    other_version.set_config(BTreeMap::from([("currency".to_owned(), "CHF".to_owned())]).into());
     assert_eq!(rc1(&mut slot, "currency").as_deref(), Some("CHF"));
     assert_eq!(all(&mut slot).len(), 1);
+
+    let mut values = Values::from(BTreeMap::from([("currency".to_owned(), "EUR".to_owned())]));
+    let own = [("currency", "USD"), ("only", "here")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    values.versions.insert("2.0.0".to_owned(), BTreeMap::from(own.clone()));
+    service.set_config(values);
+    let mut second = Slot::new(&Arc::new(other_version));
+    for (slot, currency, only) in [(&mut slot, "EUR", None), (&mut second, "USD", Some("here"))] {
+        assert_eq!((rc1(slot, "currency").as_deref(), rc1(slot, "only").as_deref()), (Some(currency), only));
+        assert_eq!((draft(slot, "currency").as_deref(), draft(slot, "only").as_deref()), (Some(currency), only));
+    }
+    assert_eq!(all(&mut slot), [("currency".to_owned(), "EUR".to_owned())]);
+    assert_eq!(all(&mut second), own);
+}
+
+#[test]
+fn a_secret_of_the_service_never_reaches_its_log() {
+    use super::bindings::logging::wasi::logging::logging::{Host, Level};
+    use wasmtime_wasi::cli::StdoutStream;
+
+    const SECRET: &str = "tok_live_1234567890";
+    let (captured, _guard) = Captured::start();
+    let Fixture { service, mut slot, .. } = fixture(0);
+    let with = |secrets: &[&str]| Values {
+        secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+        ..Values::default()
+    };
+    service.set_config(with(&[SECRET]));
+    let tail = slot.ctx.stderr_tail();
+    slot.capabilities().log(Level::Info, format!("of {SECRET}"), format!("a {SECRET} b"));
+    slot.capabilities().log(Level::Info, String::new(), format!("{}{SECRET}", "x".repeat(8 * 1024 - 10)));
+    slot.ctx.stdout().p2_stream().write("key=tok_live_".into()).unwrap();
+    slot.ctx.stdout().p2_stream().write("1234567890\n".into()).unwrap();
+    slot.ctx.stderr().p2_stream().write(format!("panic: {SECRET}\n").into()).unwrap();
+    assert_eq!(tail.panic_message().as_deref(), Some("panic: [redacted]"));
+    slot.ctx.stderr().p2_stream().write(format!("{SECRET}{}", "y".repeat(2048 - 12)).into()).unwrap();
+    assert!(tail.text().starts_with("[redacted]yyy"), "{}", &tail.text()[..40]);
+    slot.ctx.begin_request("request-2".into());
+    // After a change the old one is kept out, too: a request in flight may still have it.
+    service.set_config(with(&["another_secret"]));
+    service.set_config(with(&["another_secret"]));
+    slot.capabilities().log(Level::Info, String::new(), format!("{SECRET} another_secret"));
+
+    let lines = captured.lines();
+    assert!(lines.iter().all(|line| !line.contains("tok_") && !line.contains("another")), "{lines:#?}");
+    assert_eq!(lines[0], "INFO logging request-1 of [redacted]: a [redacted] b");
+    assert!(lines[1].ends_with("x[redacted] [line was cut here]"), "{}", &lines[1][8000..]);
+    assert_eq!(lines[2], "INFO stdout request-1 -: key=[redacted]");
+    assert_eq!(lines.last().unwrap(), "INFO logging request-2 -: [redacted] [redacted]");
+    assert!(!format!("{service:?}{:?}", service.log()).contains("tok_live"));
 }
 
 #[test]

@@ -4,14 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{CONTENT_TYPE, HOST};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// Nothing that the host does at once takes longer.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const MAX_ANSWER: usize = 64 << 20;
 
 /// Nobody listens, or it is not Wharf.
@@ -30,7 +31,7 @@ pub struct NoAnswer {
 /// A good answer whose body is read as it comes.
 pub(super) async fn follow(address: SocketAddr, path: &str) -> Result<Incoming, NoAnswer> {
     let no_answer = |cause: String| NoAnswer { address, cause };
-    let answered = tokio::time::timeout(TIMEOUT, send(address, Method::GET, path)).await;
+    let answered = tokio::time::timeout(TIMEOUT, send(address, Method::GET, path, Bytes::new())).await;
     let answered = answered.map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?;
     let response = answered.map_err(|error| no_answer(error.to_string()))?;
     let status = response.status();
@@ -41,12 +42,14 @@ async fn send(
     address: SocketAddr,
     method: Method,
     path: &str,
+    body: Bytes,
 ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
     let request = Request::builder()
         .method(method)
         .uri(format!("http://{address}{path}"))
         .header(HOST, address.to_string())
-        .body(Empty::<Bytes>::new())?;
+        .header(CONTENT_TYPE, "application/json")
+        .body(Full::new(body))?;
     let sent = Client::builder(TokioExecutor::new()).build_http().request(request).await;
     Ok(sent.map_err(|error| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
@@ -56,13 +59,24 @@ async fn send(
 
 /// A whole answer, in time and in bounds.
 pub(super) async fn ask(address: SocketAddr, method: Method, path: &str) -> Result<(StatusCode, Bytes), NoAnswer> {
+    order(address, method, path, Bytes::new(), TIMEOUT).await
+}
+
+/// The same to a request with a body of JSON, in this time.
+pub(super) async fn order(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: Bytes,
+    timeout: Duration,
+) -> Result<(StatusCode, Bytes), NoAnswer> {
     let no_answer = |cause: String| NoAnswer { address, cause };
     let exchange = async {
-        let response = send(address, method, path).await?;
+        let response = send(address, method, path, body).await?;
         let status = response.status();
         Ok((status, Limited::new(response.into_body(), MAX_ANSWER).collect().await?.to_bytes()))
     };
-    let answered = tokio::time::timeout(TIMEOUT, exchange).await;
-    let answered = answered.map_err(|_elapsed| no_answer("no answer in 5 s".to_owned()))?;
+    let answered = tokio::time::timeout(timeout, exchange).await;
+    let answered = answered.map_err(|_elapsed| no_answer(format!("no answer in {} s", timeout.as_secs())))?;
     answered.map_err(|error: Box<dyn std::error::Error + Send + Sync>| no_answer(error.to_string()))
 }

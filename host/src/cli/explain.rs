@@ -71,7 +71,8 @@ pub fn run(source: &Source, asked: &Asked, format: OutputFormat, out: &mut dyn W
             writeln!(out)?;
         }
     }
-    Ok(explanation.found.is_some() || explanation.listener.redirects_to_https.is_some())
+    let is_answered = explanation.is_health || explanation.listener.redirects_to_https.is_some();
+    Ok(explanation.found.is_some() || is_answered)
 }
 
 fn question(asked: &Asked) -> Result<Question, ExplainError> {
@@ -129,6 +130,9 @@ fn write_text(out: &mut String, question: &Question, explanation: &Explanation) 
             let port = listener.redirects_to_https.unwrap_or_default();
             writeln!(out, "the listener sends it to https, port {port}: 308")?;
         }
+        None if explanation.is_health => {
+            writeln!(out, "no route: the gateway itself answers how all services are (`health` of gateway.yaml)")?;
+        }
         None => writeln!(out, "no route: it is answered 404 no_route")?,
     }
     if !explanation.others.is_empty() {
@@ -162,6 +166,9 @@ fn write_found(out: &mut String, path: &str, found: &Destination) -> std::fmt::R
     if found.backends.is_empty() {
         writeln!(out, "  nowhere   no backend: it is answered 500 no_instance")?;
     }
+    if let Some(own) = found.max_concurrent {
+        writeln!(out, "  bulkhead  {own} requests of this rule at once")?;
+    }
     if let Some(split) = &found.split {
         writeln!(out, "  split     {}", told(split, found))?;
     }
@@ -174,6 +181,9 @@ fn write_found(out: &mut String, path: &str, found: &Destination) -> std::fmt::R
         }
         if let Some(timeout) = backend.backend_timeout {
             write!(out, ", {timeout} a try")?;
+        }
+        if found.max_concurrent.is_some() {
+            write!(out, ", {} at once", backend.max_concurrent)?;
         }
         if !backend.filters.is_empty() {
             write!(out, ", after {}", chain(&backend.filters))?;

@@ -1,12 +1,15 @@
 //! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
 
 mod admin;
+pub mod backup;
 pub mod config;
+pub mod events;
 pub mod explain;
 pub mod hash;
 pub mod import;
 pub mod inspect;
 pub mod new;
+mod queues;
 pub mod rollout;
 pub mod schema;
 pub mod serve;

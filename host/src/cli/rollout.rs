@@ -185,7 +185,7 @@ fn details(rollout: &RolloutRecord, out: &mut dyn Write) -> io::Result<()> {
     align(&rows, "  ", out)
 }
 
-fn align<const N: usize>(rows: &[[String; N]], indent: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn align<const N: usize>(rows: &[[String; N]], indent: &str, out: &mut dyn Write) -> io::Result<()> {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
     for row in rows {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::admin::{self, NoAnswer};
 use crate::ServiceList;
-use crate::registry::{Health, InstanceRecord, ServiceRecord, VersionState};
+use crate::registry::{BreakerRecord, BreakerStateWord, Health, InstanceRecord, ServiceRecord, VersionState};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,9 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
         table(&rows, out)?;
     }
     instances(&list.services, has_versions, now, out)?;
+    for service in &list.services {
+        service.breakers.iter().try_for_each(|breaker| told_of_breaker(&service.name, breaker, now, out))?;
+    }
     for service in list.services.iter().filter(|service| !service.tags.is_empty()) {
         writeln!(out, "\n{} is tagged {}", service.name, service.tags.join(", "))?;
     }
@@ -122,6 +125,20 @@ fn instances(services: &[ServiceRecord], below: bool, now: Timestamp, out: &mut 
         writeln!(out, "\n{id} is {word}: {reason}")?;
     }
     Ok(())
+}
+
+/// A circuit breaker that is not closed.
+fn told_of_breaker(service: &str, breaker: &BreakerRecord, now: Timestamp, out: &mut dyn Write) -> io::Result<()> {
+    if breaker.state == BreakerStateWord::Closed {
+        return Ok(());
+    }
+    let version = breaker.version.as_deref().map(|version| format!("@{version}")).unwrap_or_default();
+    let since = ago(now, breaker.since);
+    write!(out, "\n{service}{version}: the circuit breaker is {} for {since}", breaker.state.shown())?;
+    if let Some(left) = breaker.half_open_in {
+        write!(out, ", half open in {left}")?;
+    }
+    writeln!(out, "{}", breaker.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())
 }
 
 fn table<const N: usize>(rows: &[[String; N]], out: &mut dyn Write) -> io::Result<()> {
@@ -217,6 +234,35 @@ b         orders   -        degraded  0s     1       eu,fast  http://127.0.0.1:9
 b is degraded: its disk is slow
 
 orders is tagged commerce
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_breaker_that_is_not_closed_is_told_with_what_comes_next() {
+        let since = Timestamp::from_second(1000).unwrap();
+        let breaker = |version: Option<&str>, state, reason: Option<&str>, half_open_in| BreakerRecord {
+            version: version.map(str::to_owned),
+            digest: None,
+            state,
+            reason: reason.map(str::to_owned),
+            half_open_in,
+            since,
+        };
+        let five = Some(crate::config::Duration::secs(5));
+        let breakers = vec![
+            breaker(Some("1"), BreakerStateWord::Closed, None, None),
+            breaker(Some("2"), BreakerStateWord::HalfOpen, None, None),
+            breaker(None, BreakerStateWord::Open, Some("5 failures in a row"), five),
+        ];
+        let service = ServiceRecord { name: "orders".to_owned(), breakers, ..ServiceRecord::default() };
+        let mut out = Vec::new();
+        let list = ServiceList { services: vec![service], refused: Vec::new() };
+        print(&list, Timestamp::from_second(1003).unwrap(), &mut out).unwrap();
+        let expected = "
+orders@2: the circuit breaker is half open for 3s
+
+orders: the circuit breaker is open for 3s, half open in 5s: 5 failures in a row
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

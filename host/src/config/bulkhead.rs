@@ -1,4 +1,4 @@
-//! How many requests of one service run at once.
+//! How many requests of one service, or of one rule, run at once.
 //!
 //! Decided here: the words, their defaults and bounds. How places are given is the policy's (`policy/bulkhead.rs`), how
 //! a limit finds its own size too (`policy/adaptive.rs`).
@@ -36,6 +36,30 @@ pub struct Bulkhead {
     pub reserved: u32,
     /// Lets fewer than `maxConcurrent` in when that makes the service faster.
     pub adaptive: AdaptiveLimit,
+}
+
+/// Concurrency of one rule: places of its own, beside those of the service.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RuleBulkhead {
+    /// Requests of this rule at once. Not more than the service's.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_concurrent: u32,
+    /// Requests that may wait for a place; more are 503 `bulkhead_full` at once.
+    #[serde(default = "pending")]
+    #[schemars(range(max = 100_000))]
+    pub max_pending: u32,
+    /// How long one may wait before it is 503 `bulkhead_full`.
+    #[serde(default = "wait")]
+    pub max_wait: Duration,
+}
+
+fn pending() -> u32 {
+    Bulkhead::default().max_pending
+}
+
+fn wait() -> Duration {
+    Bulkhead::default().max_wait
 }
 
 /// A limit that follows the service's latency, between `minLimit` and `maxConcurrent`.
@@ -88,6 +112,13 @@ impl Bulkhead {
         }
         check.within(at.get("tolerance"), tolerance, &TOLERANCE);
         check.within(at.get("probeInterval"), probe_interval, &PROBE_INTERVAL);
+    }
+}
+
+impl RuleBulkhead {
+    pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
+        check.within(at.get("maxConcurrent"), &self.max_concurrent, &MAX_CONCURRENT);
+        check.within(at.get("maxPending"), &self.max_pending, &MAX_PENDING);
     }
 }
 

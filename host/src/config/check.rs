@@ -22,6 +22,7 @@ use super::model::Gateway;
 use super::problem::{Problem, Span};
 use super::schedule::Schedule;
 use super::service::{Limits, Service, ServiceDefaults, SlotReuse, Slots};
+use super::settings::check_secrets;
 use super::subscription::Subscription;
 use super::tree::{Kind, Node};
 use super::units::{Duration, Size};
@@ -48,12 +49,21 @@ const RESERVED: [&str; 1] = ["events"];
 /// # Errors
 /// Says which letters are allowed, or that the name is the host's.
 pub fn valid_service_name(name: &str) -> Result<(), String> {
+    not_reserved(name)?;
+    valid_name(name)
+}
+
+/// Whether no address of the host's own has this name.
+///
+/// # Errors
+/// Says which.
+pub fn not_reserved(name: &str) -> Result<(), String> {
     if RESERVED.contains(&name) {
         return Err(format!(
             "`{name}` cannot be a service: http://{name}.internal/ is the host's own; use another name"
         ));
     }
-    valid_name(name)
+    Ok(())
 }
 
 /// The letters of names.
@@ -174,6 +184,7 @@ impl Check<'_> {
         connections.check(self, at.get("connections"));
         requests.check(self, at.get("requests"));
         gateway.calls.check(self, at.get("calls"));
+        check_secrets(&gateway.secrets, self, at.get("secrets"));
         gateway.health.check(self, at.get("health"));
         gateway.events.check(self, at.get("events"));
         QueueSettings::check_all(&gateway.queues, self, at.get("queues"));
@@ -189,6 +200,9 @@ impl Check<'_> {
             if path.as_os_str().is_empty() {
                 self.wrong(at, "an empty path: name a folder");
             }
+        }
+        if state.backups.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            self.wrong(at.get("state").get("backups"), "an empty path: name a folder");
         }
         let engine_at = at.get("engine");
         self.within(engine_at.get("maxSlots"), &engine.max_slots, &MAX_SLOTS);
@@ -231,11 +245,6 @@ impl Check<'_> {
         service.outlier_detection.check(self, at.get("outlierDetection"));
         check_labels(&service.tags, &service.metadata, self, at);
         check_instances(&service.instances, self, at.get("instances"));
-        for (key, value) in &service.config {
-            if key.is_empty() {
-                self.wrong(at.get("config").key(key), format!("`{value}` needs a key"));
-            }
-        }
     }
 
     fn policies(&mut self, limits: &Limits, slots: &Slots, health: &HealthCheck, at: At<'_>) {

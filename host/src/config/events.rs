@@ -93,7 +93,7 @@ impl Default for Retention {
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { visibility_timeout: Duration::secs(30), max_receives: 5, quota: Size::mib(64) }
+        Self { visibility_timeout: Duration::secs(30), max_receives: 5, quota: Size::mib(256) }
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Grants {
     pub publish: Vec<TopicPattern>,
     /// Queues that it may use.
     pub queues: QueueGrants,
+    /// Secrets of `gateway.yaml` that its `config` may name.
+    pub secrets: Vec<String>,
 }
 
 /// Queues that a service may use, or patterns of their names.
@@ -85,5 +87,6 @@ impl Calls {
 pub(in crate::config) const EXAMPLE: &str = r##"{
     "calls": ["users", "inventory"],
     "egress": ["https://*.example.org:8443", { "url": "https://db.example.org", "allowPrivate": true }],
-    "publish": ["order.*"], "queues": { "send": ["mails"], "receive": ["work.#"] }
+    "publish": ["order.*"], "queues": { "send": ["mails"], "receive": ["work.#"] },
+    "secrets": ["payments"]
 }"##;

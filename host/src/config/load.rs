@@ -20,6 +20,7 @@ use super::model::Gateway;
 use super::problem::{File, Problem, Problems, Severity};
 use super::read::{Expect, read};
 use super::service::Service;
+use super::settings::check_settings;
 use super::tree::{Kind, Node, parse};
 
 /// The key of an overlay that holds what would stand in `services/<name>.yaml`.
@@ -130,6 +131,7 @@ impl Loader {
             };
             trees.insert(name, tree);
         }
+        let secrets = (!incomplete && !At::root(&root).get("secrets").has_refused()).then_some(&gateway.secrets);
         let mut services = BTreeMap::new();
         for (name, tree) in &mut trees {
             if let Some(defaults) = root.get("defaults") {
@@ -139,6 +141,7 @@ impl Loader {
             let (at, inherited) = (At::root(tree), &gateway.defaults.circuit_breaker);
             let mut check = Check { problems: &mut self.problems };
             check.service(&service, &gateway.auth, at);
+            check_settings(&service, secrets, &mut check, at);
             service.circuit_breaker.check_written_for(name, inherited, &mut check, at.get("circuitBreaker"));
             services.insert(name.clone(), service);
         }

@@ -19,6 +19,8 @@ const PERCENT: RangeInclusive<u32> = 0..=100;
 const BOUNDED_LOAD: RangeInclusive<u32> = 100..=10_000;
 /// An instance that takes longer to warm up has another problem.
 const SLOW_START: RangeInclusive<Duration> = Duration::ZERO..=Duration::secs(3600);
+/// That of instances.
+const WEIGHT: RangeInclusive<u32> = 0..=1_000_000;
 const SECOND: Duration = Duration::secs(1);
 
 /// How requests are spread over the instances of a service.
@@ -39,6 +41,9 @@ pub struct LoadBalancer {
     /// Instances that have all these tags come first; others get requests only when none of those can be used.
     #[schemars(with = "Vec<text::Name>")]
     pub prefer_tags: Vec<String>,
+    /// Weight of a component in this process beside the `weight` of instances elsewhere. 0 to 1000000; 0 gets none.
+    #[schemars(range(max = 1_000_000))]
+    pub local_weight: u32,
 }
 
 /// How an instance is chosen.
@@ -111,6 +116,7 @@ impl Default for LoadBalancer {
             // Envoy's.
             panic_threshold: 50,
             prefer_tags: Vec::new(),
+            local_weight: 1,
         }
     }
 }
@@ -135,6 +141,7 @@ impl LoadBalancer {
         }
         check.within(at.get("slowStart"), &self.slow_start, &SLOW_START);
         check.within(at.get("panicThreshold"), &self.panic_threshold, &PERCENT);
+        check.within(at.get("localWeight"), &self.local_weight, &WEIGHT);
         for (tag, at) in self.prefer_tags.iter().zip(at.get("preferTags").items()) {
             if tag.is_empty() {
                 check.wrong(at, "an empty tag: name one");
@@ -173,5 +180,6 @@ fn check_cookie(name: &str, check: &mut Check<'_>, at: At<'_>) {
 #[cfg(test)]
 pub(in crate::config) const EXAMPLE: &str = r#"{
     "strategy": { "consistentHash": { "key": { "header": "x-user" }, "boundedLoad": 150 } },
-    "stickySession": { "cookie": "at", "ttl": "1h" }, "slowStart": "30s", "panicThreshold": 20, "preferTags": ["eu"]
+    "stickySession": { "cookie": "at", "ttl": "1h" }, "slowStart": "30s", "panicThreshold": 20, "preferTags": ["eu"],
+    "localWeight": 3
 }"#;

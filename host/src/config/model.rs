@@ -25,6 +25,7 @@ use super::listener::Listener;
 use super::registry::RegistrySettings;
 use super::requests::Requests;
 use super::route::Route;
+use super::secret::SecretRef;
 use super::service::ServiceDefaults;
 use super::units::{self, Duration};
 
@@ -67,6 +68,8 @@ pub struct Gateway {
     pub events: Events,
     /// Queues by name; one that is not here has the defaults.
     pub queues: BTreeMap<String, QueueSettings>,
+    /// Where secrets are, by name. A service's `config` may name those that it was granted.
+    pub secrets: BTreeMap<String, SecretRef>,
     /// What is told outside about health.
     pub health: PublicHealth,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
@@ -104,6 +107,9 @@ pub struct Plugins {
 pub struct State {
     /// Folder of the services' stores and of the cache of compiled code; made with mode 0700. Needs a restart to change.
     pub path: PathBuf,
+    /// Folder in which `POST /api/backups` of the admin API makes backups; without it, it makes none. Needs a restart to
+    /// change.
+    pub backups: Option<PathBuf>,
 }
 
 /// Compiling and the instance pool.
@@ -173,6 +179,7 @@ impl Default for Gateway {
             calls: Calls::default(),
             events: Events::default(),
             queues: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             health: PublicHealth::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),
@@ -195,7 +202,7 @@ impl Default for Plugins {
 
 impl Default for State {
     fn default() -> Self {
-        Self { path: ".wharf/state".into() }
+        Self { path: ".wharf/state".into(), backups: None }
     }
 }
 

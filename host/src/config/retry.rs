@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 use super::check::{At, Check};
 use super::units::{Duration, Size};
 
-const ATTEMPTS: RangeInclusive<u32> = 0..=10;
-const CODES: RangeInclusive<u16> = 400..=599;
-const TOO_MANY_REQUESTS: u16 = 429;
-const LEAST_BACKOFF: Duration = Duration::millis(1);
-const LONGEST_BACKOFF: Duration = Duration::secs(60);
+pub(in crate::config) const ATTEMPTS: RangeInclusive<u32> = 0..=10;
+pub(in crate::config) const CODES: RangeInclusive<u16> = 400..=599;
+pub(in crate::config) const TOO_MANY_REQUESTS: u16 = 429;
+pub(in crate::config) const LEAST_BACKOFF: Duration = Duration::millis(1);
+pub(in crate::config) const LONGEST_BACKOFF: Duration = Duration::secs(60);
 /// So much is held for each request under way.
 const BODY: RangeInclusive<Size> = Size::bytes(0)..=Size::mib(1);
 const PERCENT: RangeInclusive<u32> = 0..=100;

@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::bulkhead::RuleBulkhead;
 use super::filter::Filter;
 use super::retry::RuleRetry;
 use super::schema::text;
@@ -73,6 +74,9 @@ pub struct Rule {
     /// When requests are tried again, instead of what the service says; its `budget` holds all the same.
     #[serde(default)]
     pub retry: Option<RuleRetry>,
+    /// Places of its own for requests of this rule; each takes one of the service's, too.
+    #[serde(default)]
+    pub bulkhead: Option<RuleBulkhead>,
     /// Where requests go; chosen by weight. At least one, unless a filter `redirect` or `staticResponse` answers.
     #[serde(default)]
     pub backend_refs: Vec<BackendRef>,

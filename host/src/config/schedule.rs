@@ -45,8 +45,8 @@ pub struct Schedule {
     pub subject: Option<String>,
     /// The event's data: text, at most 64KiB.
     #[serde(default)]
-    #[schemars(with = "text::Scalar")]
-    pub data: String,
+    #[schemars(with = "Option<text::Scalar>")]
+    pub data: Option<String>,
     /// The media type of `data`.
     #[serde(default = "content_type")]
     pub content_type: String,
@@ -127,7 +127,7 @@ impl Schedule {
             }
             Err((is_zone, message)) => check.wrong(at.get(if is_zone { "timezone" } else { "cron" }), message),
         }
-        if self.data.len() > MAX_DATA {
+        if self.data.as_ref().is_some_and(|data| data.len() > MAX_DATA) {
             check.wrong(at.get("data"), "too much data: at most 64KiB");
         }
         let texts = [("key", self.key.as_deref()), ("subject", self.subject.as_deref())];

@@ -21,6 +21,7 @@ use super::retry::Retry;
 use super::rollout::Rollout;
 use super::schedule::Schedule;
 use super::schema::text;
+use super::settings::{ConfigValue, VersionSettings};
 use super::sql::Sql;
 use super::subscription::Subscription;
 use super::timeouts::Timeouts;
@@ -109,8 +110,9 @@ pub struct Service {
     /// How a new version takes over from the one that serves.
     pub rollout: Rollout,
     /// What the service reads through `wasi:config/store`.
-    #[schemars(with = "BTreeMap<String, text::Scalar>")]
-    pub config: BTreeMap<String, String>,
+    pub config: BTreeMap<String, ConfigValue>,
+    /// What is different for some of its versions, by label.
+    pub versions: BTreeMap<String, VersionSettings>,
 }
 
 /// The automatic route of a service.
@@ -253,6 +255,7 @@ impl Service {
             schedules: Vec::new(),
             rollout,
             config: BTreeMap::new(),
+            versions: BTreeMap::new(),
         }
     }
 }

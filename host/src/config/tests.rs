@@ -9,6 +9,7 @@ mod filters;
 mod layers;
 mod listeners;
 mod routing;
+mod settings;
 
 use std::path::Path;
 

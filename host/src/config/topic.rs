@@ -61,6 +61,7 @@ fn check(name: &str, is_wildcard: impl Fn(&str) -> bool) -> Result<(), TopicErro
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "every place is below the lengths that the vectors were made with")]
 impl TopicPattern {
     /// Whether the topic fits.
     pub fn matches(&self, topic: &str) -> bool {

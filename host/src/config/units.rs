@@ -63,6 +63,11 @@ impl Duration {
     pub const fn get(self) -> std::time::Duration {
         self.0
     }
+
+    /// So many times as long, or the longest there is.
+    pub const fn times(self, factor: u32) -> Self {
+        Self(self.0.saturating_mul(factor))
+    }
 }
 
 impl FromStr for Duration {

@@ -201,10 +201,20 @@ impl EventLog for FakeLog {
         selection: Selection,
         before: Option<Offset>,
         limit: usize,
-    ) -> Result<Vec<StoredEvent>, EventLogError> {
+    ) -> Result<EventPage, EventLogError> {
         let inner = self.inner.lock().unwrap();
-        let fit = inner.events.iter().rev().filter(|event| before.is_none_or(|before| event.offset < before));
-        Ok(fit.filter(|event| fits(&selection, event)).take(limit).cloned().collect())
+        let mut page = EventPage { read_to: before.unwrap_or(Offset(u64::MAX)), ..EventPage::default() };
+        for event in inner.events.iter().rev().filter(|event| before.is_none_or(|before| event.offset < before)) {
+            if page.events.len() == limit {
+                page.more = true;
+                break;
+            }
+            page.read_to = event.offset;
+            if fits(&selection, event) {
+                page.events.push(event.clone());
+            }
+        }
+        Ok(page)
     }
 
     async fn subscribe(
@@ -310,6 +320,12 @@ impl EventLog for FakeLog {
         let events = self.inner.lock().unwrap().events.len() as u64;
         Ok(LogUsage { events, bytes: events, quota: u64::MAX, first: Offset(1), last: Offset(events) })
     }
+}
+
+/// Queues that nobody uses.
+pub(in crate::events) fn no_queues() -> Arc<dyn crate::state::Queues> {
+    // Opened at the first use, which there is none of.
+    Arc::new(crate::state::sqlite::SqliteQueues::open(std::path::Path::new("/nonexistent")))
 }
 
 /// A delivery that arrived: its event's id, place and try.

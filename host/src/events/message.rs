@@ -1,21 +1,17 @@
 //! An event as an HTTP request: a CloudEvent 1.0 in binary mode.
 //!
-//! Attributes are `ce-` headers whose values are percent-encoded as the HTTP binding says: everything outside of visible
-//! ASCII, and the space, `"` and `%`. What only Wharf knows (topic, subscription, place, try) stands in `x-wharf-` ones,
-//! which nobody outside can send to a service.
+//! What only Wharf knows (topic, subscription, place, try) stands in `x-wharf-` headers, which nobody outside can send to
+//! a service. How attributes become headers is `capability::cloud_event`'s.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Uri};
-use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
+use crate::capability::cloud_event;
 use crate::capability::delivery::Delivery;
 use crate::state::Event;
-
-/// RFC-wise visible ASCII stays, but for these.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// The POST that delivers it.
 pub(super) fn request(service: &str, path: &str, delivery: Delivery) -> Option<Request<Bytes>> {
@@ -26,10 +22,11 @@ pub(super) fn request(service: &str, path: &str, delivery: Delivery) -> Option<R
     *request.uri_mut() = parts.build().ok()?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(event.data.len()));
-    attributes(&event, headers);
+    cloud_event::write_binary(&event, headers);
+    trace(&event, headers);
     for (name, value) in [
         ("x-wharf-topic", event.topic.clone()),
-        ("x-wharf-subscription", utf8_percent_encode(&delivery.subscription, ENCODED).to_string()),
+        ("x-wharf-subscription", delivery.subscription.to_string()),
         ("x-wharf-offset", delivery.event.offset.0.to_string()),
         ("x-wharf-attempt", delivery.attempt.to_string()),
     ] {
@@ -41,29 +38,8 @@ pub(super) fn request(service: &str, path: &str, delivery: Delivery) -> Option<R
     Some(request)
 }
 
-fn attributes(event: &Event, headers: &mut HeaderMap) {
-    let time = crate::events::time::rfc3339(event.time);
-    let plain = [("specversion", "1.0"), ("id", &event.id), ("source", &event.source), ("type", &event.kind)];
-    let optional = [
-        ("time", Some(time.as_str())),
-        ("subject", event.subject.as_deref()),
-        ("partitionkey", event.key.as_deref()),
-        ("dataschema", event.schema.as_deref()),
-    ];
-    let extensions = event.extensions.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let optional = optional.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    for (name, value) in plain.into_iter().chain(optional).chain(extensions) {
-        let name = HeaderName::try_from(format!("ce-{name}"));
-        let value = HeaderValue::try_from(utf8_percent_encode(value, ENCODED).to_string());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            headers.insert(name, value);
-        }
-    }
-    // A media type is visible ASCII, and not encoded.
-    if let Some(Ok(value)) = event.content_type.as_deref().map(HeaderValue::try_from) {
-        headers.insert(CONTENT_TYPE, value);
-    }
-    // The trace goes on where it was published.
+/// The trace goes on where it was published.
+fn trace(event: &Event, headers: &mut HeaderMap) {
     for name in ["traceparent", "tracestate"] {
         if let Some(Ok(value)) = event.extensions.get(name).map(HeaderValue::try_from) {
             headers.insert(HeaderName::from_static(name), value);

@@ -160,10 +160,9 @@ impl Body for ResponseBody {
             Coded::Compressed(body) => Pin::new(&mut **body).poll_frame(cx).map_err(broken),
         };
         if let Poll::Ready(Some(Err(error))) = &frame
-            && error.is_of_callee()
             && let Some(ticket) = self.ticket.take()
         {
-            ticket.broke_off();
+            ticket.broke_off(error.is_of_callee());
         }
         let (ended, received) = (self.is_end_stream(), self.coded.received());
         if let Some(exit) = &mut self.exit {

@@ -177,6 +177,7 @@ async fn deliver(
         client: None,
         retry: None,
         try_timeout: None,
+        bulkhead: None,
         deadline: own.into_iter().chain(caller.deadline).min(),
         max_request_body: None,
         request_id: Arc::clone(&caller.request_id),
@@ -184,7 +185,7 @@ async fn deliver(
         identity: told_about_client(&snapshot.told, &parts.headers),
         is_fallback: false,
     };
-    forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit).await
+    Box::pin(forward(&hop, Request::from_parts(parts, CallBody::new(body)), exit)).await
 }
 
 /// The services on the way, the caller last.

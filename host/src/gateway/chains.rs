@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::filter::{Chain, Layers, Stores, Told};
 use super::route::Scope;
 use crate::config::Config;
+use crate::policy::{Bulkhead, BulkheadLimits};
 
 /// What a rule or a backend is found by: the route's name, the rule's place in it, the backend's place in that.
 type Place = (String, usize, Option<usize>);
@@ -18,6 +19,8 @@ pub(super) struct Chains {
     services: HashMap<String, Arc<Chain>>,
     /// That of all other services.
     other: Arc<Chain>,
+    /// Those of rules, and what they are to be.
+    bulkheads: Vec<(Arc<Bulkhead>, BulkheadLimits)>,
     /// What filters tell services about clients.
     pub(super) told: Arc<Told>,
 }
@@ -31,7 +34,7 @@ impl Chains {
     pub(super) fn compile(config: &Config, stores: &Stores) -> Result<Self, String> {
         let gateway = config.gateway.filters.as_slice();
         let told = &Arc::new(Told::of(config));
-        let mut places = HashMap::new();
+        let (mut places, mut bulkheads) = (HashMap::new(), Vec::new());
         for route in &config.gateway.routes {
             for (index, rule) in route.rules.iter().enumerate() {
                 // A name in quotes is never taken for a place, whatever it is.
@@ -40,7 +43,13 @@ impl Chains {
                     None => format!("rule {:?}/{index}", route.name),
                 };
                 let layers = Layers { id: &id, gateway, own: &rule.filters, public: rule.public, told };
-                places.insert((route.name.clone(), index, None), Arc::new(Chain::new(layers, stores)?));
+                let bulkhead = rule.bulkhead.as_ref().map(BulkheadLimits::from).map(|limits| {
+                    let bulkhead = stores.bulkheads.get_or(&id, || Bulkhead::new(limits.clone()));
+                    bulkheads.push((Arc::clone(&bulkhead), limits));
+                    bulkhead
+                });
+                let chain = Chain::new(layers, stores)?.with_bulkhead(bulkhead);
+                places.insert((route.name.clone(), index, None), Arc::new(chain));
                 for (nth, backend) in rule.backend_refs.iter().enumerate() {
                     let layers = Layers { id: &id, gateway: &[], own: &backend.filters, public: false, told };
                     let chain = Arc::new(Chain::new(layers, stores)?);
@@ -56,7 +65,14 @@ impl Chains {
         }
         let layers = Layers { id: "service", gateway, own: &[], public: false, told };
         let other = Arc::new(Chain::automatic(layers, stores)?);
-        Ok(Self { places, services, other, told: Arc::clone(told) })
+        Ok(Self { places, services, other, bulkheads, told: Arc::clone(told) })
+    }
+
+    /// It is in force: rules have as many places as it says.
+    pub(super) fn enforce(&self) {
+        for (bulkhead, limits) in &self.bulkheads {
+            bulkhead.resize(limits.clone());
+        }
     }
 
     /// The chain of a place of the same configuration.

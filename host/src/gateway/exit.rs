@@ -58,6 +58,14 @@ impl Exit {
         self.record.service = Some(Arc::clone(callee));
     }
 
+    /// The host delivers an event for this subscription.
+    pub(super) fn delivers(&mut self, subscription: &str, service: &Arc<str>, request_id: &RequestId, trace: &Trace) {
+        self.record.trace_id = Some(trace.id().into());
+        self.record.request_id = request_id.as_str().to_owned();
+        self.record.route = Some(format!("subscription:{subscription}").into());
+        self.record.service = Some(Arc::clone(service));
+    }
+
     /// A service asks a host outside.
     pub(super) fn called_out(&mut self, caller: &Arc<str>, request_id: &Arc<str>, trace: &Trace) {
         self.record.trace_id = Some(trace.id().into());
@@ -95,6 +103,12 @@ impl Exit {
     /// Who the client proved to be.
     pub(super) fn identified(&mut self, subject: &str) {
         self.record.subject = Some(subject.into());
+    }
+
+    /// Somebody else is asked in the service's place; nobody, if the answer is a fixed one.
+    pub(super) fn falls_back(&mut self, service: Option<&Arc<str>>) {
+        // No service has a name with a space.
+        self.record.fallback = Some(service.map_or_else(|| "fixed response".into(), Arc::clone));
     }
 
     /// Empty for instances of no known version.

@@ -67,8 +67,10 @@ pub struct Explanation {
     pub listener: ExplainedListener,
     /// Its path in the one spelling that rules and services see.
     pub path: String,
-    /// Where it goes; nowhere is 404 `no_route`, unless the listener redirects.
+    /// Where it goes; nowhere is 404 `no_route`, unless the listener redirects or the gateway answers.
     pub found: Option<Destination>,
+    /// Whether the gateway itself answers, because nobody else has that path: how all services are.
+    pub is_health: bool,
     /// All other matches there are: those that hold too, then the closest first.
     pub others: Vec<Other>,
 }
@@ -125,6 +127,8 @@ pub struct Destination {
     pub answered_by: Option<String>,
     /// The path that the service sees, if it is another one.
     pub rewritten: Option<String>,
+    /// Requests of this rule that may run at once, if it says so.
+    pub max_concurrent: Option<u32>,
     /// What decides among the backends besides weights.
     pub split: Option<ExplainedSplit>,
     /// Where it goes, by weight.
@@ -176,6 +180,8 @@ pub struct ExplainedBackend {
     pub request_timeout: Option<Duration>,
     /// How long one try may take, the shorter one of the rule's and the service's.
     pub backend_timeout: Option<Duration>,
+    /// Requests of the service that may run at once.
+    pub max_concurrent: u32,
     /// What happens only on the way to it.
     pub filters: Vec<FilterStep>,
 }
@@ -201,6 +207,8 @@ type Files = BTreeMap<String, BTreeSet<Option<String>>>;
 struct Steps {
     steps: Vec<FilterStep>,
     rewrite: Option<Arc<Rewrite>>,
+    /// Places of the rule's own.
+    max_concurrent: Option<u32>,
 }
 
 /// Where a request would go under a configuration, if `files` were the components.
@@ -212,7 +220,7 @@ pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Ex
     let Question { method, host, path, query, headers, client, .. } = question;
     let path = &*path::normalize(path, &config.gateway.requests).map_err(ExplainError::Refused)?;
     if listener.redirects_to_https.is_some() {
-        return Ok(Explanation { listener, path: path.to_owned(), found: None, others: Vec::new() });
+        return Ok(Explanation { listener, path: path.to_owned(), found: None, is_health: false, others: Vec::new() });
     }
     let table = table(config, files);
     let request = Request {
@@ -239,7 +247,9 @@ pub fn explain(config: &Config, files: &Files, question: &Question) -> Result<Ex
             Outcome::DoesNotHold(reasons) => others.push(Other { origin, holds: false, reasons }),
         }
     }
-    Ok(Explanation { listener, path: path.to_owned(), found: destination, others })
+    let health = &config.gateway.health;
+    let is_health = destination.is_none() && health.enabled && health.path == path;
+    Ok(Explanation { listener, path: path.to_owned(), found: destination, is_health, others })
 }
 
 /// The listener that a request comes by.
@@ -284,7 +294,10 @@ fn table(config: &Config, files: &Files) -> Table<Steps> {
     let services: BTreeSet<&String> = config.services.keys().chain(files.keys()).collect();
     let automatic = services.into_iter().filter_map(|name| Some((name, config.service(name).expose.prefix(name)?)));
     Table::build(&config.gateway.routes, automatic, |scope| match scope {
-        Scope::Rule { rule, .. } => Steps::of(gateway, &rule.filters, rule.public, "rule"),
+        Scope::Rule { rule, .. } => Steps {
+            max_concurrent: rule.bulkhead.as_ref().map(|bulkhead| bulkhead.max_concurrent),
+            ..Steps::of(gateway, &rule.filters, rule.public, "rule")
+        },
         Scope::Backend { backend, .. } => Steps::of(&[], &backend.filters, false, "backend"),
         Scope::Automatic { service } => {
             let service = config.service(service);
@@ -309,7 +322,7 @@ impl Steps {
             of: if of_gateway { "gateway" } else { of },
             detail: detail(filter),
         };
-        Self { steps: effective.map(step).collect(), rewrite }
+        Self { steps: effective.map(step).collect(), rewrite, max_concurrent: None }
     }
 }
 
@@ -374,6 +387,7 @@ fn destination(
             instances: service.instances.iter().filter(|one| version.is_none() || one.version == version).count(),
             request_timeout: limit(service.timeouts.request, target.request_timeout),
             backend_timeout: limit(service.timeouts.backend_request, target.backend_timeout),
+            max_concurrent: service.bulkhead.max_concurrent,
             filters: backend.chain.clone().unwrap_or_default().steps,
             version,
         }
@@ -387,6 +401,7 @@ fn destination(
         answered_by: target.chain.steps.iter().find(answers).map(|step| step.name.clone()),
         filters: target.chain.steps.clone(),
         rewritten: rewritten.filter(|rewritten| rewritten != path),
+        max_concurrent: target.chain.max_concurrent,
         split,
         backends: target.backends.iter().map(backend).collect(),
     }

@@ -9,7 +9,8 @@
 //! A check is a request like any other, with the instance's own limits, past the policies that protect clients: it takes
 //! a place of those that the bulkhead reserves, and opens no breaker. When there is no such place, or the host has no
 //! slot, nothing was learnt: who is busy is not ill. What follows from results (thresholds, states) is the registry's
-//! business. A passing check ends an ejection, as Envoy has it, and begins a slow start.
+//! business. A passing check ends an ejection, as Envoy has it, and begins a slow start. An instance that was unhealthy
+//! and is well again has its version's open circuit breaker look sooner whether that is so (`policy::breaker`).
 //!
 //! Bounds: one check at a time for each instance; a new one begins only when the one before is over.
 
@@ -32,7 +33,7 @@ use crate::plugin::{CallContext, CallError, Version};
 use crate::policy::{Class, Permit};
 use crate::registry::{CheckResult, Health, Instance, Kind, Registry, jittered};
 
-/// How often ejections are told to the registry.
+/// How often ejections are told to the registry, and breakers looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Checks until it is dropped.
@@ -76,7 +77,7 @@ impl Checker {
                     self.services.instances_changed();
                     self.follow(&mut asking);
                 }
-                _ = look.tick() => self.tell_of_ejections(&mut ejected),
+                _ = look.tick() => self.tell(&mut ejected),
             }
         }
     }
@@ -113,11 +114,11 @@ impl Checker {
             let passed = result == CheckResult::Ok;
             let changed = self.registry.checked(&instance.id, result, Instant::now());
             if passed {
-                self.passed(&instance, changed.is_some());
+                self.passed(&instance, changed.as_ref().map(|(before, _)| before));
             }
             if let Some((before, now)) = changed {
                 let (service, id) = (&*instance.service, &*instance.id);
-                let (before, why) = (before.word(), now.reason().unwrap_or_default());
+                let (before, why) = (before.word(), now.reason());
                 tracing::info!(service, instance = id, before, why, "{}", now.word());
             }
         }
@@ -176,21 +177,30 @@ impl Checker {
         }
     }
 
-    fn passed(&self, instance: &Instance, is_back: bool) {
+    /// `before` is how it was if it is otherwise now.
+    fn passed(&self, instance: &Instance, before: Option<&Health>) {
         let snapshot = self.services.snapshot();
-        let endpoints = snapshot.service(&instance.service).into_iter().flat_map(|backend| backend.pools());
-        let mut endpoints = endpoints.flat_map(|pool| &pool.endpoints);
-        let Some(endpoint) = endpoints.find(|endpoint| endpoint.state.id == instance.id) else { return };
+        let Some(backend) = snapshot.service(&instance.service) else { return };
+        let is_it = |endpoint: &Endpoint| endpoint.state.id == instance.id;
+        let found = backend.pools().find_map(|pool| Some((pool, pool.endpoints.iter().find(|one| is_it(one))?)));
+        let Some((pool, endpoint)) = found else { return };
         let now = Instant::now();
-        if endpoint.state.outlier.passed_check(now) || is_back {
+        if endpoint.state.outlier.passed_check(now) || before.is_some() {
             endpoint.state.load.became_available(now);
+        }
+        // While most of its instances are ill, one that is back does not stand for the version.
+        if matches!(before, Some(Health::Unhealthy(_))) && !pool.panics(now) {
+            pool.state.recovered(now);
         }
     }
 
-    /// People see in the registry who is ejected.
-    fn tell_of_ejections(&self, told: &mut HashSet<Arc<str>>) {
+    /// People see in the registry who is ejected, and which breakers are half open though nobody has come since.
+    fn tell(&self, told: &mut HashSet<Arc<str>>) {
         let now = Instant::now();
         let snapshot = self.services.snapshot();
+        for (_, backend) in snapshot.services() {
+            backend.pools().for_each(|pool| pool.state.look(now));
+        }
         let endpoints = snapshot.services().flat_map(|(_, backend)| backend.pools()).flat_map(|pool| &pool.endpoints);
         let ejected = endpoints.filter(|endpoint| endpoint.state.outlier.is_ejected(now));
         let ejected: HashSet<Arc<str>> = ejected.map(|endpoint| Arc::clone(&endpoint.state.id)).collect();

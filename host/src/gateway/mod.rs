@@ -21,6 +21,7 @@ mod body;
 mod calls;
 mod chains;
 mod cookie;
+mod deliveries;
 mod edge;
 mod egress;
 mod error;
@@ -42,6 +43,7 @@ mod request_body;
 mod rewrite;
 mod route;
 mod sanitize;
+mod secrets;
 mod services;
 mod split;
 mod traffic;
@@ -65,6 +67,7 @@ pub use explain::{
 pub use headers::ClientCertificate;
 pub(crate) use health::HealthChecks;
 pub(crate) use metrics::{Format, Metrics};
+pub(crate) use secrets::SecretTexts;
 pub(crate) use services::{Rollouts, Services};
 pub use upstream::{NotDelivered, UpstreamError};
 

@@ -192,6 +192,7 @@ impl Way {
             client: Some(self.client.address),
             retry: target.retry.as_ref(),
             try_timeout: target.backend_timeout,
+            bulkhead: chain.bulkhead(),
             deadline,
             max_request_body,
             request_id: self.request_id.as_str().into(),
@@ -199,7 +200,9 @@ impl Way {
             identity: told_about_client(&snapshot.told, &parts.headers),
             is_fallback: false,
         };
-        let mut response = forward(&hop, Request::from_parts(parts, body), &mut self.exit).await?;
+        // Boxed: it would be moved with each of the futures around it.
+        let answered = Box::pin(forward(&hop, Request::from_parts(parts, body), &mut self.exit));
+        let mut response = answered.await?;
         if let Some(chain) = &destination.chain {
             chain.response_headers(response.headers_mut());
         }

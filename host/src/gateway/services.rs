@@ -20,6 +20,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Method, Response};
 use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use backend::Parts;
@@ -35,6 +36,7 @@ use super::filter::{Chain, Stores, Told};
 use super::forward::Carried;
 use super::overview::Overview;
 use super::route::Table;
+use super::secrets::{SecretTexts, Secrets};
 use super::traffic::Traffic;
 use crate::capability::bus::EventBus;
 use crate::capability::http::Dispatch;
@@ -78,6 +80,7 @@ pub(crate) struct Services {
     state: Arc<dyn StateEngine>,
     config: ArcSwap<Config>,
     stores: Stores,
+    secrets: Secrets,
     chains: ArcSwap<Chains>,
     known: Mutex<BTreeMap<Arc<str>, Known>>,
     snapshot: ArcSwap<Snapshot>,
@@ -88,6 +91,10 @@ pub(crate) struct Services {
     /// Requests that are for no service.
     traffic: Arc<Traffic>,
     overview: Overview,
+    /// Where services' events and messages go.
+    bus: Arc<dyn EventBus>,
+    /// Counts snapshots.
+    news: watch::Sender<u64>,
 }
 
 /// A service with at least one file, or with versions that still drain.
@@ -109,12 +116,15 @@ impl Services {
     /// No services yet, and the filters of `config`. Call it inside the runtime.
     ///
     /// # Errors
-    /// When a file that a filter needs cannot be used.
+    /// When a file that a filter or a service needs cannot be used.
     pub(crate) fn new(
         config: Arc<Config>,
         registry: Arc<Registry>,
         state: Arc<dyn StateEngine>,
+        bus: Arc<dyn EventBus>,
     ) -> Result<Self, String> {
+        let secrets = Secrets::default();
+        secrets.set(secrets.read(&config).map_err(|wrong| wrong.join("\n"))?);
         let stores = Stores::default();
         stores.providers.apply(&config.gateway.auth);
         let chains = Chains::compile(&config, &stores)?;
@@ -126,6 +136,7 @@ impl Services {
             state,
             config: ArcSwap::new(config),
             stores,
+            secrets,
             chains: ArcSwap::from_pointee(chains),
             known: Mutex::new(known),
             snapshot,
@@ -133,6 +144,8 @@ impl Services {
             leaving: Mutex::default(),
             traffic: Arc::default(),
             overview: Overview::default(),
+            bus,
+            news: watch::Sender::new(0),
         })
     }
 
@@ -144,6 +157,11 @@ impl Services {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Changes with every snapshot: whoever was not there may be there now.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Where requests are counted that are for no service.
@@ -194,11 +212,37 @@ impl Services {
         config.services.get(caller).is_some_and(|caller| caller.grants.calls.iter().any(|name| name == callee))
     }
 
-    /// Puts another configuration in force, for every service at once. Call it inside the runtime.
+    /// Reads the secrets that `config` needs. Blocks for as long as the file system does.
+    ///
+    /// # Errors
+    /// What is wrong with those that cannot be read and have no text from before.
+    pub(crate) fn read_secrets(&self, config: &Config) -> Result<SecretTexts, Vec<String>> {
+        self.secrets.read(config)
+    }
+
+    /// Puts secrets in force that were read for the configuration in force.
+    pub(crate) fn set_secrets(&self, texts: SecretTexts) {
+        let known = self.lock();
+        if self.secrets.set(texts) {
+            self.spread_values(&known);
+            tracing::info!("secrets were read again");
+        }
+    }
+
+    /// Gives every service what it reads now.
+    fn spread_values(&self, known: &BTreeMap<Arc<str>, Known>) {
+        let config = self.config.load();
+        for (name, service) in known {
+            service.runtime.capabilities.set_config(self.secrets.values(&config.service(name)));
+        }
+    }
+
+    /// Puts another configuration in force, for every service at once, with the secrets that were read for it. Call it
+    /// inside the runtime.
     ///
     /// # Errors
     /// When a file that a filter needs cannot be used: then nothing has changed.
-    pub(crate) fn apply(&self, config: Arc<Config>) -> Result<(), String> {
+    pub(crate) fn apply(&self, config: Arc<Config>, texts: SecretTexts) -> Result<(), String> {
         let before = self.stores.providers.apply(&config.gateway.auth);
         let chains = match Chains::compile(&config, &self.stores) {
             Ok(chains) => Arc::new(chains),
@@ -208,9 +252,12 @@ impl Services {
             }
         };
         let mut known = self.lock();
+        chains.enforce();
         self.chains.store(Arc::clone(&chains));
         let old = self.config.swap(Arc::clone(&config));
         self.registry.apply(&config);
+        self.secrets.set(texts);
+        self.spread_values(&known);
         for (name, service) in known.iter_mut() {
             let (before, now) = (old.service(name), config.service(name));
             if before == now {
@@ -219,7 +266,6 @@ impl Services {
             service.runtime.carried.reconfigure(&now);
             service.runtime.egress.set_rules(EgressRules::new(&now.grants.egress));
             service.runtime.bulkhead.resize(BulkheadLimits::from(&now.bulkhead));
-            service.runtime.capabilities.set_config(now.config.clone());
             service.runtime.capabilities.log().set_rate(now.limits.log_rate.get());
             // The store is shared; opening it again sets its quota.
             self.state.store(name, now.key_value.quota.get());
@@ -236,6 +282,7 @@ impl Services {
         }
         self.snapshot.store(Arc::new(build(&config, &chains, &known, &self.registry)));
         drop(known);
+        self.news.send_modify(|news| *news += 1);
         self.stores.limiters.forget_unused();
         Ok(())
     }
@@ -245,15 +292,16 @@ impl Services {
             return Arc::clone(&service.runtime);
         }
         let settings = self.config.load().service(name);
-        let carried = Arc::new(Carried::new(&settings));
+        let carried = Arc::new(Carried::new(&settings, Arc::clone(&self.registry)));
         let grants = settings.grants.clone();
         let capabilities = ServiceCapabilities::new(
             Arc::clone(name),
             Some(self.state.store(name, settings.key_value.quota.get())),
-            settings.config,
+            self.secrets.values(&settings),
             // Versions put their own label there.
             GuestLog::new(Arc::clone(name), "", settings.limits.log_rate.get()),
-        );
+        )
+        .with_bus(Arc::clone(&self.bus));
         let capabilities = match self.dispatch.get() {
             Some(dispatch) => capabilities.with_dispatch(Weak::clone(dispatch)),
             None => capabilities,
@@ -276,6 +324,7 @@ impl Services {
 
     fn publish_snapshot(&self, known: &BTreeMap<Arc<str>, Known>) {
         self.snapshot.store(Arc::new(build(&self.config.load(), &self.chains.load(), known, &self.registry)));
+        self.news.send_modify(|news| *news += 1);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Known>> {
@@ -308,6 +357,11 @@ impl Snapshot {
 
     pub(crate) fn service(&self, name: &str) -> Option<&Backend> {
         self.services.get(name)
+    }
+
+    /// A service, and the name that it is known by.
+    pub(crate) fn named(&self, name: &str) -> Option<(&Arc<str>, &Backend)> {
+        self.services.get_key_value(name)
     }
 }
 

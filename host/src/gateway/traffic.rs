@@ -30,6 +30,8 @@ pub(super) enum Asker {
     Client,
     /// Another service.
     Service,
+    /// The host, which delivers an event.
+    Event,
 }
 
 /// Requests of one service, or of none.
@@ -37,6 +39,7 @@ pub(super) enum Asker {
 pub(crate) struct Traffic {
     of_clients: Requests,
     of_services: Requests,
+    of_events: Requests,
     /// By the place of their reason in [`REASONS`].
     errors: [AtomicU64; REASONS.len()],
 }
@@ -62,13 +65,14 @@ pub(super) struct Measured {
 }
 
 impl Asker {
-    pub(super) const ALL: [Self; 2] = [Self::Client, Self::Service];
+    pub(super) const ALL: [Self; 3] = [Self::Client, Self::Service, Self::Event];
 
     /// The word for metrics.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Service => "service",
+            Self::Event => "event",
         }
     }
 }
@@ -78,6 +82,7 @@ impl Traffic {
         match asker {
             Asker::Client => &self.of_clients,
             Asker::Service => &self.of_services,
+            Asker::Event => &self.of_events,
         }
     }
 

@@ -102,8 +102,8 @@ impl Streaming {
                 }
                 Poll::Ready(Some(Err(error))) => {
                     let failure = self.exchange.failure().cloned();
-                    let error =
-                        failure.unwrap_or_else(|| CallError::InvalidResponse(format!("its body broke off: {error}")));
+                    let said = || self.exchange.without_secrets(format!("its body broke off: {error}"));
+                    let error = failure.unwrap_or_else(|| CallError::InvalidResponse(said()));
                     return Poll::Ready(Some(Err(self.cut(error))));
                 }
                 Poll::Ready(None) => {

@@ -246,7 +246,10 @@ fn checked(head: Head, exchange: &Exchange) -> Result<Response<WasiBody>, CallEr
             Err(CallError::InvalidResponse(format!("{} is no final status", response.status())))
         }
         Ok(response) => Ok(response),
-        Err(code) => Err(CallError::InvalidResponse(format!("the guest answered with the error code {code}"))),
+        Err(code) => {
+            let said = format!("the guest answered with the error code {code}");
+            Err(CallError::InvalidResponse(exchange.without_secrets(said)))
+        }
     }
 }
 

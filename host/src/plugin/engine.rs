@@ -5,24 +5,21 @@
 //! Both share one set of numbers: a pooling allocator with room for `maxSlots` stores, copy-on-write memory images,
 //! pages reset by `PAGEMAP_SCAN` where the kernel has it, and epoch interruption.
 //!
-//! The epoch advances once a [`TICK`] on a thread of its own, never on an executor: a guest that does not come back
-//! by itself is made to yield at the next tick, wherever it is. What happens then (count its time, move it away,
-//! stop it) is decided in `store` and `drive`.
+//! The epoch advances once a [`TICK`](ticker::TICK) on a thread of its own, never on an executor, while guests run: one
+//! that does not come back by itself is made to yield at the next tick, wherever it is. What happens then (count its
+//! time, move it away, stop it) is decided in `store` and `drive`.
 //!
 //! Not here: which component runs on which engine (`load`), and every per-service limit (`store`).
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::{Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use super::compute::Compute;
 use super::slots::IdleRegistry;
-
-/// How often a running guest is asked to yield.
-pub(super) const TICK: Duration = Duration::from_millis(1);
+use super::ticker;
 
 /// The largest linear memory a component may have, whatever `limits.memory` says: the size of a pool slot.
 pub const MAX_MEMORY: usize = 512 << 20;
@@ -92,7 +89,7 @@ impl Engines {
             Engine::new(&config(http, max_slots)).map_err(|source| EngineError::Configuration { max_slots, source })
         };
         let (v02, v03) = (build(HttpVersion::V02)?, build(HttpVersion::V03)?);
-        start_ticking([v02.weak(), v03.weak()])?;
+        ticker::start([v02.weak(), v03.weak()])?;
         Ok(Self {
             v02,
             v03,
@@ -173,23 +170,4 @@ fn pool(max_slots: u32) -> PoolingAllocationConfig {
         pool.decommit_batch_size(16);
     }
     pool
-}
-
-/// The thread ends when both engines are gone.
-fn start_ticking(engines: [EngineWeak; 2]) -> std::io::Result<()> {
-    std::thread::Builder::new().name("wharf-epoch".into()).spawn(move || {
-        loop {
-            #[allow(clippy::disallowed_methods, reason = "a thread of its own, whose only work is to wait and tick")]
-            std::thread::sleep(TICK);
-            let mut alive = false;
-            for engine in engines.iter().filter_map(EngineWeak::upgrade) {
-                engine.increment_epoch();
-                alive = true;
-            }
-            if !alive {
-                return;
-            }
-        }
-    })?;
-    Ok(())
 }

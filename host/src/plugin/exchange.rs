@@ -77,6 +77,11 @@ impl Exchange {
         self.in_flight.cut()
     }
 
+    /// What the guest said, without the secrets of its service.
+    pub(super) fn without_secrets(&self, said: String) -> String {
+        self.in_flight.version().capabilities.log().without_secrets(said)
+    }
+
     pub(super) fn request_id(&self) -> &Arc<str> {
         &self.caller.request_id
     }

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::engine::TICK;
+use super::ticker::{self, TICK};
 
 /// A guest that used this much goes to the compute executor.
 const HEAVY: Duration = Duration::from_millis(2);
@@ -40,6 +40,7 @@ impl Meter {
 
     /// Runs one poll of the guest on the clock.
     pub(super) fn measure<R>(&self, poll: impl FnOnce() -> R) -> R {
+        ticker::note();
         let began = self.now();
         self.poll_began.store(began, Ordering::Relaxed);
         let result = poll();
@@ -58,6 +59,7 @@ impl Meter {
 
     /// Asked by the epoch callback, so inside a poll.
     pub(super) fn verdict(&self) -> Verdict {
+        ticker::note();
         let this_poll = self.now().saturating_sub(self.poll_began.load(Ordering::Relaxed));
         if self.used.load(Ordering::Relaxed).saturating_add(this_poll) > self.budget {
             Verdict::Stop

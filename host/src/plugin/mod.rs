@@ -34,6 +34,7 @@ mod rollout;
 mod serve;
 mod slots;
 mod store;
+mod ticker;
 mod version;
 
 pub use body::GuestBody;

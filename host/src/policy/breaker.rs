@@ -131,6 +131,21 @@ impl Breaker {
         self.release(machine, now);
     }
 
+    /// Health checks found that whoever failed is well again: an open breaker is half open as soon as it was open for
+    /// the first, shortest wait. Returns how long it is still open, if it is.
+    pub fn recovered(&self, now: Instant) -> Option<Duration> {
+        let mut machine = self.machine();
+        machine.recovered(&self.count.load().config, now);
+        let left = machine.left_open(now);
+        self.release(machine, now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Whether all calls pass. Costs one load of an atomic.
+    pub fn is_closed(&self) -> bool {
+        self.gate.load(Ordering::Acquire) != ASK
+    }
+
     /// How it stands.
     pub fn status(&self, now: Instant) -> BreakerStatus {
         let mut machine = self.machine();

@@ -1,4 +1,4 @@
-//! Bulkhead: how many requests of one service run at once, and how many may wait for a place.
+//! Bulkhead: how many requests of one service, or of one rule, run at once, and how many may wait for a place.
 //!
 //! `maxConcurrent` places; a request that finds none waits, at most `maxWait`, if fewer than `maxPending` others do.
 //! Everything beyond is refused at once, so an overloaded service costs its callers little and its neighbours
@@ -83,6 +83,18 @@ impl From<&config::Bulkhead> for BulkheadLimits {
             max_wait: config.max_wait.get(),
             reserved: config.reserved as usize,
             adaptive: config.adaptive.clone(),
+        }
+    }
+}
+
+impl From<&config::RuleBulkhead> for BulkheadLimits {
+    fn from(config: &config::RuleBulkhead) -> Self {
+        Self {
+            max_concurrent: config.max_concurrent as usize,
+            max_pending: config.max_pending as usize,
+            max_wait: config.max_wait.get(),
+            reserved: 0,
+            adaptive: config::AdaptiveLimit::default(),
         }
     }
 }

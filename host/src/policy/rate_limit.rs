@@ -94,6 +94,11 @@ impl Limiter {
     /// Counts a request of a key. A quota other than that of the request before is taken on at once: who has used half of
     /// the old one has used half of the new one.
     pub fn check(&self, key: impl Hash, quota: Quota, now: Instant) -> Decision {
+        self.check_many(key, 1, quota, now)
+    }
+
+    /// Counts so many requests at once; either all of them may go on, or none. More than a burst never may.
+    pub fn check_many(&self, key: impl Hash, count: u32, quota: Quota, now: Instant) -> Decision {
         let [one, other] = &self.hashers;
         let (low, high) = (one.hash_one(&key), other.hash_one(&key));
         let now = nanos(now.saturating_duration_since(self.begun));
@@ -101,7 +106,7 @@ impl Limiter {
         self.shards.get(shard).map_or(Decision::UNLIMITED, |shard| {
             let mut shard = lock(shard);
             shard.take_on(quota, now);
-            shard.check(u128::from(high) << 64 | u128::from(low), now)
+            shard.check(u128::from(high) << 64 | u128::from(low), count, now)
         })
     }
 
@@ -117,10 +122,11 @@ impl Decision {
 }
 
 impl Shard {
-    fn check(&mut self, key: u128, now: u64) -> Decision {
+    fn check(&mut self, key: u128, count: u32, now: u64) -> Decision {
         let (interval, tolerance) = (self.quota.interval(), self.quota.tolerance());
         let before = self.arrivals.get(&key).map_or(now, |arrival| now.max(*arrival));
-        let after = before.saturating_add(interval);
+        let cost = interval.saturating_mul(u64::from(count));
+        let after = before.saturating_add(cost);
         let admitted = after - now <= tolerance;
         let arrival = if admitted { after } else { before };
         if admitted {
@@ -133,7 +139,7 @@ impl Shard {
             admitted,
             remaining: u32::try_from(remaining).unwrap_or(u32::MAX),
             reset_after: Duration::from_nanos(ahead),
-            retry_after: Duration::from_nanos(ahead.saturating_add(interval).saturating_sub(tolerance)),
+            retry_after: Duration::from_nanos(ahead.saturating_add(cost).saturating_sub(tolerance)),
         }
     }
 

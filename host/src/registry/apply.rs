@@ -22,13 +22,23 @@ impl Registry {
         let mut inner = self.lock();
         inner.times = LeaseTimes::from(&config.gateway.registry);
         inner.max_leases = config.gateway.registry.max_instances as usize;
-        inner.defaults = Profile { check: config.gateway.defaults.health_check.of_instances(), ..Profile::default() };
+        let defaults = &config.gateway.defaults;
+        inner.defaults = Profile {
+            check: defaults.health_check.of_instances(),
+            local_weight: defaults.load_balancer.local_weight,
+            ..Profile::default()
+        };
         let mut wanted = Vec::new();
         inner.profiles.clear();
         for (name, service) in &config.services {
             let check = service.health_check.of_instances();
             wanted.extend(service.instances.iter().map(|instance| configured(name, instance, check.as_ref())));
-            let profile = Profile { tags: service.tags.clone(), metadata: service.metadata.clone(), check };
+            let profile = Profile {
+                tags: service.tags.clone(),
+                metadata: service.metadata.clone(),
+                check,
+                local_weight: service.load_balancer.local_weight,
+            };
             inner.profiles.insert(name.clone(), profile);
         }
         let ids: BTreeSet<_> = wanted.iter().map(|instance| Arc::clone(&instance.id)).collect();

@@ -15,6 +15,7 @@
 //! kept on disk: after a restart instances are told that they are unknown (404) and register again.
 
 mod apply;
+mod breakers;
 mod graph;
 mod health;
 mod instance;
@@ -35,6 +36,7 @@ use jiff::Timestamp;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
 
+pub use breakers::{BreakerEntry, BreakerRecord, BreakerStateWord, BreakerWord};
 pub use graph::{EdgeRecord, GraphRecord};
 pub use health::{CheckResult, CheckState, jittered};
 pub use instance::{Health, Instance, Kind, Source};
@@ -49,6 +51,7 @@ pub use version::{VersionRecord, VersionState};
 pub use watch::{Event, EventKind, Snapshot, Subject, Update, Watcher};
 
 use crate::config::{InstanceCheck, RegistrySettings};
+use breakers::Breakers;
 use members::Member;
 
 /// All services.
@@ -67,6 +70,7 @@ struct Inner {
     versions: BTreeMap<String, Vec<VersionRecord>>,
     refused: BTreeMap<String, String>,
     members: BTreeMap<Arc<str>, Member>,
+    breakers: Breakers,
     profiles: BTreeMap<String, Profile>,
     /// Of services that nothing was said about.
     defaults: Profile,
@@ -74,14 +78,24 @@ struct Inner {
     max_leases: usize,
     /// The number of the last event.
     last_event: u64,
+    /// The number of the last breaker.
+    last_breaker: u64,
 }
 
 /// What the configuration says about a service's instances in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Profile {
     tags: Vec<String>,
     metadata: BTreeMap<String, String>,
     check: Option<InstanceCheck>,
+    /// Of components in this process.
+    local_weight: u32,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { tags: Vec::new(), metadata: BTreeMap::new(), check: None, local_weight: 1 }
+    }
 }
 
 impl Default for Registry {
@@ -91,11 +105,13 @@ impl Default for Registry {
             versions: BTreeMap::new(),
             refused: BTreeMap::new(),
             members: BTreeMap::new(),
+            breakers: BTreeMap::new(),
             profiles: BTreeMap::new(),
             defaults: Profile::default(),
             times: LeaseTimes::from(&settings),
             max_leases: settings.max_instances as usize,
             last_event: 0,
+            last_breaker: 0,
         };
         Self {
             inner: Mutex::new(inner),
@@ -183,7 +199,7 @@ impl Inner {
     fn services(&self, now: Instant) -> Vec<ServiceRecord> {
         let mut services: BTreeMap<&str, ServiceRecord> = BTreeMap::new();
         let blank = |name: &str| {
-            let Profile { tags, metadata, check: _ } = self.profile(name).clone();
+            let Profile { tags, metadata, .. } = self.profile(name).clone();
             ServiceRecord { name: name.to_owned(), tags, metadata, ..ServiceRecord::default() }
         };
         for (name, versions) in &self.versions {
@@ -192,6 +208,11 @@ impl Inner {
         for member in self.members.values() {
             let name = &*member.instance.service;
             services.entry(name).or_insert_with(|| blank(name)).instances.push(member.record(self.times, now));
+        }
+        for (name, breakers) in &self.breakers {
+            if let Some(service) = services.get_mut(&**name) {
+                service.breakers = breakers.values().filter_map(|breaker| breaker.shown(now)).collect();
+            }
         }
         services.into_values().collect()
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::breakers::BreakerRecord;
 use super::instance::{Health, Instance, Kind, Source};
 use super::lease::{Lease, LeaseTimes};
 use super::version::VersionRecord;
@@ -25,6 +26,9 @@ pub struct ServiceRecord {
     pub versions: Vec<VersionRecord>,
     /// What can answer for it, by id.
     pub instances: Vec<InstanceRecord>,
+    /// The circuit breakers of versions that get requests, unless the configuration turned them off.
+    #[serde(default)]
+    pub breakers: Vec<BreakerRecord>,
 }
 
 /// A file that is no service.
@@ -149,7 +153,7 @@ impl LeaseRecord {
 }
 
 /// Whole milliseconds.
-fn whole(time: std::time::Duration) -> Duration {
+pub(super) fn whole(time: std::time::Duration) -> Duration {
     Duration::millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 

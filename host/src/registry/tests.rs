@@ -345,6 +345,7 @@ async fn a_watcher_sees_every_change_after_its_snapshot_with_old_and_new() {
         let word = |subject: &Option<Subject>| match subject {
             Some(Subject::Instance(instance)) => instance.health.word(),
             Some(Subject::Version(version)) => version.state.word(),
+            Some(Subject::Breaker(breaker)) => breaker.state.shown(),
             None => "-",
         };
         seen.push((event.kind.as_str(), word(&event.old), word(&event.new)));

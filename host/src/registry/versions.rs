@@ -151,7 +151,7 @@ fn local(inner: &Inner, service: &str, version: &VersionRecord) -> Instance {
         kind: Kind::Local { digest: version.digest.as_str().into() },
         protocol: Protocol::Auto,
         source: Source::Folder,
-        weight: 1,
+        weight: profile.local_weight,
         tags: profile.tags,
         metadata: profile.metadata,
         check: profile.check,

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::Registry;
+use super::breakers::BreakerRecord;
 use super::records::{InstanceRecord, ServiceRecord};
 use super::version::VersionRecord;
 
@@ -31,6 +32,8 @@ pub enum EventKind {
     Deregistered,
     /// A version came, went, or is in another state.
     VersionChanged,
+    /// A circuit breaker opened, closed or lets a few requests through.
+    BreakerChanged,
 }
 
 /// One change.
@@ -61,6 +64,8 @@ pub enum Subject {
     Instance(Box<InstanceRecord>),
     /// A version.
     Version(VersionRecord),
+    /// A circuit breaker.
+    Breaker(BreakerRecord),
 }
 
 /// The whole state.
@@ -102,6 +107,7 @@ impl EventKind {
             Self::HealthChanged => "instance.health",
             Self::Deregistered => "instance.deregistered",
             Self::VersionChanged => "version.changed",
+            Self::BreakerChanged => "breaker.changed",
         }
     }
 }

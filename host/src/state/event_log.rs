@@ -22,7 +22,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-/// How long a source and id are remembered.
+/// How long a source and id are remembered; of events that retention has deleted, only the last [`MAX_REMEMBERED`].
 pub const DEDUPLICATION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Largest data of an event in bytes; CloudEvents asks intermediaries for at least 64 KiB.
 pub const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -30,6 +30,12 @@ pub const MAX_EVENT_BYTES: usize = 1 << 20;
 pub const MAX_ATTRIBUTE_BYTES: usize = 16 << 10;
 /// Most events of one [`EventLog::publish`].
 pub const MAX_PUBLISH_EVENTS: usize = 1000;
+/// How many deleted events' sources and ids are remembered at most, so that a busy log does not grow by them.
+pub const MAX_REMEMBERED: u64 = 1_000_000;
+/// What an event counts besides its attributes and data, for its place and the indexes.
+pub const EVENT_OVERHEAD_BYTES: usize = 256;
+/// Longest text of an error that is noted; the rest of a longer one is cut off.
+pub const MAX_ERROR_BYTES: usize = 2048;
 /// Most bytes of one [`EventLog::publish`].
 pub const MAX_PUBLISH_BYTES: usize = 16 << 20;
 
@@ -108,7 +114,7 @@ pub struct Selection {
 pub struct EventPage {
     /// In the order of the log.
     pub events: Vec<StoredEvent>,
-    /// How far the log was read, whether or not the last event there was selected. The next page begins after it.
+    /// How far the log was read, whether or not the last event there was selected. The next page lies behind it.
     pub read_to: Offset,
     /// Whether there was more when this was read.
     pub more: bool,
@@ -212,7 +218,7 @@ pub struct Retention {
 pub struct LogUsage {
     /// Events.
     pub events: u64,
-    /// Bytes of their attributes and data.
+    /// Bytes of their attributes and data, with [`EVENT_OVERHEAD_BYTES`] for each, and of the dead letters.
     pub bytes: u64,
     /// Bytes that they may have.
     pub quota: u64,
@@ -274,6 +280,7 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     fn newest(&self) -> watch::Receiver<Offset>;
 
     /// Selected events after this place, at most `limit` of them (at least one, whatever its size) and about `bytes`.
+    /// A page may have fewer, or none, and still be followed by more: no call reads the whole log.
     async fn read(
         &self,
         selection: Selection,
@@ -285,13 +292,14 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// The last event before this time; 0 if there is none.
     async fn before(&self, time: SystemTime) -> Result<Offset, EventLogError>;
 
-    /// Selected events, the newest first, before this place (none: from the end).
+    /// Selected events, the newest first, before this place (none: from the end), at most `limit`. A page may have
+    /// fewer, or none, and still be followed by more: no call reads the whole log. The next page is before `read_to`.
     async fn history(
         &self,
         selection: Selection,
         before: Option<Offset>,
         limit: usize,
-    ) -> Result<Vec<StoredEvent>, EventLogError>;
+    ) -> Result<EventPage, EventLogError>;
 
     /// Makes the subscription if there is none, or tells what one that exists selects from now on, and says how it
     /// stands. `start` counts for a new one only.
@@ -308,10 +316,11 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// All subscriptions, by service and name.
     async fn subscriptions(&self) -> Result<Vec<SubscriptionState>, EventLogError>;
 
-    /// Notes what the subscription has got done.
+    /// Notes what the subscription has got done. Its position never goes back by this, nor beyond the newest event.
     async fn progress(&self, id: &SubscriptionId, progress: Progress) -> Result<(), EventLogError>;
 
-    /// What waits, by place, at most `limit`, after this place.
+    /// What waits, by place, at most `limit`, after this place. There may be fewer than `limit` because they are large;
+    /// only an empty answer is the end.
     async fn waiting(
         &self,
         id: &SubscriptionId,
@@ -322,7 +331,8 @@ pub trait EventLog: Send + Sync + fmt::Debug {
     /// Sets the subscription to begin again at this place, and forgets what waits: later events are delivered again.
     async fn seek(&self, id: &SubscriptionId, start: Start) -> Result<Offset, EventLogError>;
 
-    /// Dead letters (of one subscription) after this number, oldest first.
+    /// Dead letters (of one subscription) after this number, oldest first, at most `limit`. There may be fewer because
+    /// they are large; only an empty answer is the end.
     async fn dead_letters(
         &self,
         id: Option<&SubscriptionId>,

@@ -13,12 +13,18 @@
 //! revisions, not on values: a handle costs eight bytes instead of a copy of the value, and "changed and changed back"
 //! counts as changed.
 //!
+//! A key may have an end. From that moment on it is not there, for every method: not read, not listed, not counted. The
+//! space of what has ended is given back in bounded steps, beside other writes and while the store is idle. Ends are
+//! moments of the wall clock, because they must mean the same after a restart; within one process the clock never runs
+//! backwards, so that what has ended does not come back.
+//!
 //! Keys are listed in the order in which they were first written and the cursor is a position in that order, because a
 //! number is the only cursor that both drafts of `wasi:keyvalue` can carry and that still works in the next request.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -32,6 +38,22 @@ pub const MAX_BATCH_KEYS: usize = 1000;
 pub const MAX_BATCH_BYTES: usize = 16 << 20;
 /// Most keys in one page of a listing.
 pub const MAX_PAGE_KEYS: usize = 1000;
+
+/// Shortest time after which a key can end.
+pub const MIN_TTL: Duration = Duration::from_millis(1);
+/// Longest: ten years.
+pub const MAX_TTL: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
+/// How long a key stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// There is no such key.
+    Missing,
+    /// Until it is deleted.
+    Unlimited,
+    /// This much longer, in whole milliseconds.
+    Left(Duration),
+}
 
 /// The state of one key: changes with every write to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +151,12 @@ pub enum KeyValueError {
     /// The engine's own limit on space is reached before the quota is.
     #[error("store is full: no more space for it on the host; delete keys")]
     NoSpace,
+    /// The time to live is shorter than [`MIN_TTL`] or longer than [`MAX_TTL`].
+    #[error("a key can end in one millisecond to ten years, not in {} ms", .ttl.as_millis())]
+    TtlOutOfBounds {
+        /// What was asked for.
+        ttl: Duration,
+    },
     /// An increment met a value that is not a decimal 64-bit number.
     #[error("value is not a decimal 64-bit number and cannot be incremented")]
     NotACounter,
@@ -155,7 +183,7 @@ pub trait KeyValueStore: Send + Sync + fmt::Debug {
     /// The values of several keys at one moment, in the order of `keys`.
     async fn get_many(&self, keys: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, KeyValueError>;
 
-    /// Writes all entries or none. Of two entries with one key the later one wins.
+    /// Writes all entries or none, without an end. Of two entries with one key the later one wins.
     async fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Result<(), KeyValueError>;
 
     /// Deletes all these keys; one that is not there is skipped.
@@ -166,11 +194,22 @@ pub trait KeyValueStore: Send + Sync + fmt::Debug {
     async fn list_keys(&self, cursor: Option<u64>, limit: usize) -> Result<KeyPage, KeyValueError>;
 
     /// Adds `delta` to the decimal number that the key holds and returns the sum; a missing key holds 0. A sum outside
-    /// `range` is refused.
+    /// `range` is refused. The key keeps its end.
     async fn increment(&self, key: String, delta: i64, range: RangeInclusive<i64>) -> Result<i64, KeyValueError>;
 
-    /// Writes the value if the key still has the expected revision ([`Revision::ABSENT`]: is still missing).
+    /// Writes the value, without an end, if the key still has the expected revision ([`Revision::ABSENT`]: is still
+    /// missing).
     async fn compare_and_swap(&self, key: String, expected: Revision, value: Vec<u8>) -> Result<Swap, KeyValueError>;
+
+    /// Writes one entry that ends after this time, from [`MIN_TTL`] to [`MAX_TTL`]; parts of a millisecond don't count.
+    async fn set_expiring(&self, key: String, value: Vec<u8>, ttl: Duration) -> Result<(), KeyValueError>;
+
+    /// Lets a key end after this time, or stay until it is deleted if there is none; false when it is not there. Neither
+    /// its value nor its revision change.
+    async fn expire(&self, key: String, ttl: Option<Duration>) -> Result<bool, KeyValueError>;
+
+    /// How long a key stays.
+    async fn lifetime(&self, key: String) -> Result<Lifetime, KeyValueError>;
 
     /// How full the store is.
     async fn usage(&self) -> Result<Usage, KeyValueError>;
@@ -203,6 +242,15 @@ pub(super) fn check_key(key: &str) -> Result<(), KeyValueError> {
 /// Refuses a value that no engine has to accept.
 pub(super) fn check_value(value: &[u8]) -> Result<(), KeyValueError> {
     if value.len() > MAX_VALUE_BYTES { Err(KeyValueError::ValueTooLarge { bytes: value.len() }) } else { Ok(()) }
+}
+
+/// Refuses a time to live that no engine has to accept; otherwise its whole milliseconds.
+pub(super) fn check_ttl(ttl: Duration) -> Result<i64, KeyValueError> {
+    let refused = KeyValueError::TtlOutOfBounds { ttl };
+    if !(MIN_TTL..=MAX_TTL).contains(&ttl) {
+        return Err(refused);
+    }
+    i64::try_from(ttl.as_millis()).map_err(|_| refused)
 }
 
 /// Refuses a batch of keys that no engine has to accept.

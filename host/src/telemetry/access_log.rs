@@ -82,6 +82,8 @@ pub struct Record {
     pub version: Option<Arc<str>>,
     /// The instance that answered, or was asked last.
     pub instance: Option<Arc<str>>,
+    /// The service that was asked in its place, and that version and instance belong to; or `fixed response`.
+    pub fallback: Option<Arc<str>>,
     /// The service that called, if it was a call between services.
     pub caller: Option<Arc<str>>,
     /// Who the client proved to be.

@@ -120,9 +120,8 @@ impl Call {
         self.header("content-length", &length).body_reader(content_type, std::io::Cursor::new(bytes))
     }
 
-    /// The same with a body that is read while it is sent; that of a request, for one. All of it is sent before the
-    /// answer is looked at: a service that answers while it still reads, and is not read itself, stops after some ten
-    /// KiB, and then the call takes until its time is over.
+    /// The same with a body that is read while it is sent; that of a request, for one. While the reader has nothing to
+    /// give, the call waits for it, also when there is more of the answer.
     #[must_use]
     pub fn body_reader(mut self, content_type: &str, body: impl Read + 'static) -> Self {
         self.body = Box::new(body);
@@ -145,8 +144,8 @@ impl Call {
         self
     }
 
-    /// Sends it and waits for the answer's head. The whole body is sent before that, so a service that answers while it
-    /// is still being asked must not answer more than a few hundred KiB until then.
+    /// Sends it and waits for the answer's head. A service may answer while it is still being asked: the rest of the body
+    /// is then sent while the answer is read. An answer that is dropped ends the call, with what was not sent by then.
     ///
     /// # Errors
     /// When there is no answer; any status is one.

@@ -3,6 +3,7 @@
 mod bindings;
 mod call;
 mod events;
+mod exchange;
 mod http;
 mod keyvalue;
 pub(crate) mod sql;

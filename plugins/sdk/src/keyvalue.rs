@@ -1,9 +1,11 @@
-//! The service's own key-value store (`wasi:keyvalue@0.2.0-draft2`).
+//! The service's own key-value store (`wasi:keyvalue@0.2.0-draft2`, and `wharf:service/expiry` for keys that end).
 //!
 //! There are no transactions. What must not happen twice is decided by one [`compare_and_swap`], as in: this e-mail
 //! address belongs to that user.
 //!
 //! [`compare_and_swap`]: KeyValue::compare_and_swap
+
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +34,17 @@ pub enum KeyValueError {
     },
 }
 
+/// How long a key stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// There is no such key.
+    Missing,
+    /// Until it is deleted.
+    Unlimited,
+    /// This much longer.
+    Left(Duration),
+}
+
 /// A store of keys and values. What one request has written, the next one reads.
 #[derive(Debug)]
 pub struct KeyValue(Bucket);
@@ -51,6 +64,31 @@ impl KeyValue {
     /// When the store fails.
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
         self.0.get(key)
+    }
+
+    /// Writes a value that is gone after this time, from a millisecond to ten years. [`set`](Self::set) and
+    /// [`compare_and_swap`](Self::compare_and_swap) make a key stay again, [`increment`](Self::increment) does not.
+    ///
+    /// # Errors
+    /// When the store fails, its quota is used up or the time is out of bounds.
+    pub fn set_expiring(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), KeyValueError> {
+        self.0.set_expiring(key, value, ttl)
+    }
+
+    /// Lets a key be gone after this time, or stay until it is deleted if there is none; says whether it is there.
+    ///
+    /// # Errors
+    /// When the store fails or the time is out of bounds.
+    pub fn expire(&self, key: &str, ttl: Option<Duration>) -> Result<bool, KeyValueError> {
+        self.0.expire(key, ttl)
+    }
+
+    /// How long a key stays.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn lifetime(&self, key: &str) -> Result<Lifetime, KeyValueError> {
+        self.0.lifetime(key)
     }
 
     /// Writes a value over what is there.
@@ -150,6 +188,24 @@ mod tests {
         assert!(!store.exists("a").unwrap());
         assert_eq!(store.keys().unwrap(), ["b"]);
         assert_eq!(KeyValue::open("other").unwrap_err(), KeyValueError::NoSuchStore);
+    }
+
+    #[test]
+    fn a_key_can_end_and_a_write_makes_it_stay() {
+        let store = KeyValue::open("default").unwrap();
+        assert_eq!(store.lifetime("k").unwrap(), Lifetime::Missing);
+        store.set_expiring("k", b"1", Duration::from_secs(60)).unwrap();
+        assert!(matches!(store.lifetime("k").unwrap(), Lifetime::Left(left) if left > Duration::from_secs(50)));
+        store.increment("k", 1).unwrap();
+        assert!(matches!(store.lifetime("k").unwrap(), Lifetime::Left(_)));
+        store.set("k", b"1").unwrap();
+        assert_eq!(store.lifetime("k").unwrap(), Lifetime::Unlimited);
+        assert!(store.expire("k", Some(Duration::from_millis(1))).unwrap());
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!((store.get("k").unwrap(), store.lifetime("k").unwrap()), (None, Lifetime::Missing));
+        assert!(!store.expire("k", None).unwrap() && store.keys().unwrap().is_empty());
+        let refused = store.set_expiring("k", b"1", Duration::ZERO).unwrap_err();
+        assert!(matches!(refused, KeyValueError::Other(_)), "{refused}");
     }
 
     #[test]

@@ -50,10 +50,10 @@ pub use call::{Answer, Call, CallError};
 pub use delivery::{Delivery, EventHandler, EventRoute, Events, Failure, on};
 pub use error::{Error, FieldError};
 pub use event::{Event, EventError, Receipt, publish_all};
-pub use keyvalue::{KeyValue, KeyValueError};
+pub use keyvalue::{KeyValue, KeyValueError, Lifetime};
 #[cfg(not(target_family = "wasm"))]
 pub use native::{answer_calls, published};
-pub use once::once;
+pub use once::{once, once_in};
 pub use queue::{Message, Queue, Received};
 pub use request::{Method, Request};
 pub use response::{Body, Response};

@@ -8,16 +8,16 @@ pub(crate) mod sql;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::request::Source;
 use crate::{
-    Answer, Call, CallError, Error, Event, EventError, KeyValueError, Message, Method, Receipt, Received, Request,
-    Response,
+    Answer, Call, CallError, Error, Event, EventError, KeyValueError, Lifetime, Message, Method, Receipt, Received,
+    Request, Response,
 };
 
 thread_local! {
-    static STORE: RefCell<BTreeMap<String, Vec<u8>>> = const { RefCell::new(BTreeMap::new()) };
+    static STORE: RefCell<BTreeMap<String, (Vec<u8>, Option<Instant>)>> = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[derive(Debug)]
@@ -29,12 +29,32 @@ impl Bucket {
     }
 
     pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, KeyValueError> {
-        Ok(STORE.with_borrow(|store| store.get(key).cloned()))
+        Ok(entry(key).map(|(value, _)| value))
     }
 
     pub(crate) fn set(&self, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
-        STORE.with_borrow_mut(|store| store.insert(key.to_owned(), value.to_owned()));
+        write(key, value, None);
         Ok(())
+    }
+
+    pub(crate) fn set_expiring(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), KeyValueError> {
+        write(key, value, Some(end(ttl)?));
+        Ok(())
+    }
+
+    pub(crate) fn expire(&self, key: &str, ttl: Option<Duration>) -> Result<bool, KeyValueError> {
+        let end = ttl.map(end).transpose()?;
+        let Some((value, _)) = entry(key) else { return Ok(false) };
+        write(key, &value, end);
+        Ok(true)
+    }
+
+    pub(crate) fn lifetime(&self, key: &str) -> Result<Lifetime, KeyValueError> {
+        Ok(match entry(key) {
+            None => Lifetime::Missing,
+            Some((_, None)) => Lifetime::Unlimited,
+            Some((_, Some(end))) => Lifetime::Left(end.saturating_duration_since(Instant::now())),
+        })
     }
 
     pub(crate) fn delete(&self, key: &str) -> Result<(), KeyValueError> {
@@ -43,13 +63,14 @@ impl Bucket {
     }
 
     pub(crate) fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
-        Ok(STORE.with_borrow(|store| store.contains_key(key)))
+        Ok(entry(key).is_some())
     }
 
     /// One key a page, so that the paging is tested too.
     pub(crate) fn list_keys(&self, cursor: Option<&str>) -> Result<(Vec<String>, Option<String>), KeyValueError> {
-        let next =
-            STORE.with_borrow(|store| store.keys().find(|key| cursor.is_none_or(|last| key.as_str() > last)).cloned());
+        let later = |key: &&String| cursor.is_none_or(|last| key.as_str() > last) && entry(key).is_some();
+        let keys: Vec<String> = STORE.with_borrow(|store| store.keys().cloned().collect());
+        let next = keys.iter().find(later).cloned();
         Ok((next.iter().cloned().collect(), next))
     }
 
@@ -75,9 +96,26 @@ impl Bucket {
                 .ok_or_else(|| KeyValueError::Other("the value is no counter".to_owned()))?,
         };
         let sum = count.wrapping_add(delta);
-        self.set(key, sum.to_string().as_bytes())?;
+        let end = entry(key).and_then(|(_, end)| end);
+        write(key, sum.to_string().as_bytes(), end);
         Ok(sum)
     }
+}
+
+/// A value that is there, and when it ends.
+fn entry(key: &str) -> Option<(Vec<u8>, Option<Instant>)> {
+    let there = |(_, end): &(Vec<u8>, Option<Instant>)| end.is_none_or(|end| end > Instant::now());
+    STORE.with_borrow(|store| store.get(key).cloned()).filter(there)
+}
+
+fn write(key: &str, value: &[u8], end: Option<Instant>) {
+    STORE.with_borrow_mut(|store| store.insert(key.to_owned(), (value.to_owned(), end)));
+}
+
+/// With the bounds of the host.
+fn end(ttl: Duration) -> Result<Instant, KeyValueError> {
+    let end = (ttl >= Duration::from_millis(1)).then(|| Instant::now().checked_add(ttl)).flatten();
+    end.ok_or_else(|| KeyValueError::Other("a key can end in one millisecond to ten years".to_owned()))
 }
 
 type Responder = Box<dyn FnMut(Request) -> Result<Response, Error>>;

@@ -4,21 +4,17 @@
 //! again. Between the work and the mark the service can still end: then the work is done twice, so it should bear that.
 //! (Work that is all done in the service's SQL database can be marked in the same transaction instead.)
 //!
-//! A mark lasts from one to two days, by the date of the host's clock; the first event of a day takes away what is older.
-//! It costs about 100 bytes of `keyValue.quota` for each event. A replay of older events handles them again.
+//! A mark costs about 100 bytes of `keyValue.quota` until it expires. A replay of older events handles them again.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use crate::{Delivery, Failure, KeyValue, KeyValueError};
+use crate::{Delivery, Failure, KeyValue};
 
 const PREFIX: &str = "wharf-handled/";
-/// The day up to which older marks were taken away.
-const SWEPT: &str = "wharf-handled-swept";
-/// Marks that one event takes away at most, so that it does not pay for a whole day.
-const MAX_SWEPT: usize = 500;
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long [`once`] remembers: as long as the log remembers the ids of what was published.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Does the work for an event unless that has been done for this subscription before.
+/// Does the work for an event unless that has been done for this subscription within the last day.
 ///
 /// ```
 /// use wharf_sdk::{Delivery, Failure, once};
@@ -34,41 +30,25 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// # Errors
 /// Those of the work, after which it is not marked, and [`Failure::Retry`] when the store fails.
 pub fn once(event: &Delivery, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    once_on(since_1970.as_secs() / DAY.as_secs(), event, work)
+    once_in(event, REMEMBERED, work)
 }
 
-fn once_on(day: u64, event: &Delivery, work: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+/// The same, remembered for so long. It should be longer than the subscription tries.
+///
+/// # Errors
+/// Those of [`once`].
+pub fn once_in(
+    event: &Delivery,
+    remembered: Duration,
+    work: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let store = KeyValue::open("default")?;
-    let mark = |day: u64| format!("{PREFIX}{day}/{}", fingerprint(event));
-    if store.exists(&mark(day))? || store.exists(&mark(day.saturating_sub(1)))? {
+    let mark = format!("{PREFIX}{}", fingerprint(event));
+    if store.exists(&mark)? {
         return Ok(());
     }
     work()?;
-    store.set(&mark(day), b"")?;
-    sweep(&store, day)?;
-    Ok(())
-}
-
-/// Takes away marks of days that nobody asks for any more.
-fn sweep(store: &KeyValue, day: u64) -> Result<(), KeyValueError> {
-    let today = day.to_string();
-    if store.get(SWEPT)?.as_deref() == Some(today.as_bytes()) {
-        return Ok(());
-    }
-    let is_old = |key: &&String| {
-        let of = key.strip_prefix(PREFIX).and_then(|rest| rest.split_once('/')).and_then(|(of, _)| of.parse().ok());
-        of.is_some_and(|of: u64| of.saturating_add(1) < day)
-    };
-    let keys = store.keys()?;
-    let mut old = keys.iter().filter(is_old);
-    for key in old.by_ref().take(MAX_SWEPT) {
-        store.delete(key)?;
-    }
-    if old.next().is_none() {
-        store.set(SWEPT, today.as_bytes())?;
-    }
-    Ok(())
+    Ok(store.set_expiring(&mark, b"", remembered)?)
 }
 
 /// Which event it is, for whom, in a key of bounded length: FNV-1a of 128 bits, which nobody has to keep secret.
@@ -124,28 +104,20 @@ mod tests {
     }
 
     #[test]
-    fn marks_last_until_the_day_after_and_are_taken_away_then() {
-        let marks = || {
-            let keys = KeyValue::open("default").unwrap().keys().unwrap();
-            keys.into_iter().filter(|key| key.starts_with(PREFIX)).count()
+    fn a_mark_is_gone_when_its_time_is_over() {
+        let count = Cell::new(0);
+        let work = || {
+            count.set(count.get() + 1);
+            Ok(())
         };
-        let is_handled = |day, id: &str| {
-            let done = Cell::new(false);
-            once_on(day, &event(id), || {
-                done.set(true);
-                Ok(())
-            })
-            .unwrap();
-            done.get()
-        };
-        for id in 0..MAX_SWEPT + 100 {
-            assert!(is_handled(10, &id.to_string()));
+        let short = Duration::from_millis(20);
+        once_in(&event("1"), short, work).unwrap();
+        let began = std::time::Instant::now();
+        while began.elapsed() < short * 2 {
+            std::hint::spin_loop();
         }
-        assert!(!is_handled(11, "0"), "yesterday counts");
-        assert!(is_handled(12, "0"));
-        assert_eq!(marks(), 101, "a part of them goes with the first event");
-        assert!(is_handled(12, "1"));
-        assert_eq!(marks(), 2, "and the rest with the next");
+        once_in(&event("1"), short, work).unwrap();
+        assert_eq!(count.get(), 2);
     }
 
     #[test]

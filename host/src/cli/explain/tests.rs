@@ -104,6 +104,38 @@ fn a_service_without_a_file_says_that_others_answer_for_it() {
 }
 
 #[test]
+fn places_of_a_rule_are_told_beside_those_of_its_services() {
+    let dir = folder();
+    std::fs::write(dir.path().join("services/busy.yaml"), "bulkhead: { maxConcurrent: 9 }\nexpose: false\n").unwrap();
+    let rule = "bulkhead: { maxConcurrent: 3 }, backendRefs: [{ service: busy }]";
+    let gateway = format!("routes: [{{ name: busy, rules: [{{ {rule} }}] }}]");
+    std::fs::write(dir.path().join("gateway.yaml"), gateway).unwrap();
+    let mut out = Vec::new();
+    let source = Source { dir: dir.path().to_owned(), env: None };
+    assert!(run(&source, &asked("/", &[]), OutputFormat::Text, &mut out).unwrap());
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("\n  bulkhead  3 requests of this rule at once\n"), "{text}");
+    assert!(text.contains("\n  goes to   busy 100 %, within 15s, 9 at once (no file"), "{text}");
+}
+
+#[test]
+fn the_path_that_the_gateway_answers_itself_is_no_404() {
+    for method in ["", "POST "] {
+        let (found, text) = text_of(&format!("{method}/api/health"), &[]);
+        assert!(found, "{text}");
+        assert!(text.contains("no route: the gateway itself answers how all services are"), "{text}");
+    }
+    // A rule has that path.
+    let (_, text) = text_of("GET http://eu.shop.example/api/health", &[]);
+    assert!(text.contains("route shop, rule 2, match 1"), "{text}");
+    let (found, text) = text_of("/api/health/x", &[]);
+    assert!(!found && text.contains("404 no_route"), "{text}");
+    let (_, json) = explain(&asked("/api/health", &[]), OutputFormat::Json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["found"], &json["isHealth"]), (&serde_json::Value::Null, &true.into()));
+}
+
+#[test]
 fn a_request_that_a_filter_answers_asks_no_service() {
     let (found, text) = text_of("/old", &["Host: a.b"]);
     assert!(found);
@@ -183,15 +215,16 @@ fn the_answer_as_json_says_the_same() {
             "route": "shop", "rule": 1, "ruleName": "orders", "match": 1,
             "host": "*.shop.example", "path": "prefix /api/orders", "priority": 0, "public": false,
             "filters": [{ "name": "rewrite", "of": "rule" }, { "name": "compression", "of": "gateway" }],
-            "answeredBy": null, "rewritten": "/v1", "split": null,
+            "answeredBy": null, "rewritten": "/v1", "maxConcurrent": null, "split": null,
             "backends": [
                 {
                     "service": "orders", "version": "1", "percent": 95.0, "hasFile": true, "instances": 0,
-                    "requestTimeout": "5s", "backendTimeout": "2s", "filters": [],
+                    "requestTimeout": "5s", "backendTimeout": "2s", "maxConcurrent": 256, "filters": [],
                 },
                 {
                     "service": "orders", "version": "2", "percent": 5.0, "hasFile": false, "instances": 0,
-                    "requestTimeout": "5s", "backendTimeout": "2s", "filters": [{ "name": "rewrite", "of": "backend" }],
+                    "requestTimeout": "5s", "backendTimeout": "2s", "maxConcurrent": 256,
+                    "filters": [{ "name": "rewrite", "of": "backend" }],
                 },
             ],
         })

@@ -1,3 +1,5 @@
+use serde_json::{Value, json};
+
 use super::*;
 
 fn import(text: &str) -> (bool, String, String) {
@@ -7,13 +9,13 @@ fn import(text: &str) -> (bool, String, String) {
 }
 
 /// Whether the text is right as a `gateway.yaml`.
-fn loads(yaml: &str) {
+fn loads(yaml: &str) -> config::Config {
     let dir = tempfile::tempdir().unwrap();
     // The listeners that routes name are not of the file that is read.
     let listeners = "listeners: [{ name: https, address: '127.0.0.1:1' }, { name: web, address: '127.0.0.1:2' }]";
     std::fs::write(dir.path().join("gateway.yaml"), format!("{yaml}\n{listeners}\n")).unwrap();
     config::load(&config::Source { dir: dir.path().to_owned(), env: None })
-        .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"));
+        .unwrap_or_else(|problems| panic!("{problems}\n{yaml}"))
 }
 
 const HEAD: &str = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n";
@@ -110,6 +112,36 @@ spec: {{ rules: [{{ matches: [{{ method: PUT }}], backendRefs: [{{ name: rest }}
 }
 
 #[test]
+fn retries_are_carried_over_as_far_as_they_are_possible() {
+    for (retry, expected, lost) in [
+        (
+            "attempts: 3, codes: [500, 503], backoff: 100ms",
+            json!({ "attempts": 3, "codes": [500, 503], "backoff": "100ms" }),
+            "",
+        ),
+        ("{}", json!({}), ""),
+        ("attempts: 0", json!({ "attempts": 0 }), ""),
+        ("backoff: 1s", json!({ "backoff": "1s", "maxBackoff": "10s" }), ""),
+        ("backoff: 30s", json!({ "backoff": "30s", "maxBackoff": "1m" }), ""),
+        ("codes: [429, 503, 200, x]", json!({ "codes": [503] }), "429 is never tried again"),
+        ("attempts: 11", Value::Null, "0 to 10 attempts"),
+        ("attempts: 2, backoff: 2m", Value::Null, "a backoff of 1ms to 1m"),
+        ("attempts: 2, jitter: 1", json!({ "attempts": 2 }), "`jitter` has no counterpart"),
+    ] {
+        let retry = retry.trim_matches(['{', '}']);
+        let text = format!(
+            "{HEAD}metadata: {{ name: shop }}\nspec: {{ rules: [{{ retry: {{ {retry} }}, backendRefs: [{{ name: a }}] }}] }}\n"
+        );
+        let (whole, yaml, warnings) = import(&text);
+        let read = loads(&yaml);
+        let expected: Option<config::RuleRetry> = serde_json::from_value(expected).unwrap();
+        assert_eq!(read.gateway.routes[0].rules[0].retry, expected, "{retry}: {yaml}");
+        assert_eq!(whole, lost.is_empty(), "{retry}: {warnings}");
+        assert!(warnings.contains(lost), "{retry}: {warnings}");
+    }
+}
+
+#[test]
 fn what_has_none_is_reported_with_its_line() {
     let text = format!(
         "{HEAD}metadata: {{ name: shop }}
@@ -126,7 +158,7 @@ spec:
       filters:
         - type: RequestMirror
           requestMirror: {{ backendRef: {{ name: shadow, kind: Bucket }} }}
-      retry: {{ attempts: 3 }}
+      retry: {{ attempts: 11 }}
       timeouts: {{ request: 0s }}
       backendRefs:
         - {{ name: a, port: 80, namespace: other }}
@@ -168,7 +200,7 @@ kind: HTTPRoute
             "warning: routes.yaml:13: the match is left out: without that condition it would match more",
             "warning: routes.yaml:13: paths of type Glob have no counterpart",
             "warning: routes.yaml:16: left out: backends of kind Bucket have no counterpart",
-            "warning: routes.yaml:17: `retry` has no counterpart",
+            "warning: routes.yaml:17: `retry` is left out: 0 to 10 attempts are possible",
             "warning: routes.yaml:18: `0s` (no timeout) is not possible for one rule: set `timeouts.request` of the service",
             "warning: routes.yaml:20: services have no namespaces here: the name alone is carried over",
             "warning: routes.yaml:22: left out: backends of kind Bucket have no counterpart",

@@ -81,7 +81,11 @@ fn line(data: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (old, new) = (&data["old"], &data["new"]);
     let either = |key: &str| text(if new.is_null() { &old[key] } else { &new[key] });
-    let (subject, key) = if either("id").is_empty() { (either("file"), "state") } else { (either("id"), "health") };
+    let (subject, key) = match (either("id"), either("file")) {
+        (id, _) if !id.is_empty() => (id, "health"),
+        (_, file) if !file.is_empty() => (file, "state"),
+        (..) => (format!("circuit breaker {}", either("version")).trim_end().to_owned(), "state"),
+    };
     let word = |side: &Value| if side.is_null() { None } else { Some(text(&side[key])) };
     let change = match (word(old), word(new)) {
         (None, Some(new)) => format!("new, {new}"),
@@ -90,7 +94,9 @@ fn line(data: &Value) -> String {
         (Some(old), Some(new)) => format!("{old} → {new}"),
         (None, None) => "nothing".to_owned(),
     };
-    let reason = new["reason"].as_str().map_or(String::new(), |reason| format!(" ({reason})"));
+    let left = new["halfOpenIn"].as_str().map(|left| format!("half open in {left}"));
+    let remarks: Vec<_> = new["reason"].as_str().map(str::to_owned).into_iter().chain(left).collect();
+    let reason = if remarks.is_empty() { String::new() } else { format!(" ({})", remarks.join("; ")) };
     // Seconds are enough for people.
     let at = text(&data["at"]);
     let at = at.split_once('.').map_or(at.clone(), |(seconds, _)| format!("{seconds}Z"));
@@ -120,6 +126,14 @@ mod tests {
         let flip = line(&data(instance("healthy"), instance("degraded")));
         assert_eq!(flip, "2026-11-21T12:00:00Z  orders  b: healthy → degraded (slow)");
         assert!(line(&data(instance("stopping"), Value::Null)).ends_with("b: gone"));
+        let breaker = |state: &str| json!({ "version": "1", "state": state, "since": "2026-11-21T12:00:00Z" });
+        let mut open = breaker("open");
+        (open["reason"], open["halfOpenIn"]) = ("5 failures in a row".into(), "5s".into());
+        let opened = line(&data(breaker("closed"), open));
+        assert!(
+            opened.ends_with("circuit breaker 1: closed → open (5 failures in a row; half open in 5s)"),
+            "{opened}"
+        );
         let version = json!({ "file": "orders.wasm", "state": "compiling" });
         assert!(line(&data(Value::Null, version)).ends_with("orders.wasm: new, compiling"));
     }

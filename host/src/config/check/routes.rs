@@ -88,6 +88,9 @@ impl Check<'_> {
         if let Some(retry) = &rule.retry {
             retry.check(self, at.get("retry"));
         }
+        if let Some(bulkhead) = &rule.bulkhead {
+            bulkhead.check(self, at.get("bulkhead"));
+        }
         self.filters_of(rule, at);
         self.backends(rule, at);
         if let Some(split) = &rule.split {

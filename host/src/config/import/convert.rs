@@ -2,6 +2,7 @@
 //! nothing is dropped because it was forgotten.
 
 mod filters;
+mod retry;
 
 use serde_json::{Map, Value, json};
 
@@ -97,6 +98,9 @@ impl Import {
         let timeouts = self.timeouts(fields.fields("timeouts"));
         if !timeouts.is_empty() {
             rule.insert("timeouts".into(), json!(timeouts));
+        }
+        if let Some(retry) = fields.get("retry").and_then(|retry| self.retry(retry)) {
+            rule.insert("retry".into(), Value::Object(retry));
         }
         let backends: Vec<Option<Option<Value>>> =
             fields.items("backendRefs").iter().map(|backend| self.backend(backend)).collect();

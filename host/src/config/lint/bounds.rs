@@ -19,6 +19,7 @@ pub(super) fn lint(config: &Config, places: &[Place<'_>], check: &mut Check<'_>)
         };
         if let Owner::Rule(rule) = place.of {
             timeouts(rule, &services, check, place.at.get("timeouts"));
+            places_of(rule, &services, check, place.at.get("bulkhead"));
         }
         let one_try = services.iter().any(|service| service.timeouts.backend_request != Duration::ZERO);
         match place.of {
@@ -57,6 +58,20 @@ fn timeouts(rule: &Rule, services: &[Service], check: &mut Check<'_>, at: At<'_>
             check.warn(at.get(name), message);
         }
     }
+}
+
+/// A rule's requests take places of their services, too, so of more places than those have some are never used.
+fn places_of(rule: &Rule, services: &[Service], check: &mut Check<'_>, at: At<'_>) {
+    let of_services: u32 = services.iter().map(|service| service.bulkhead.max_concurrent).sum();
+    let Some(own) = rule.bulkhead.as_ref().filter(|own| !services.is_empty() && own.max_concurrent > of_services)
+    else {
+        return;
+    };
+    let message = format!(
+        "`{}` has no effect: it never allows more than `bulkhead.maxConcurrent` of its services, which is {of_services}",
+        own.max_concurrent
+    );
+    check.warn(at.get("maxConcurrent"), message);
 }
 
 /// Whoever writes 504 wants slow tries to end; nobody ends them.

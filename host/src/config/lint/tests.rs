@@ -91,6 +91,11 @@ fn a_bound_that_cannot_apply_is_warned_about() {
     let longest = "has no effect: a rule only shortens `timeouts.request` of its services, which is 15s at most";
     assert_rule_warns("", rule, &[&format!("21 `20s` {longest}"), &format!("42 `16s` {longest}")]);
     assert_rule_warns("", "timeouts: { request: 15s, backendRequest: 14s }, backendRefs: [{ service: a }]", &[]);
+    let more =
+        "27 `257` has no effect: it never allows more than `bulkhead.maxConcurrent` of its services, which is 256";
+    assert_rule_warns("", "bulkhead: { maxConcurrent: 257 }, backendRefs: [{ service: a }]", &[more]);
+    assert_rule_warns("", "bulkhead: { maxConcurrent: 256 }, backendRefs: [{ service: a }]", &[]);
+    assert_rule_warns("", "bulkhead: { maxConcurrent: 512 }, backendRefs: [{ service: a }, { service: b }]", &[]);
     let two =
         "routes: [{ name: r, rules: [{ timeouts: { request: 20s }, backendRefs: [{ service: a }, { service: b }] }] }]";
     for (of_b, warned) in [("10s", true), ("20s", false), ("30s", false), ("0s", false)] {
@@ -329,4 +334,24 @@ fn a_path_that_no_request_has_is_warned_about() {
     assert!(of_gateway(&of_rule).iter().any(|warning| warning.starts_with("1:96 no request ever has")));
     let of_service = warnings_of(&[("services/a.yaml", denied)]);
     assert!(matches!(&of_service[..], [one] if one.starts_with("services/a.yaml:1:66 no request")), "{of_service:?}");
+}
+
+#[test]
+fn a_subscription_to_what_nobody_may_publish_is_warned_about() {
+    let mail = "subscriptions: [{ topic: order.* }, { name: x, topics: [user.created, '#.failed'] }]";
+    let orders = "grants: { publish: [order.created, payment.#] }";
+    let warnings = warnings_of(&[("services/mail.yaml", mail), ("services/orders.yaml", orders)]);
+    assert_eq!(
+        warnings,
+        ["services/mail.yaml:1:56 nobody may publish `user.created`: `grants.publish` of no service has it"]
+    );
+}
+
+#[test]
+fn a_schedule_whose_topic_is_not_granted_is_warned_about() {
+    let schedule = "schedules: [{ name: n, cron: 0 0 * * *, topic: order.close }]";
+    let granted = format!("{schedule}\ngrants: {{ publish: [order.*] }}");
+    assert_eq!(warnings_of(&[("services/orders.yaml", &granted)]), [""; 0]);
+    let warnings = warnings_of(&[("services/orders.yaml", schedule)]);
+    assert!(warnings.len() == 1 && warnings[0].contains("`order.close` is never published"), "{warnings:?}");
 }

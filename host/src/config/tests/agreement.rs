@@ -81,7 +81,8 @@ fn complete() -> Value {
     });
     let mut service = policies.clone();
     service["expose"] = json!("/orders");
-    service["config"] = json!({ "currency": "EUR" });
+    service["config"] = json!({ "currency": "EUR", "key": { "secret": "payments" } });
+    service["versions"] = json!({ "2": { "config": { "currency": "CHF", "key": { "secret": "payments" } } } });
     service["public"] = json!(true);
     service["grants"] = serde_json::from_str::<Value>(super::super::grants::EXAMPLE).unwrap();
     service["tags"] = json!(["commerce"]);
@@ -110,6 +111,7 @@ fn complete() -> Value {
                 "timeouts": { "request": "1s", "backendRequest": "1s" },
                 "split": { "header": "x-version", "cookie": "version", "stickyBy": { "header": "x-user" } },
                 "retry": of_a_rule,
+                "bulkhead": { "maxConcurrent": 5, "maxPending": 0, "maxWait": "0s" },
                 "backendRefs": [{
                     "service": "orders", "version": "1", "weight": 5, "filters": [],
                 }],
@@ -122,7 +124,7 @@ fn complete() -> Value {
         "listen": "127.0.0.1:8080",
         "admin": { "listen": "127.0.0.1:9090" },
         "plugins": { "dir": "plugins", "pollInterval": "1s" },
-        "state": { "path": "state" },
+        "state": { "path": "state", "backups": "backups" },
         "engine": { "maxSlots": 5, "compileConcurrency": 1, "compileTimeout": "1m", "compileCache": false },
         "trustedProxies": ["10.0.0.0/8"],
         "listeners": [serde_json::from_str::<Value>(super::super::listener::EXAMPLE).unwrap()],
@@ -132,6 +134,7 @@ fn complete() -> Value {
         "calls": { "maxDepth": 5 },
         "events": serde_json::from_str::<Value>(super::super::events::EXAMPLE).unwrap(),
         "queues": serde_json::from_str::<Value>(super::super::events::QUEUES).unwrap(),
+        "secrets": { "payments": { "file": "secrets/payments" }, "other": { "env": "OTHER" } },
         "health": serde_json::from_str::<Value>(super::super::health::EXAMPLE).unwrap(),
         "filters": shared_filters(),
         "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
@@ -144,7 +147,9 @@ fn complete() -> Value {
 }
 
 /// Maps whose keys are free.
-const FREE: [&str; 10] = [
+const FREE: [&str; 12] = [
+    "/secrets",
+    "/versions",
     "/metadata",
     "/headers",
     "/queryParams",
@@ -224,7 +229,11 @@ fn loader_and_schema_refuse_the_same_fields() {
         let (loader, schema) = (refused_by_loader(&value), refused_by_schema(SchemaKind::Overlay, &value));
         assert_eq!(
             (loader, schema),
-            if place == "/services" || place == "/queues" { (false, false) } else { (true, true) },
+            if ["/services", "/queues", "/services/orders/versions"].contains(&place.as_str()) {
+                (false, false)
+            } else {
+                (true, true)
+            },
             "zzz in {place}"
         );
         for key in map.keys() {
@@ -236,7 +245,7 @@ fn loader_and_schema_refuse_the_same_fields() {
             // An empty map leaves what the defaults say.
             let inherited = place == "/services/orders/slots" || place.contains("/orders/loadBalancer/strategy");
             // Others refer to these by name, which only the loader sees.
-            let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners");
+            let referred = loader && matches!(key.as_str(), "auth" | "providers" | "listeners" | "secrets" | "grants");
             assert!(
                 free || loader == schema || incomplete || inherited || referred,
                 "without {key} in {place}: {loader}, {schema}"
@@ -304,7 +313,7 @@ fn the_examples_of_the_page_are_right_in_the_order_of_the_page() {
         if env.is_some() {
             let orders = &config.services["orders"];
             assert_eq!((orders.limits.memory, orders.limits.cpu_time), (Size::mib(128), Duration::secs(1)));
-            assert_eq!(orders.config["pageSize"], "100");
+            assert_eq!(orders.config["pageSize"], "100".into());
             assert_eq!(config.gateway.routes[0].hostnames, ["shop.example.com"]);
         }
     }

@@ -213,8 +213,8 @@ fn slots_have_a_short_form() {
 fn text_stays_as_it_is_written() {
     let text = "config: { a: no, b: 1.10, c: 0x10, d: 'true', e: true, f: 007, g: '', h: \"a\\nb\" }";
     let config = load_files(&[(ORDERS, text)], None).unwrap().services["orders"].config.clone();
-    let values: Vec<&str> = config.values().map(String::as_str).collect();
-    assert_eq!(values, ["no", "1.10", "0x10", "true", "true", "007", "", "a\nb"]);
+    let expected = ["no", "1.10", "0x10", "true", "true", "007", "", "a\nb"].map(ConfigValue::from);
+    assert!(config.values().eq(&expected), "{config:?}");
     let text = "routes: [{ name: r, rules: [{ backendRefs: [{ service: a, version: 1.10 }] }] }]";
     let gateway = load_files(&[("gateway.yaml", text)], None).unwrap().gateway;
     assert_eq!(gateway.routes[0].rules[0].backend_refs[0].version.as_deref(), Some("1.10"));

@@ -13,7 +13,8 @@
 //! could bring the first one back behind it.
 //!
 //! No clock, no I/O: times are passed in, and what is to be written is taken out with [`Book::take`]. Bounds: [`WINDOW`]
-//! fresh events, and [`MAX_WAITING`] rows; when either is reached nothing more is read.
+//! events in memory, which are those whose row (if they have one) is not noted yet, and [`MAX_WAITING`] rows; when either
+//! is reached nothing more is read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 use crate::state::{Event, EventPage, Offset, Progress, StoredEvent, Waiting};
 
-/// Fresh events at most, whatever `maxInFlight` is.
+/// Events in memory at most, whatever `maxInFlight` is.
 pub(super) const WINDOW: usize = 1024;
 /// Rows at most; as many more as are fresh may come on top when a key begins to be held back.
 pub(super) const MAX_WAITING: usize = 10_000;
@@ -40,7 +41,7 @@ pub(super) struct Job {
     pub(super) offset: Offset,
     /// From 1.
     pub(super) attempt: u32,
-    /// Not there when it has a row: then it is read from the log.
+    /// Not there when the log has a row of it: then it is read by that.
     pub(super) event: Option<StoredEvent>,
 }
 
@@ -60,7 +61,7 @@ struct Item {
     lane: Option<Lane>,
     attempts: u32,
     state: State,
-    /// As long as it is fresh.
+    /// As long as the log has no row of it: it could not be read again by that.
     event: Option<StoredEvent>,
 }
 
@@ -85,6 +86,8 @@ pub(super) struct Book {
     due: BTreeSet<(Instant, Offset)>,
     lanes: HashMap<Lane, BTreeSet<Offset>>,
     changes: BTreeMap<Offset, Change>,
+    /// Items that have their event.
+    in_memory: usize,
     /// Fresh events that are done, and that the position is not yet past.
     ahead: usize,
     /// Whether one is done since the last note.
@@ -103,6 +106,7 @@ impl Book {
             due: BTreeSet::new(),
             lanes: HashMap::new(),
             changes: BTreeMap::new(),
+            in_memory: 0,
             ahead: 0,
             moved: false,
         }
@@ -127,7 +131,7 @@ impl Book {
 
     /// How many more events may be read.
     pub(super) fn room(&self) -> usize {
-        if self.waiting() >= MAX_WAITING { 0 } else { WINDOW.saturating_sub(self.fresh.len()) }
+        if self.waiting() >= MAX_WAITING { 0 } else { WINDOW.saturating_sub(self.in_memory) }
     }
 
     /// Events with a row.
@@ -157,6 +161,7 @@ impl Book {
             let is_first = self.enter(lane.as_ref(), offset);
             let behind_a_row = lane.as_ref().is_some_and(|lane| self.first_has_row(lane));
             self.items.insert(offset, Item { lane, attempts: 0, state: State::Held, event: Some(event) });
+            self.in_memory += 1;
             self.fresh.insert(offset);
             if is_first {
                 self.set(offset, State::Ready);
@@ -270,6 +275,11 @@ impl Book {
 
     /// That is noted.
     pub(super) fn noted(&mut self, progress: Progress) {
+        for row in progress.waiting {
+            if self.items.get_mut(&row.offset).and_then(|item| item.event.take()).is_some() {
+                self.in_memory -= 1;
+            }
+        }
         for (offset, ..) in progress.dead {
             self.leave(offset);
         }
@@ -307,7 +317,9 @@ impl Book {
     /// It is gone, and the next one of its lane may go.
     fn leave(&mut self, offset: Offset) {
         self.unset(offset);
-        let Some(lane) = self.items.remove(&offset).and_then(|item| item.lane) else { return };
+        let Some(item) = self.items.remove(&offset) else { return };
+        self.in_memory -= usize::from(item.event.is_some());
+        let Some(lane) = item.lane else { return };
         let Some(members) = self.lanes.get_mut(&lane) else { return };
         members.remove(&offset);
         match members.first().copied() {
@@ -323,7 +335,6 @@ impl Book {
     fn note(&mut self, offset: Offset, due: Option<SystemTime>, error: String) {
         let Some(item) = self.items.get_mut(&offset) else { return };
         self.fresh.remove(&offset);
-        item.event = None;
         let lane = item.lane.as_deref().cloned();
         let row = Waiting { offset, lane, attempts: item.attempts, due, error };
         self.changes.insert(offset, Change::Waits(row));

@@ -13,7 +13,6 @@ const NOW: Duration = Duration::ZERO;
 
 struct Running {
     log: Arc<FakeLog>,
-    service: Arc<FakeService>,
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
     stop: CancellationToken,
@@ -49,7 +48,7 @@ fn start(log: &Arc<FakeLog>, service: &Arc<FakeService>, terms: Terms) -> Runnin
         stop: stop.clone(),
     };
     let task = tokio::spawn(subscription.run());
-    Running { log: Arc::clone(log), service: Arc::clone(service), shared, commands: sender, stop, task }
+    Running { log: Arc::clone(log), shared, commands: sender, stop, task }
 }
 
 impl Running {
@@ -310,6 +309,18 @@ async fn a_log_that_does_not_answer_for_a_while_loses_nothing() {
     log.broken.store(false, Ordering::SeqCst);
     pass(Duration::from_secs(60)).await;
     assert_eq!(running.shared.standing().0, Standing::Active);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_due_again_before_its_row_is_noted_is_delivered_all_the_same() {
+    let log = Arc::new(FakeLog::slow(Duration::from_millis(200)));
+    let service = FakeService::statuses(&[500, 500]);
+    log.put([event("a", Some("k"), "1"), event("a", Some("k"), "2")]);
+    let quick = Backoff::new(Duration::from_millis(10), Duration::from_millis(10));
+    let running = start(&log, &service, Terms { backoff: quick, ..terms() });
+    pass(Duration::from_secs(30)).await;
+    assert_eq!(service.ids(), ["1", "1", "1", "2"]);
+    assert_eq!(running.noted().await, (2, 0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -32,6 +32,7 @@ use super::{Stores, api_key, basic_auth, jwt, layers};
 use crate::config::{Filter, Scheme};
 use crate::gateway::GatewayError;
 use crate::gateway::identity::Identity;
+use crate::policy::Bulkhead;
 
 /// All filters of a rule.
 #[derive(Debug, Default)]
@@ -53,6 +54,8 @@ pub(crate) struct Chain {
     response_headers: Vec<HeaderChanges>,
     cache_control: Option<CacheControl>,
     compression: Option<Compression>,
+    /// Places of the rule's own. No filter, but found by the same name, and it outlasts a reload in the same way.
+    bulkhead: Option<Arc<Bulkhead>>,
 }
 
 /// What answers without a service.
@@ -266,6 +269,17 @@ impl Chain {
     /// Who gets copies of requests.
     pub(crate) fn mirrors(&self) -> &[Mirror] {
         &self.mirrors
+    }
+
+    /// Places that a request needs beside the service's.
+    pub(crate) fn bulkhead(&self) -> Option<&Bulkhead> {
+        self.bulkhead.as_deref()
+    }
+
+    /// The same with places of its own.
+    pub(crate) fn with_bulkhead(mut self, bulkhead: Option<Arc<Bulkhead>>) -> Self {
+        self.bulkhead = bulkhead;
+        self
     }
 
     /// The bound on the request's body, if there is one besides the service's.

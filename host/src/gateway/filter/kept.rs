@@ -25,19 +25,24 @@ impl<T> Default for Kept<T> {
 impl<T: Default> Kept<T> {
     /// The state that there is under this name, else a new one.
     pub(super) fn get(&self, name: &str) -> Arc<T> {
+        self.get_or(name, T::default)
+    }
+}
+
+impl<T> Kept<T> {
+    /// The state that there is under this name, else what `make` makes.
+    pub(in crate::gateway) fn get_or(&self, name: &str, make: impl FnOnce() -> T) -> Arc<T> {
         // Nothing under the lock leaves the map half-changed.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(state) = known.get(name).and_then(Weak::upgrade) {
             return state;
         }
         known.retain(|_, state| state.strong_count() > 0);
-        let state = Arc::new(T::default());
+        let state = Arc::new(make());
         known.insert(name.to_owned(), Arc::downgrade(&state));
         state
     }
-}
 
-impl<T> Kept<T> {
     /// All that somebody uses, by name.
     pub(in crate::gateway) fn all(&self) -> Vec<(String, Arc<T>)> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

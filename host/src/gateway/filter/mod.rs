@@ -48,7 +48,7 @@ use shared::Shared;
 
 use super::identity::Providers;
 use crate::config;
-use crate::policy::Limiters;
+use crate::policy::{Bulkhead, Limiters};
 
 /// What filters share and what outlasts a change of the configuration.
 pub(crate) struct Stores {
@@ -58,6 +58,8 @@ pub(crate) struct Stores {
     basic_auths: Shared<config::BasicAuth, BasicAuth>,
     pub(super) faults: Kept<FaultState>,
     pub(super) mirrors: Kept<MirrorState>,
+    /// Of rules that have places of their own.
+    pub(super) bulkheads: Kept<Bulkhead>,
 }
 
 impl Default for Stores {
@@ -69,6 +71,7 @@ impl Default for Stores {
             basic_auths: Shared::default(),
             faults: Kept::default(),
             mirrors: Kept::default(),
+            bulkheads: Kept::default(),
         }
     }
 }

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::time::Instant;
 
-use super::bounded::Bounded;
+use super::bounded::bounded;
 use super::key::Keys;
 use super::pool::{Pool, Target};
 use super::try_error::TryError;
@@ -36,7 +36,7 @@ where
             let limit = context.max_request_body.map_or(limit, |max| max.min(limit));
             let limits = limits(settings, context.deadline);
             let sent = Arc::<AtomicU64>::default();
-            let request = request.map(|body| Bounded::new(body, limit, Arc::clone(&sent)));
+            let request = request.map(|body| bounded(body, limit, Arc::clone(&sent)));
             let response = upstream.send(request, &limits).await?;
             let (parts, body) = response.into_parts();
             let body = body.up_to(settings.limits.response_body.get())?.holding(context.permit);

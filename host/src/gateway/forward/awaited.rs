@@ -4,25 +4,18 @@
 //! send a byte now and then would open breakers and have instances ejected for everybody else. So: when the last thing
 //! that was asked of the body was more, and more had not come, nobody but the client is to blame.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 
+use super::tapped::{Polled, Tapped};
 use crate::plugin::CallError;
 
 /// Whether more of a body was asked for than had come.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Waits(Arc<AtomicBool>);
-
-/// See the module header.
-pub(super) struct Awaited<B> {
-    body: B,
-    waits: Waits,
-}
 
 impl Waits {
     /// Whether it is the client's turn.
@@ -31,37 +24,21 @@ impl Waits {
     }
 }
 
-impl<B> Awaited<B> {
-    pub(super) fn new(body: B, waits: Waits) -> Self {
-        Self { body, waits }
-    }
-}
-
-impl<B> Body for Awaited<B>
+/// The same body, which tells `waits`.
+pub(super) fn awaited<B>(body: B, waits: Waits) -> impl Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static
 where
-    B: Body<Data = Bytes, Error = CallError> + Unpin,
+    B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
 {
-    type Data = Bytes;
-    type Error = CallError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        self.waits.0.store(frame.is_pending(), Ordering::Relaxed);
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    Tapped::new(body, move |polled: Polled| {
+        waits.0.store(polled.is_pending(), Ordering::Relaxed);
+        polled
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use http_body::Frame;
     use http_body_util::{BodyExt, Full, StreamBody};
 
     use super::*;
@@ -72,7 +49,7 @@ mod tests {
         let frames = [Ok(Frame::data(Bytes::from_static(b"some")))];
         let some = futures_util::stream::iter(frames);
         let rest = futures_util::stream::pending();
-        let mut body = Awaited::new(StreamBody::new(futures_util::StreamExt::chain(some, rest)), waits.clone());
+        let mut body = awaited(StreamBody::new(futures_util::StreamExt::chain(some, rest)), waits.clone());
         assert!(!waits.for_client(), "nobody has asked yet");
         assert!(body.frame().now_or_never().is_some() && !waits.for_client());
         assert!(body.frame().now_or_never().is_none() && waits.for_client());
@@ -82,7 +59,7 @@ mod tests {
     fn a_whole_request_keeps_nobody_waiting() {
         let waits = Waits::default();
         let body = Full::new(Bytes::from_static(b"all")).map_err(|never| -> CallError { match never {} });
-        assert!(Awaited::new(body, waits.clone()).collect().now_or_never().is_some());
+        assert!(awaited(body, waits.clone()).collect().now_or_never().is_some());
         assert!(!waits.for_client());
     }
 }

@@ -18,8 +18,8 @@ use crate::gateway::traffic::Traffic;
 use crate::gateway::upstream::{Tls, Upstream};
 use crate::policy::balance::{Balancer, Load};
 use crate::policy::retry::Reason;
-use crate::policy::{Breaker, BreakerState, Budget, Group, Outcome, Outlier};
-use crate::registry::{Instance, Kind};
+use crate::policy::{Breaker, BreakerState, Budget, Group, Outcome, Outlier, Transition};
+use crate::registry::{BreakerEntry, BreakerWord, Instance, Kind, Registry};
 
 /// What a service remembers.
 #[derive(Debug)]
@@ -29,6 +29,20 @@ pub(crate) struct Carried {
     pools: Mutex<HashMap<Arc<str>, Arc<PoolState>>>,
     endpoints: Mutex<HashMap<Arc<str>, Arc<EndpointState>>>,
     tls: Arc<Tls>,
+    /// Is told how breakers stand.
+    registry: Arc<Registry>,
+}
+
+/// What a version is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    pub(crate) service: Arc<str>,
+    /// The same for as long as the version is the same one; another one's is another.
+    pub(crate) key: Arc<str>,
+    /// How people call it; empty if it has no name.
+    pub(crate) label: Arc<str>,
+    /// The beginning of its component's digest; none if it is only elsewhere.
+    pub(crate) digest: Option<Arc<str>>,
 }
 
 /// What is remembered of a version: of all instances that have it together.
@@ -40,6 +54,8 @@ pub(crate) struct PoolState {
     pub(super) balancer: ArcSwapOption<Balancer>,
     /// How often the breaker came to each of [`BREAKER_STATES`].
     transitions: Arc<[AtomicU64; BREAKER_STATES.len()]>,
+    /// Where people see it.
+    entry: Arc<BreakerEntry>,
 }
 
 /// What is remembered of an instance.
@@ -67,6 +83,7 @@ pub(crate) struct Counters {
     retries: AtomicU64,
     retry_successes: AtomicU64,
     not_retried: [AtomicU64; Reason::ALL.len()],
+    pub(crate) broken: AtomicU64,
     pub(crate) ejections: AtomicU64,
     pub(crate) panics: AtomicU64,
     pub(crate) fallbacks: AtomicU64,
@@ -75,7 +92,7 @@ pub(crate) struct Counters {
 }
 
 impl Carried {
-    pub(crate) fn new(settings: &Service) -> Self {
+    pub(crate) fn new(settings: &Service, registry: Arc<Registry>) -> Self {
         let retry = settings.retry.clone().unwrap_or_default();
         Self {
             budget: Budget::new(&retry.budget),
@@ -83,6 +100,7 @@ impl Carried {
             pools: Mutex::default(),
             endpoints: Mutex::default(),
             tls: Arc::default(),
+            registry,
         }
     }
 
@@ -92,15 +110,16 @@ impl Carried {
         let now = Instant::now();
         for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).values() {
             pool.breaker.reconfigure(&settings.circuit_breaker, now);
+            pool.entry.show(settings.circuit_breaker.enabled);
             pool.group.reconfigure(&settings.outlier_detection, now);
         }
     }
 
-    /// That of the version with this key.
-    pub(super) fn pool(&self, service: &Arc<str>, key: &Arc<str>, settings: &Service) -> Arc<PoolState> {
+    /// That of this version.
+    pub(super) fn pool(&self, names: &Names, settings: &Service) -> Arc<PoolState> {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(PoolState::new(Arc::clone(service), Arc::clone(key), settings));
-        Arc::clone(pools.entry(Arc::clone(key)).or_insert_with(made))
+        let made = || Arc::new(PoolState::new(names.clone(), settings, &self.registry));
+        Arc::clone(pools.entry(Arc::clone(&names.key)).or_insert_with(made))
     }
 
     /// That of the instance with this id.
@@ -132,21 +151,42 @@ impl Carried {
 }
 
 impl PoolState {
-    fn new(service: Arc<str>, version: Arc<str>, settings: &Service) -> Self {
+    fn new(names: Names, settings: &Service, registry: &Arc<Registry>) -> Self {
         let transitions = Arc::<[AtomicU64; BREAKER_STATES.len()]>::default();
-        let counted = Arc::clone(&transitions);
-        let told = move |transition: &crate::policy::Transition| {
+        let Names { service, key, label, digest } = names;
+        let version = Some(&*label).filter(|label| !label.is_empty());
+        let entry = Arc::new(registry.breaker(&service, &key, (version, digest.as_deref())));
+        entry.show(settings.circuit_breaker.enabled);
+        let (counted, shown) = (Arc::clone(&transitions), Arc::clone(&entry));
+        let told = move |transition: &Transition| {
             let place = BREAKER_STATES.iter().position(|state| *state == transition.to);
             if let Some(counter) = place.and_then(|place| counted.get(place)) {
                 counter.fetch_add(1, Ordering::Relaxed);
             }
-            tracing::warn!(%service, %version, "circuit breaker {transition}");
+            let version = Some(&*label).filter(|label| !label.is_empty());
+            tracing::warn!(%service, version, digest = digest.as_deref(), "circuit breaker {transition}");
+            shown.changed(word(transition), transition.number, Instant::now());
         };
         Self {
             breaker: Arc::new(Breaker::new(&settings.circuit_breaker, Instant::now(), told)),
             group: Group::new(&settings.outlier_detection),
             balancer: ArcSwapOption::empty(),
             transitions,
+            entry,
+        }
+    }
+
+    /// Health checks found that whoever failed is well again.
+    pub(crate) fn recovered(&self, now: Instant) {
+        if let Some(left) = self.breaker.recovered(now) {
+            self.entry.shortened(left, now);
+        }
+    }
+
+    /// Has the breaker do what time brings about.
+    pub(crate) fn look(&self, now: Instant) {
+        if !self.breaker.is_closed() {
+            self.breaker.status(now);
         }
     }
 
@@ -154,6 +194,18 @@ impl PoolState {
     pub(crate) fn transitions(&self) -> impl Iterator<Item = (BreakerState, u64)> + '_ {
         let counts = self.transitions.iter().map(|counter| counter.load(Ordering::Relaxed));
         BREAKER_STATES.into_iter().zip(counts)
+    }
+}
+
+/// As people see it.
+fn word(transition: &Transition) -> BreakerWord {
+    match transition.to {
+        BreakerState::Closed => BreakerWord::Closed,
+        BreakerState::HalfOpen => BreakerWord::HalfOpen,
+        BreakerState::Open => BreakerWord::Open {
+            for_time: transition.wait,
+            reason: transition.reason.map(|reason| reason.to_string()).unwrap_or_default(),
+        },
     }
 }
 

@@ -46,6 +46,9 @@ impl Forward<'_> {
                 let service: Arc<str> = name.into();
                 match hop.snapshot.service(&service) {
                     Some(backend) => {
+                        if let Some(exit) = &mut *self.exit {
+                            exit.falls_back(Some(&service));
+                        }
                         let retry = None;
                         let hop = Hop { backend, service: &service, version, retry, is_fallback: true, ..hop.clone() };
                         // One type of body, or there would be one for each level of what is only one level deep.
@@ -57,7 +60,12 @@ impl Forward<'_> {
             None => Err(error),
         };
         match (answered, response) {
-            (Err(_), Some(fixed)) => Ok(StaticResponse::new(fixed).answer().map(ResponseBody::gateway)),
+            (Err(_), Some(fixed)) => {
+                if let Some(exit) = self.exit {
+                    exit.falls_back(None);
+                }
+                Ok(StaticResponse::new(fixed).answer().map(ResponseBody::gateway))
+            }
             (answered, _) => answered,
         }
     }

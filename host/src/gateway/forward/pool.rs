@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use super::carried::{Carried, EndpointState, PoolState};
+use super::carried::{Carried, EndpointState, Names, PoolState};
 use super::key::{Hashed, Keys, Sticky};
 use crate::config::Service;
 use crate::gateway::upstream::Upstream;
@@ -56,16 +56,14 @@ pub(super) struct Chosen<'a> {
 }
 
 impl Pool {
-    /// `key` is the same for as long as the version is the same one.
     pub(crate) fn new(
-        names: (&Arc<str>, &Arc<str>, Arc<str>),
+        names: &Names,
         settings: &Service,
         carried: &Carried,
         endpoints: Vec<(Arc<str>, Option<Arc<Instance>>, Target)>,
     ) -> Self {
-        let (service, key, label) = names;
         let config = &settings.load_balancer;
-        let state = carried.pool(service, key, settings);
+        let state = carried.pool(names, settings);
         let endpoints: Box<[Endpoint]> = endpoints
             .into_iter()
             .map(|(id, instance, target)| Endpoint { target, state: carried.endpoint(&id), instance })
@@ -75,6 +73,7 @@ impl Pool {
         state.balancer.store(Some(Arc::clone(&balancer)));
         let outliers = endpoints.iter().map(|endpoint| Arc::clone(&endpoint.state.outlier)).collect();
         state.group.set_members(outliers, Instant::now());
+        let label = Arc::clone(&names.label);
         Self { label, endpoints, state, balancer, sticky: Sticky::new(config), hashed: Hashed::new(config) }
     }
 
@@ -114,6 +113,17 @@ impl Pool {
         Some(&self.endpoints.get(self.pick(keys, &[], now)?.index)?.target)
     }
 
+    /// Whether somebody elsewhere can answer.
+    pub(super) fn has_remote(&self) -> bool {
+        self.locals().count() < self.endpoints.len()
+    }
+
+    /// The places of those that are components.
+    pub(super) fn locals(&self) -> impl Iterator<Item = usize> {
+        let is_local = |(_, endpoint): &(usize, &Endpoint)| matches!(endpoint.target, Target::Local(_));
+        self.endpoints.iter().enumerate().filter(is_local).map(|(index, _)| index)
+    }
+
     /// Whether so few of its instances are well that all are used.
     pub(crate) fn panics(&self, now: Instant) -> bool {
         self.balancer.panics(|index| self.endpoints.get(index).is_some_and(|endpoint| endpoint.is_well(now)), now)
@@ -135,7 +145,7 @@ impl Endpoint {
         let tags = self.instance.as_ref().map_or(&settings.tags, |instance| &instance.tags);
         Member {
             id: Arc::clone(&self.state.id),
-            weight: self.instance.as_ref().map_or(1, |instance| instance.weight),
+            weight: self.instance.as_ref().map_or(settings.load_balancer.local_weight, |instance| instance.weight),
             preferred: settings.load_balancer.prefer_tags.iter().all(|tag| tags.contains(tag)),
             load: Arc::clone(&self.state.load),
         }

@@ -58,8 +58,12 @@ impl Ticket {
         }
     }
 
-    /// The body broke off, and whoever sent it is to blame.
-    pub(crate) fn broke_off(&self) {
+    /// The body broke off; maybe whoever sent it is to blame.
+    pub(crate) fn broke_off(&self, is_of_callee: bool) {
+        self.carried.counters.broken.fetch_add(1, Ordering::Relaxed);
+        if !is_of_callee {
+            return;
+        }
         let now = Instant::now();
         if let Ok(permit) = self.pool.breaker.admit(now) {
             permit.record(Outcome::Failure, now);

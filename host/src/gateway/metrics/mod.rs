@@ -9,9 +9,11 @@
 //! registered; it does not grow with requests. Instances have no series of their own, because they come and go: they
 //! are counted by health. Each series is there from the start, at 0, so that its first increase is seen.
 //!
-//! `page` writes, `of_services`, `of_versions` and `of_host` say what. `docs/metrics.md` lists all; a test compares.
+//! `page` writes, `of_services`, `of_versions`, `of_host` and `of_process` say what. `docs/metrics.md` lists all; a test compares.
 
+mod of_events;
 mod of_host;
+mod of_process;
 mod of_services;
 mod of_versions;
 mod page;
@@ -26,6 +28,7 @@ use prometheus_client::registry::Registry as Exposition;
 pub(crate) use page::Format;
 
 use super::services::Services;
+use crate::events::Events;
 use crate::registry::Registry;
 use crate::telemetry::Reloads;
 use page::Page;
@@ -42,6 +45,7 @@ struct Sources {
     services: Arc<Services>,
     registry: Arc<Registry>,
     reloads: Arc<Reloads>,
+    events: Option<Arc<Events>>,
 }
 
 /// One reading.
@@ -53,14 +57,21 @@ struct Scrape {
 
 impl Metrics {
     pub(crate) fn new(services: Arc<Services>, registry: Arc<Registry>, reloads: Arc<Reloads>) -> Self {
-        Self(Some(Sources { services, registry, reloads }))
+        Self(Some(Sources { services, registry, reloads, events: None }))
+    }
+
+    /// The same, with events.
+    pub(crate) fn with_events(self, events: Arc<Events>) -> Self {
+        Self(self.0.map(|sources| Sources { events: Some(events), ..sources }))
     }
 
     /// All metrics as they are now.
     pub(crate) fn page(&self, format: Format) -> String {
-        let mut exposition = Exposition::with_prefix(PREFIX);
+        let mut exposition = Exposition::default();
         if let Some(sources) = &self.0 {
-            exposition.register_collector(Box::new(Scrape { sources: sources.clone(), format }));
+            let scrape = Scrape { sources: sources.clone(), format };
+            exposition.sub_registry_with_prefix(PREFIX).register_collector(Box::new(scrape));
+            exposition.register_collector(Box::new(of_process::Process(format)));
         }
         let mut page = String::new();
         let written = match format {
@@ -77,12 +88,13 @@ impl Metrics {
 
 impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> Result<(), Error> {
-        let Sources { services, registry, reloads } = &self.sources;
+        let Sources { services, registry, reloads, events } = &self.sources;
         let mut page = Page::new(encoder, self.format);
         let snapshot = services.snapshot();
         of_host::write(&mut page, services, registry, reloads)?;
         of_services::write(&mut page, services, &snapshot, registry)?;
-        of_versions::write(&mut page, services, &snapshot)
+        of_versions::write(&mut page, services, &snapshot)?;
+        of_events::write(&mut page, events.as_deref())
     }
 }
 

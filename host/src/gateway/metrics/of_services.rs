@@ -57,9 +57,12 @@ type Count = fn(&Counters) -> u64;
 /// A gauge of a service that has no other label.
 type Ask = fn(&Backend) -> usize;
 
-const COUNTERS: [(Family<1>, Count); 7] = [
+const COUNTERS: [(Family<1>, Count); 8] = [
     (plain("retries", "Further tries of requests that failed."), |of| of.retries().0),
     (plain("retry_successes", "Requests that came to a good end by a further try."), |of| of.retries().1),
+    (plain("broken_responses", "Responses that broke off after their head, and not by their reader."), |of| {
+        read(&of.broken)
+    }),
     (plain("ejections", "Times that an instance was ejected by outlier detection."), |of| read(&of.ejections)),
     (plain("panic_choices", "Tries that went to any instance because too few were well."), |of| read(&of.panics)),
     (plain("fallbacks", "Requests that a fallback was asked for."), |of| read(&of.fallbacks)),

@@ -23,6 +23,8 @@ pub(crate) enum Format {
 pub(super) enum Value {
     /// Only ever grows.
     Count(u64),
+    /// Only ever grows, and not in whole steps.
+    Sum(f64),
     /// As it is now.
     Gauge(f64),
     /// All seconds together, and how many lie below each bound and above the one before.
@@ -116,6 +118,8 @@ impl<'a> Page<'a> {
 fn write(encoder: &mut MetricEncoder<'_>, value: &Value, classic: bool) -> Result<(), Error> {
     match value {
         // Its name ends in `_total` already.
+        Value::Sum(sum) if classic => encoder.encode_gauge(sum),
+        Value::Sum(sum) => encoder.encode_counter::<NoLabelSet, f64, f64>(sum, None),
         Value::Count(count) if classic => encoder.encode_gauge(count),
         Value::Count(count) => encoder.encode_counter::<NoLabelSet, u64, f64>(count, None),
         Value::Gauge(value) => encoder.encode_gauge(value),

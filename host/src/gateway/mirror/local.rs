@@ -26,7 +26,7 @@ impl MirrorSink for Services {
         // What is in force now: the request it copies may be long over.
         let snapshot = self.snapshot();
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_owned()))?;
-        let choice = backend.choose(version, request.headers(), None);
+        let choice = backend.choose(version, request.headers(), None, false);
         let choice = choice.ok_or_else(|| GatewayError::NotServing(service.to_owned()))?;
         let request_id = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).map(Arc::from);
         let context = CallContext { request_id, deadline: Some(deadline), ..CallContext::default() };

@@ -70,6 +70,7 @@ fn rule(matches: impl Into<Vec<Match>>, service: &str) -> Rule {
         timeouts: RuleTimeouts::default(),
         split: None,
         retry: None,
+        bulkhead: None,
         backend_refs: vec![backend(service)],
     }
 }

@@ -14,7 +14,7 @@ use http::HeaderMap;
 use super::rollouts::hex;
 use super::{File, Known, ServiceRuntime};
 use crate::config::Service;
-use crate::gateway::forward::{Pool, Target};
+use crate::gateway::forward::{Names, Pool, Target};
 use crate::gateway::split::{Facts, Split};
 use crate::plugin::Version;
 use crate::policy::{RetryPolicy, Statistics};
@@ -105,19 +105,26 @@ impl Backend {
         Self { runtime, retry, split, default, versions, settings }
     }
 
-    /// The version for a request that names this label, or none.
+    /// The version for a request that names this label, or none. A WebSocket is no part of a trial: components, and only
+    /// they are on trial, do not speak it.
     pub(crate) fn choose(
         &self,
         label: Option<&str>,
         headers: &HeaderMap,
         client: Option<IpAddr>,
+        is_web_socket: bool,
     ) -> Option<Choice<'_>> {
-        let Some(label) = label else {
-            return Some(self.versions.get(self.default?)?.split(&self.split, headers, client));
+        let serving = match label {
+            None => Some(self.versions.get(self.default?)?),
+            Some(label) => self.versions.iter().find(|version| version.label.as_deref() == Some(label)),
         };
-        if let Some(serving) = self.versions.iter().find(|version| version.label.as_deref() == Some(label)) {
-            return Some(serving.split(&self.split, headers, client));
+        if let Some(serving) = serving {
+            return Some(match is_web_socket {
+                true => Choice { statistics: None, ..serving.stable() },
+                false => serving.split(&self.split, headers, client),
+            });
         }
+        let label = label?;
         let mut plain = self.versions.iter().filter(|version| version.label.is_none()).flat_map(Serving::choices);
         plain.find(|choice| *choice.pool.label == *label)
     }
@@ -177,10 +184,12 @@ impl Maker<'_> {
         let hex = hex(version.digest());
         let is_it = |one: &&Arc<Instance>| matches!(&one.kind, Kind::Local { digest } if **digest == *hex);
         let instance = self.locals.iter().find(is_it).cloned();
-        let key: Arc<str> = format!("{}/{}@{}", self.name, version.label(), hex.get(..8).unwrap_or_default()).into();
+        let digest = hex.get(..8).unwrap_or_default();
+        let key: Arc<str> = format!("{}/{}@{digest}", self.name, version.label()).into();
         let mut endpoints = vec![(Arc::clone(&key), instance, Target::Local(Arc::clone(version)))];
         endpoints.extend(self.remote(&remotes));
-        Pool::new((self.name, &key, Arc::clone(version.label())), self.settings, &self.runtime.carried, endpoints)
+        let names = self.names(key, version.label(), Some(digest));
+        Pool::new(&names, self.settings, &self.runtime.carried, endpoints)
     }
 
     /// A version that nobody has here.
@@ -189,8 +198,13 @@ impl Maker<'_> {
         let key = format!("{}/{}@remote", self.name, label.as_deref().unwrap_or_default()).into();
         let shown = label.clone().unwrap_or_default();
         let endpoints = self.remote(remotes).collect();
-        let stable = Pool::new((self.name, &key, shown), self.settings, &self.runtime.carried, endpoints);
+        let names = self.names(key, &shown, None);
+        let stable = Pool::new(&names, self.settings, &self.runtime.carried, endpoints);
         Some(Serving { label, stable, candidate: None })
+    }
+
+    fn names(&self, key: Arc<str>, label: &Arc<str>, digest: Option<&str>) -> Names {
+        Names { service: Arc::clone(self.name), key, label: Arc::clone(label), digest: digest.map(Into::into) }
     }
 
     fn remote(&self, remotes: &[Arc<Instance>]) -> impl Iterator<Item = (Arc<str>, Option<Arc<Instance>>, Target)> {

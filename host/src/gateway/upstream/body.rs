@@ -41,7 +41,7 @@ struct Running {
     idle: Duration,
     stream_idle: Duration,
     gap: BodyGap,
-    deadline: Option<(Instant, Pin<Box<Sleep>>)>,
+    deadline: Option<(Instant, Option<Pin<Box<Sleep>>>)>,
 }
 
 impl UpstreamBody {
@@ -53,7 +53,7 @@ impl UpstreamBody {
         deadline: Option<Instant>,
     ) -> Self {
         let gap = BodyGap::new(BodyPace { gap: stream_idle, min_rate: 0 });
-        let deadline = deadline.map(|deadline| (deadline, Box::pin(sleep_until(deadline))));
+        let deadline = deadline.map(|deadline| (deadline, None));
         let running = Running { body, lease, sending, idle, stream_idle, gap, deadline };
         if running.body.is_end_stream() {
             running.finish();
@@ -117,12 +117,10 @@ impl Running {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
-        if let Some((deadline, sleep)) = &mut self.deadline
-            && (*deadline <= Instant::now() || sleep.as_mut().poll(cx).is_ready())
-        {
+        if self.deadline.as_ref().is_some_and(|(deadline, _)| *deadline <= Instant::now()) {
             return Poll::Ready(Some(Err(UpstreamError::Timeout)));
         }
-        match Pin::new(&mut self.body).poll_frame(cx) {
+        match self.poll_body(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.gap.received(0);
                 if let Some(trailers) = frame.trailers_mut() {
@@ -142,7 +140,18 @@ impl Running {
         }
     }
 
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // That somebody waits for it is what has the connection read it.
+        if polled.is_pending() && self.lease.drive(cx) { Pin::new(&mut self.body).poll_frame(cx) } else { polled }
+    }
+
     fn poll_quiet(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UpstreamError>>> {
+        if let Some((deadline, sleep)) = &mut self.deadline
+            && sleep.get_or_insert_with(|| Box::pin(sleep_until(*deadline))).as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(UpstreamError::Timeout)));
+        }
         while self.gap.poll_too_slow(cx).is_ready() {
             if self.sending.is_done() || self.sending.moved().elapsed() >= self.stream_idle {
                 return Poll::Ready(Some(Err(UpstreamError::Broken("nothing came for too long".to_owned()))));

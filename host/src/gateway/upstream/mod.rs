@@ -204,7 +204,8 @@ where
         let framed = if lease.is_http2() { address.for_http2(&mut request) } else { address.for_http1(&mut request) };
         framed.map_err(UpstreamError::Request)?;
         let sent = tokio::select! {
-            sent = lease.send(request) => sent,
+            biased;
+            sent = lease.send(request, is_upgrade) => sent,
             () = overdue(limits, &sending) => {
                 sending.stop();
                 return Err(UpstreamError::Timeout);

@@ -63,7 +63,8 @@ impl Outgoing {
         });
         // Over HTTP/1.1 trailers follow chunks only.
         let left = body.size_hint().exact().filter(|_| !headers.contains_key(TRAILER));
-        (Self { body: Some(body.boxed_unsync()), left, sending: Arc::clone(&sending) }, sending)
+        let body = (!body.is_end_stream()).then(|| body.boxed_unsync());
+        (Self { body, left, sending: Arc::clone(&sending) }, sending)
     }
 }
 

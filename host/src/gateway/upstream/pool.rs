@@ -98,7 +98,7 @@ impl Pool {
         if let Some(connection) = self.idle(target) {
             return Ok(self.lease(target, connection, place));
         }
-        let connected = timeout_at(until, self.connect(target, http1, place, limits)).await;
+        let connected = timeout_at(until, Box::pin(self.connect(target, http1, place, limits))).await;
         Ok(connected.map_err(|_| overdue(NotDelivered::ConnectTimeout))??)
     }
 
@@ -162,14 +162,18 @@ impl Pool {
     /// A connection that waits.
     fn idle(&self, target: &Arc<Target>) -> Option<Http1> {
         let now = Instant::now();
-        let mut state = self.state();
-        while let Some(at) = state.idle.iter().rposition(|idle| Arc::ptr_eq(&idle.target, target)) {
-            let Idle { connection, until, .. } = state.idle.remove(at)?;
+        loop {
+            let Idle { mut connection, until, .. } = self.last_used(target)?;
             if until > now && connection.is_ready() {
                 return Some(connection);
             }
         }
-        None
+    }
+
+    fn last_used(&self, target: &Arc<Target>) -> Option<Idle> {
+        let mut state = self.state();
+        let at = state.idle.iter().rposition(|idle| Arc::ptr_eq(&idle.target, target))?;
+        state.idle.remove(at)
     }
 
     /// Lets a connection wait for the next request.
@@ -214,8 +218,8 @@ impl Pool {
     /// How many of those that are kept could be used.
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
-        let state = self.state();
-        let idle = state.idle.iter().filter(|idle| idle.connection.is_ready());
+        let mut state = self.state();
+        let idle = state.idle.iter_mut().filter_map(|idle| idle.connection.is_ready().then_some(()));
         idle.count() + state.shared.iter().filter(|(_, shared)| !shared.is_over(Instant::now())).count()
     }
 }
@@ -227,7 +231,7 @@ async fn watch(pool: Weak<Pool>) {
         let Some(pool) = pool.upgrade() else { return };
         let now = Instant::now();
         let mut state = pool.state();
-        state.idle.retain(|idle| idle.until > now && idle.connection.is_ready());
+        state.idle.retain_mut(|idle| idle.until > now && idle.connection.is_ready());
         state.shared.retain(|(_, connection)| !connection.is_over(now));
         if state.idle.is_empty() && state.shared.is_empty() {
             state.is_watched = false;

@@ -100,7 +100,10 @@ impl InlineBody {
             return Some(failure.clone());
         }
         match &self.state {
-            State::Failed(error) => Some(CallError::InvalidResponse(format!("its body broke off: {error}"))),
+            State::Failed(error) => {
+                let said = exchange.without_secrets(format!("its body broke off: {error}"));
+                Some(CallError::InvalidResponse(said))
+            }
             State::Open if self.guest_ended && self.gathered < INLINE_BYTES => Some(never_finished()),
             State::Open | State::Ended => None,
         }

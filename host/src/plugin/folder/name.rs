@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 
+use crate::config::not_reserved;
+
 /// Longest service name, in bytes: that of a DNS label, because a service is also a host name for its neighbours.
 const MAX_SERVICE: usize = 63;
 /// Longest version label, in bytes.
@@ -38,6 +40,7 @@ pub(super) fn parse(file_name: &OsStr) -> Result<Name, String> {
             service.escape_debug()
         ));
     }
+    not_reserved(service)?;
     if let Some(label) = label {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'+');
         if label.is_empty() || label.len() > MAX_LABEL || !label.bytes().all(allowed) {
@@ -57,6 +60,15 @@ mod tests {
 
     fn name(service: &str, label: Option<&str>) -> Name {
         Name { service: service.into(), label: label.map(Into::into) }
+    }
+
+    #[test]
+    fn names_of_the_host_are_no_services() {
+        for file in ["events.wasm", "events@1.wasm"] {
+            let why = parse(file.as_ref()).unwrap_err();
+            assert!(why.contains("http://events.internal/"), "{why}");
+        }
+        assert!(parse("event.wasm".as_ref()).is_ok());
     }
 
     #[test]

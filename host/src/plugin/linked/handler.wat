@@ -1,5 +1,7 @@
 (component
+  (;clock;)
   (core module $guest
+    (;wait;)
     (memory (export "memory") 1)
     (global $free (mut i32) (i32.const 4096))
     (func (export "realloc") (param $old i32) (param $size i32) (param $align i32) (param $new i32) (result i32)
@@ -25,6 +27,7 @@
       (if (i32.eq (local.get $attempt) (i32.const 6)) (then
         (loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1))))
         unreachable))
+      (if (i32.eq (local.get $attempt) (i32.const 7)) (then (;waiting;)))
       ;; No subject, key 1 byte long, one attribute, data of 5 bytes; else what was told is not what was published.
       (if (i32.load8_u offset=52 (local.get $event)) (then unreachable))
       (if (i32.ne (i32.load8_u offset=64 (local.get $event)) (i32.const 1)) (then unreachable))
@@ -32,7 +35,7 @@
       (if (i32.ne (i32.load offset=112 (local.get $event)) (i32.const 1)) (then unreachable))
       (if (i32.ne (i32.load offset=120 (local.get $event)) (i32.const 5)) (then unreachable))
       (i32.const 16)))
-  (core instance $guest (instantiate $guest))
+  (core instance $guest (instantiate $guest (;with;)))
   (alias core export $guest "handle" (core func $code))
   (alias core export $guest "memory" (core memory $memory))
   (alias core export $guest "realloc" (core func $realloc))

@@ -1,8 +1,8 @@
 //! A component that only handles events, called with them and with requests.
 //!
-//! `handler.wat` looks at the attempt: 2 is "retry", 3 is "reject", 4 traps, 5 never ends, 6 takes all the memory there is.
+//! `handler.wat` looks at the attempt: 2 is "retry", 3 is "reject", 4 traps, 5 never ends, 6 takes all the memory there is,
+//! 7 waits, where there is a clock of WASI 0.3 that it could wait for.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -11,23 +11,44 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::Instant;
 
-use crate::capability::delivery::{Delivery, Verdict};
-use crate::capability::{GuestLog, ServiceCapabilities};
+use crate::capability::delivery::{Delivery, Event, Offset, StoredEvent, Verdict};
+use crate::capability::{GuestLog, ServiceCapabilities, Values};
 use crate::config::{self, Service, SlotReuse, Slots};
-use crate::plugin::{CallContext, CallError, CompileIn, Compiler, Engines, Inspection, Loader, Source, Version, probe};
-use crate::state::{Event, Offset, StoredEvent};
+use crate::plugin::{
+    CallContext, CallError, CompileIn, Compiler, Engines, HttpVersion, Inspection, Loader, Source, Version, probe,
+};
 
 fn wasm() -> Bytes {
     wat::parse_str(include_str!("handler.wat")).unwrap().into()
 }
 
+/// The same for WASI 0.3, with something to wait for.
+fn wasm_of_p3() -> Bytes {
+    const CLOCK: &str = r#"
+        (import "wasi:clocks/monotonic-clock@0.3.0"
+          (instance $clock (export "wait-for" (func async (param "how-long" u64)))))
+        (alias export $clock "wait-for" (func $wait_for))
+        (core func $wait (canon lower (func $wait_for)))
+        (core instance $clock (export "wait" (func $wait)))"#;
+    let text = include_str!("handler.wat")
+        .replace("(;clock;)", CLOCK)
+        .replace("(;wait;)", r#"(import "clock" "wait" (func $wait (param i64)))"#)
+        .replace("(;waiting;)", "(call $wait (i64.const 1000000))")
+        .replace("(;with;)", r#"(with "clock" (instance $clock))"#);
+    wat::parse_str(text).unwrap().into()
+}
+
 async fn version(settings: Service) -> Arc<Version> {
+    load(wasm(), settings).await
+}
+
+async fn load(wasm: Bytes, settings: Service) -> Arc<Version> {
     let engines = Engines::new(8).unwrap();
     let compiler = Compiler::new(CompileIn::Thread, None, 1, Duration::from_secs(60));
     let loader = Loader::new(engines, Arc::new(compiler)).unwrap();
     let log = GuestLog::new("mail", "", 1 << 20);
-    let capabilities = Arc::new(ServiceCapabilities::new("mail", None, BTreeMap::new(), log));
-    let source = Source { service: "mail".into(), label: Some("1".into()), wasm: wasm(), digest: [0; 32] };
+    let capabilities = Arc::new(ServiceCapabilities::new("mail", None, Values::default(), log));
+    let source = Source { service: "mail".into(), label: Some("1".into()), wasm, digest: [0; 32] };
     Arc::new(loader.load(source, capabilities, Arc::new(settings)).await.unwrap())
 }
 
@@ -107,6 +128,20 @@ async fn a_reused_slot_handles_event_after_event_and_is_gone_after_a_trap() {
     assert_eq!(version.idle.drop_idle(Duration::ZERO), 1);
     assert!(deliver(&version, 1).await.is_ok() && deliver(&version, 4).await.is_err());
     assert_eq!(version.idle.drop_idle(Duration::ZERO), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_of_0_3_works_as_long_as_it_waits_for_nothing() {
+    let version = load(wasm_of_p3(), small()).await;
+    assert_eq!(version.serves().engine, HttpVersion::V03);
+    for _ in 0..3 {
+        assert_eq!(deliver(&version, 1).await, Ok((StatusCode::NO_CONTENT, Verdict::Handled)));
+    }
+    let retry = Verdict::Retry("not now".into());
+    assert_eq!(deliver(&version, 2).await, Ok((StatusCode::SERVICE_UNAVAILABLE, retry)));
+    let Err(CallError::Trap(why)) = deliver(&version, 7).await else { panic!("it waits") };
+    assert!(why.contains("block"), "{why}");
+    assert_eq!(deliver(&version, 5).await, Err(CallError::CpuTime));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,13 @@
 //! many hosts that saw one outage do not all try again at once. It is short again after the breaker was closed for a
 //! whole window; a breaker that closes only to open again keeps its long wait, which is what bounds flapping.
 //!
+//! When health checks find that whoever failed is well again, the wait is over at once, but never before it was as long
+//! as the first one. Envoy, Spring and resilience4j do not do that: their breakers know nothing of health checks, or
+//! have none. It is done here because both are in one process, and a service that is back after a long outage would
+//! otherwise be refused for up to the longest wait, with everybody seeing that it is healthy. A check is a hint and no
+//! proof (its path may work where others do not), so it only leads to half open, where real calls decide; and a failed
+//! probe doubles the next wait all the same. A check that flaps cannot make it open more often than without growth.
+//!
 //! Half open: so many probes, each a real call. All must be good; one that fails opens again at once, because each was
 //! somebody's request (Hystrix and APISIX do the same; resilience4j takes the rate of its ten, which says little of
 //! three). Slow ones are looked at together when all are back. A probe that was cancelled gives its place to another.
@@ -46,6 +53,8 @@ pub struct Transition {
     pub reason: Option<OpenReason>,
     /// How long it stays open; zero when it did not open.
     pub wait: Duration,
+    /// Grows from one transition of a breaker to the next: two may be told in either order.
+    pub number: u64,
 }
 
 /// Why a breaker opened.
@@ -163,6 +172,16 @@ impl Machine {
         }
     }
 
+    /// Somebody who asked otherwise found that whoever failed is well again. Of an open time that had grown longer than
+    /// the first one, only so much is left as the first one would have.
+    pub(super) fn recovered(&mut self, config: &CircuitBreaker, now: Instant) {
+        let soonest = self.since + config.wait_duration_in_open_state.get();
+        if let Phase::Open { until } = &mut self.phase {
+            *until = (*until).min(soonest.max(now));
+        }
+        self.advance(config, now);
+    }
+
     pub(super) fn admit(&mut self, config: &CircuitBreaker, now: Instant) -> Admitted {
         self.advance(config, now);
         match &mut self.phase {
@@ -273,7 +292,7 @@ impl Machine {
         self.phase = phase;
         self.since = now;
         self.period += 1;
-        let transition = Transition { from, to: self.state(), reason, wait: self.left_open(now) };
+        let transition = Transition { from, to: self.state(), reason, wait: self.left_open(now), number: self.period };
         self.transitions.push(transition);
     }
 }

@@ -334,6 +334,55 @@ fn the_wait_doubles_up_to_the_longest_and_is_short_again_after_a_good_window() {
 }
 
 #[test]
+fn a_recovery_that_checks_see_ends_a_long_wait_but_not_the_first_one() {
+    let mut bench = Bench::new(&usual());
+    assert_eq!(bench.breaker.recovered(bench.now), None, "closed, there is nothing to end");
+    bench.calls(&[Failure; 5]);
+    let first = bench.refused();
+    assert_eq!(bench.breaker.recovered(bench.now), Some(first), "the first wait is what it is");
+    for _ in 0..3 {
+        bench.now += bench.refused();
+        bench.calls(&[Failure]);
+    }
+    let long = bench.refused();
+    assert!(long > ms(40_000), "{long:?}");
+    // Too soon: then as soon as the first wait would be over.
+    bench.pass(4000);
+    assert_eq!(bench.breaker.recovered(bench.now), Some(ms(6000)));
+    assert_eq!((bench.state(), bench.refused()), (IsOpen, ms(6000)));
+    bench.told();
+    bench.pass(6000);
+    assert_eq!(bench.state(), HalfOpen);
+    assert_eq!(bench.told(), [(IsOpen, HalfOpen, None)]);
+    assert_eq!(bench.breaker.recovered(bench.now), None, "half open, real calls decide");
+    bench.calls(&[Failure]);
+    let next = bench.refused();
+    assert!(next > ms(40_000), "a hint that was wrong makes no wait shorter: {next:?}");
+    bench.pass(20_000);
+    assert_eq!(bench.breaker.recovered(bench.now), None);
+    assert_eq!(bench.state(), HalfOpen, "the first wait is long over");
+    bench.calls(&[Success; 3]);
+    assert_eq!(bench.state(), Closed);
+}
+
+#[test]
+fn a_check_that_flaps_opens_no_more_often_than_the_first_wait_allows() {
+    let mut bench = Bench::new(&usual());
+    bench.calls(&[Failure; 5]);
+    let mut probes = 0;
+    for _ in 0..1000 {
+        bench.pass(100);
+        bench.breaker.recovered(bench.now);
+        if let Ok(permit) = bench.breaker.admit(bench.now) {
+            permit.record(Failure, bench.now);
+            probes += 1;
+        }
+    }
+    // A hundred seconds, and ten for each wait.
+    assert!((8..=10).contains(&probes), "{probes} probes");
+}
+
+#[test]
 fn waits_are_spread_by_chance() {
     let waits: Vec<_> = (0..100)
         .map(|seed| {

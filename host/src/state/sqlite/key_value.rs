@@ -6,15 +6,52 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::types::ValueRef;
 
+use super::clock::Clock;
+use super::open::Format;
 use super::session::{Kind, Session, failure, optional};
 use super::worker::Worker;
 use crate::state::key_value::{
-    Entry, KeyPage, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_PAGE_KEYS, Revision, Swap, Usage, check_entries,
-    check_key, check_keys, check_value,
+    Entry, KeyPage, KeyValueError, KeyValueStore, Lifetime, MAX_BATCH_BYTES, MAX_PAGE_KEYS, Revision, Swap, Usage,
+    check_entries, check_key, check_keys, check_ttl, check_value,
+};
+
+/// Keys are blobs, so that nothing but their bytes counts. `position` only grows while its key stays; it orders
+/// listings. `totals` has one row with sums that every write keeps exact.
+const TABLES: &str = "
+    CREATE TABLE entries (
+        position INTEGER PRIMARY KEY,
+        key BLOB NOT NULL UNIQUE,
+        value BLOB NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE totals (
+        keys INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        revision INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO totals VALUES (0, 0, 0);
+";
+
+/// Format 2: when an entry ends, in nanoseconds since 1970.
+const ENDS: &str = "
+    ALTER TABLE entries ADD COLUMN expires INTEGER;
+    CREATE INDEX entries_by_end ON entries (expires) WHERE expires IS NOT NULL;
+";
+
+/// The file of a store.
+pub(super) const FORMAT: Format = Format {
+    what: "a key-value store",
+    application: 0x5748_4b56, // WHKV
+    steps: &[TABLES, ENDS],
+    synchronous: "NORMAL",
+    cache_kib: 2048,
+    checkpoint_pages: 1000,
+    log_bytes: 8 << 20,
 };
 
 /// The store of one service in one file.
@@ -24,8 +61,8 @@ pub(super) struct SqliteKeyValue {
 }
 
 impl SqliteKeyValue {
-    pub(super) fn new(service: &str, file: PathBuf, quota: u64) -> Self {
-        Self { worker: Worker::new(service, file, quota) }
+    pub(super) fn new(service: &str, file: PathBuf, quota: u64, clock: Clock) -> Self {
+        Self { worker: Worker::new(service, file, quota, clock) }
     }
 
     pub(super) fn set_quota(&self, quota: u64) {
@@ -68,7 +105,7 @@ impl KeyValueStore for SqliteKeyValue {
         let bytes = check_entries(&entries)?;
         self.worker
             .run(Kind::Write(bytes), move |session| {
-                entries.iter().try_for_each(|(key, value)| put(session, key, value))?;
+                entries.iter().try_for_each(|(key, value)| put(session, key, value, End::Never))?;
                 check_quota(session)
             })
             .await
@@ -90,7 +127,7 @@ impl KeyValueStore for SqliteKeyValue {
                 let now = read(session, &key)?.map_or(Ok(0), |entry| number(&entry.value))?;
                 let sum = now.checked_add(delta).filter(|sum| range.contains(sum));
                 let sum = sum.ok_or(KeyValueError::CounterRange)?;
-                put(session, &key, sum.to_string().as_bytes())?;
+                put(session, &key, sum.to_string().as_bytes(), End::AsItIs)?;
                 check_quota(session)?;
                 Ok(sum)
             })
@@ -106,9 +143,52 @@ impl KeyValueStore for SqliteKeyValue {
                 if revision != expected {
                     return Ok(Swap::Changed(revision));
                 }
-                put(session, &key, &value)?;
+                put(session, &key, &value, End::Never)?;
                 check_quota(session)?;
                 Ok(Swap::Done)
+            })
+            .await
+    }
+
+    async fn set_expiring(&self, key: String, value: Vec<u8>, ttl: Duration) -> Result<(), KeyValueError> {
+        check_key(&key)?;
+        check_value(&value)?;
+        let ttl = check_ttl(ttl)?;
+        self.worker
+            .run(Kind::Write(value.len()), move |session| {
+                let end = End::At(session.now.saturating_add(ttl));
+                put(session, &key, &value, end)?;
+                check_quota(session)
+            })
+            .await
+    }
+
+    async fn expire(&self, key: String, ttl: Option<Duration>) -> Result<bool, KeyValueError> {
+        check_key(&key)?;
+        let ttl = ttl.map(check_ttl).transpose()?;
+        self.worker
+            .run(Kind::Write(0), move |session| {
+                let Some(found) = find(session, &key)? else { return Ok(false) };
+                let end = ttl.map(|ttl| session.now.saturating_add(ttl));
+                session
+                    .connection
+                    .prepare_cached("UPDATE entries SET expires = ?2 WHERE position = ?1")
+                    .and_then(|mut statement| statement.execute((found.position, end)))
+                    .map_err(failure)?;
+                session.expired.will_end(end);
+                Ok(true)
+            })
+            .await
+    }
+
+    async fn lifetime(&self, key: String) -> Result<Lifetime, KeyValueError> {
+        check_key(&key)?;
+        self.worker
+            .run(Kind::Read, move |session| {
+                let Some(found) = find(session, &key)? else { return Ok(Lifetime::Missing) };
+                Ok(found.expires.map_or(Lifetime::Unlimited, |end| {
+                    Lifetime::Left(Duration::from_millis((end - session.now).unsigned_abs()))
+                }))
             })
             .await
     }
@@ -117,8 +197,8 @@ impl KeyValueStore for SqliteKeyValue {
         self.worker
             .run(Kind::Read, |session| {
                 Ok(Usage {
-                    keys: session.totals.keys.unsigned_abs(),
-                    bytes: session.totals.bytes.unsigned_abs(),
+                    keys: (session.totals.keys - session.expired.keys).unsigned_abs(),
+                    bytes: session.bytes().1.unsigned_abs(),
                     quota: session.quota,
                 })
             })
@@ -131,42 +211,66 @@ struct Found {
     position: i64,
     value_bytes: i64,
     revision: Revision,
+    /// When it ends.
+    expires: Option<i64>,
 }
 
+/// When an entry that is written ends.
+#[derive(Clone, Copy)]
+enum End {
+    Never,
+    At(i64),
+    /// When it was to end before.
+    AsItIs,
+}
+
+/// The entry of a key, if it is there and has not ended.
 fn find(session: &Session<'_>, key: &str) -> Result<Option<Found>, KeyValueError> {
     let mut statement = session
         .connection
-        .prepare_cached("SELECT position, length(value), revision FROM entries WHERE key = ?1")
+        .prepare_cached("SELECT position, length(value), revision, expires FROM entries WHERE key = ?1")
         .map_err(failure)?;
-    optional(statement.query_row([key.as_bytes()], |row| {
-        Ok(Found { position: row.get(0)?, value_bytes: row.get(1)?, revision: revision(row.get(2)?) })
+    let found = optional(statement.query_row([key.as_bytes()], |row| {
+        let (position, value_bytes) = (row.get(0)?, row.get(1)?);
+        Ok(Found { position, value_bytes, revision: revision(row.get(2)?), expires: row.get(3)? })
+    }))?;
+    Ok(found.filter(|found| found.expires.is_none_or(|end| end > session.now)))
+}
+
+const READ: &str = "SELECT value, revision FROM entries WHERE key = ?1 AND (expires IS NULL OR expires > ?2)";
+
+fn read(session: &Session<'_>, key: &str) -> Result<Option<Entry>, KeyValueError> {
+    let mut statement = session.connection.prepare_cached(READ).map_err(failure)?;
+    optional(statement.query_row((key.as_bytes(), session.now), |row| {
+        Ok(Entry { value: row.get(0)?, revision: revision(row.get(1)?) })
     }))
 }
 
-fn read(session: &Session<'_>, key: &str) -> Result<Option<Entry>, KeyValueError> {
-    let mut statement =
-        session.connection.prepare_cached("SELECT value, revision FROM entries WHERE key = ?1").map_err(failure)?;
-    optional(
-        statement.query_row([key.as_bytes()], |row| Ok(Entry { value: row.get(0)?, revision: revision(row.get(1)?) })),
-    )
-}
-
-fn put(session: &mut Session<'_>, key: &str, value: &[u8]) -> Result<(), KeyValueError> {
+fn put(session: &mut Session<'_>, key: &str, value: &[u8], end: End) -> Result<(), KeyValueError> {
     let (key_bytes, value_bytes) = (size(key.as_bytes()), size(value));
     session.totals.revision += 1;
     let revision = session.totals.revision;
-    if let Some(found) = find(session, key)? {
+    let found = find(session, key)?;
+    let expires = match end {
+        End::Never => None,
+        End::At(end) => Some(end),
+        End::AsItIs => found.as_ref().and_then(|found| found.expires),
+    };
+    session.expired.will_end(expires);
+    if let Some(found) = found {
         session
             .connection
-            .prepare_cached("UPDATE entries SET value = ?2, revision = ?3 WHERE position = ?1")
-            .and_then(|mut statement| statement.execute((found.position, value, revision)))
+            .prepare_cached("UPDATE entries SET value = ?2, revision = ?3, expires = ?4 WHERE position = ?1")
+            .and_then(|mut statement| statement.execute((found.position, value, revision, expires)))
             .map_err(failure)?;
         session.totals.bytes += value_bytes - found.value_bytes;
     } else {
+        // A new one, although the row of one that has ended may still be there.
+        clear(session, key)?;
         session
             .connection
-            .prepare_cached("INSERT INTO entries (key, value, revision) VALUES (?1, ?2, ?3)")
-            .and_then(|mut statement| statement.execute((key.as_bytes(), value, revision)))
+            .prepare_cached("INSERT INTO entries (key, value, revision, expires) VALUES (?1, ?2, ?3, ?4)")
+            .and_then(|mut statement| statement.execute((key.as_bytes(), value, revision, expires)))
             .map_err(failure)?;
         session.totals.keys += 1;
         session.totals.bytes += key_bytes + value_bytes;
@@ -187,14 +291,34 @@ fn remove(session: &mut Session<'_>, key: &str) -> Result<(), KeyValueError> {
     Ok(())
 }
 
-fn list(session: &Session<'_>, cursor: Option<u64>, limit: usize) -> Result<KeyPage, KeyValueError> {
-    let Ok(after) = i64::try_from(cursor.unwrap_or(0)) else { return Ok(KeyPage::default()) };
+const LIST: &str = "SELECT position, key FROM entries
+    WHERE position > ?1 AND (expires IS NULL OR expires > ?3) ORDER BY position LIMIT ?2";
+
+/// Takes the row of an entry away that has ended, if there is one.
+fn clear(session: &mut Session<'_>, key: &str) -> Result<(), KeyValueError> {
+    if session.expired.keys == 0 {
+        return Ok(());
+    }
     let mut statement = session
         .connection
-        .prepare_cached("SELECT position, key FROM entries WHERE position > ?1 ORDER BY position LIMIT ?2")
+        .prepare_cached("DELETE FROM entries WHERE key = ?1 AND expires <= ?2 RETURNING length(key) + length(value)")
         .map_err(failure)?;
+    let bytes: Option<i64> = optional(statement.query_row((key.as_bytes(), session.now), |row| row.get(0)))?;
+    if let Some(bytes) = bytes {
+        session.totals.keys -= 1;
+        session.totals.bytes -= bytes;
+        session.expired.keys -= 1;
+        session.expired.bytes -= bytes;
+    }
+    Ok(())
+}
+
+fn list(session: &Session<'_>, cursor: Option<u64>, limit: usize) -> Result<KeyPage, KeyValueError> {
+    let Ok(after) = i64::try_from(cursor.unwrap_or(0)) else { return Ok(KeyPage::default()) };
+    let mut statement = session.connection.prepare_cached(LIST).map_err(failure)?;
     // One more than asked for shows whether there is a next page.
-    let mut rows = statement.query([after, i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1]).map_err(failure)?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1;
+    let mut rows = statement.query([after, most, session.now]).map_err(failure)?;
     let mut page = KeyPage::default();
     let mut last = None;
     while let Some(row) = rows.next().map_err(failure)? {
@@ -211,8 +335,9 @@ fn list(session: &Session<'_>, cursor: Option<u64>, limit: usize) -> Result<KeyP
 /// The quota is checked after the change and inside its savepoint, so that a batch counts as a whole. A store that was
 /// over its quota before may shrink.
 fn check_quota(session: &Session<'_>) -> Result<(), KeyValueError> {
-    let needed = session.totals.bytes.unsigned_abs();
-    if needed > session.quota && session.totals.bytes > session.bytes_before() {
+    let (before, now) = session.bytes();
+    let needed = now.unsigned_abs();
+    if needed > session.quota && now > before {
         return Err(KeyValueError::QuotaExceeded { needed, quota: session.quota });
     }
     Ok(())

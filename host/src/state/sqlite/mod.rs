@@ -9,15 +9,26 @@
 //! A power cut may take back the last writes, whole transactions in order, and never damages the file. `FULL` would
 //! close that gap for an fsync on each write, about a hundred times the cost on a common disk.
 //!
+//! Events and queues belong to no single service: they have a file each, `<state>/events/*.sqlite3`, whose writes are
+//! synced before they are answered and committed in groups (`database`).
+//!
 //! Why not one pool of connections: readers would not wait for a writer, but a store needs one writer anyway to group
 //! commits, an operation takes microseconds, and services already run side by side.
 
+mod clock;
+mod database;
+mod event_log;
+mod expired;
 mod key_value;
 mod open;
+mod queues;
 mod session;
+mod snapshot;
 mod sql;
 mod worker;
 
+#[cfg(test)]
+mod crash;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +38,11 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::watch;
 
+use self::clock::Clock;
+pub use self::event_log::SqliteEventLog;
 use self::key_value::SqliteKeyValue;
+pub use self::queues::SqliteQueues;
+pub use self::snapshot::{SnapshotError, snapshot};
 use self::sql::{Changed, SqliteSql};
 use super::key_value::{KeyValueEngine, KeyValueStore};
 use super::outbox::{Outbox, Outboxes};
@@ -40,6 +55,7 @@ const DATABASE: &str = "data.sqlite3";
 #[derive(Debug)]
 pub struct SqliteState {
     root: PathBuf,
+    clock: Clock,
     stores: Mutex<HashMap<String, Weak<SqliteKeyValue>>>,
     databases: Mutex<HashMap<String, Weak<SqliteSql>>>,
     /// Services in whose outbox something may wait.
@@ -49,8 +65,18 @@ pub struct SqliteState {
 impl SqliteState {
     /// Keeps all state under `root`. Nothing is created before a store is used.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        let state =
-            Self { root: root.into(), stores: Mutex::default(), databases: Mutex::default(), changed: Arc::default() };
+        Self::with_clock(root, Clock::system())
+    }
+
+    /// The same, with another clock.
+    fn with_clock(root: impl Into<PathBuf>, clock: Clock) -> Self {
+        let state = Self {
+            root: root.into(),
+            clock,
+            stores: Mutex::default(),
+            databases: Mutex::default(),
+            changed: Arc::default(),
+        };
         // What a host before this one left there.
         state.changed.note(state.services_with(DATABASE));
         state
@@ -112,15 +138,20 @@ impl KeyValueEngine for SqliteState {
         }
         stores.retain(|_, store| store.strong_count() > 0);
         let file = service_directory(&self.root, service).join("key-value.sqlite3");
-        let store = Arc::new(SqliteKeyValue::new(service, file, quota));
+        let store = Arc::new(SqliteKeyValue::new(service, file, quota, self.clock.clone()));
         stores.insert(service.to_owned(), Arc::downgrade(&store));
         store
     }
 }
 
+/// The kinds of files (`application_id`) and the newest format of each that this program reads.
+pub(super) fn formats() -> [(i64, i64); 2] {
+    [&key_value::FORMAT, &event_log::FORMAT].map(|format| (format.application, format.newest()))
+}
+
 /// The directory of a service. A byte that could mean something to a file system, or that two file systems treat
 /// differently, is written as `%` and two hex digits, so that no two names share a directory and none leaves the root.
-fn service_directory(root: &Path, service: &str) -> PathBuf {
+pub(super) fn service_directory(root: &Path, service: &str) -> PathBuf {
     let mut name = String::with_capacity(service.len());
     for (place, byte) in service.bytes().enumerate() {
         match byte {

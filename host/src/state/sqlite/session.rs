@@ -4,9 +4,14 @@
 //! The totals (keys, bytes, last revision) are read when the transaction begins, kept here, and written back when it
 //! commits, so they are as atomic as the entries. Some errors make SQLite give up the whole transaction; then no later
 //! job may run, because it would run outside of one, and the commit fails with the cause.
+//!
+//! The time stands still during a transaction. Entries that have ended by then are not there for any job, although their
+//! rows are; how many they are and what they take is in [`Expired`], so that quota and usage are exact without counting
+//! rows again. A writing transaction gives up to [`SWEEP`](super::expired::SWEEP) of them back before its jobs.
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
+use super::expired::Expired;
 use crate::state::key_value::KeyValueError;
 
 /// Room in the file besides keys and values: every entry costs some 40 bytes more, and pages are never quite full.
@@ -41,8 +46,12 @@ pub(super) struct Session<'a> {
     pub(super) connection: &'a Connection,
     pub(super) quota: u64,
     pub(super) totals: Totals,
+    /// The moment of this transaction, in milliseconds since 1970.
+    pub(super) now: i64,
+    /// Rows that are not there any more.
+    pub(super) expired: Expired,
     /// At the start of the job in progress.
-    before: Totals,
+    before: (Totals, Expired),
     /// At the start of the transaction.
     stored: Totals,
     /// Why the transaction is lost.
@@ -52,7 +61,12 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Starts a transaction; one with `writes` waits until nobody else writes.
-    pub(super) fn begin(connection: &'a Connection, quota: u64, writes: bool) -> rusqlite::Result<Self> {
+    pub(super) fn begin(
+        connection: &'a Connection,
+        (quota, now): (u64, i64),
+        expired: Expired,
+        writes: bool,
+    ) -> rusqlite::Result<Self> {
         if writes {
             let page: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
             let bytes = quota.saturating_mul(FILE_FACTOR).saturating_add(FILE_SLACK);
@@ -61,13 +75,28 @@ impl<'a> Session<'a> {
             connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
         }
         execute(connection, if writes { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
-        let mut session =
-            Self { connection, quota, totals: NOTHING, before: NOTHING, stored: NOTHING, broken: None, open: true };
+        let mut session = Self {
+            connection,
+            quota,
+            totals: NOTHING,
+            now,
+            expired,
+            before: (NOTHING, expired),
+            stored: NOTHING,
+            broken: None,
+            open: true,
+        };
         // A failure from here on rolls back, by the drop of the session.
         session.totals = connection
             .prepare_cached("SELECT keys, bytes, revision FROM totals")?
             .query_row([], |row| Ok(Totals { keys: row.get(0)?, bytes: row.get(1)?, revision: row.get(2)? }))?;
         session.stored = session.totals;
+        session.expired.advance(connection, now)?;
+        if writes {
+            let swept = session.expired.sweep(connection)?;
+            session.totals.keys -= swept.keys;
+            session.totals.bytes -= swept.bytes;
+        }
         Ok(session)
     }
 
@@ -99,11 +128,11 @@ impl<'a> Session<'a> {
         &mut self,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, KeyValueError>,
     ) -> Result<T, KeyValueError> {
-        self.before = self.totals;
+        self.before = (self.totals, self.expired);
         execute(self.connection, "SAVEPOINT job").map_err(failure)?;
         let result = work(self);
         if result.is_err() {
-            self.totals = self.before;
+            (self.totals, self.expired) = self.before;
         }
         if self.connection.is_autocommit() {
             return result;
@@ -117,16 +146,17 @@ impl<'a> Session<'a> {
         result
     }
 
-    /// Bytes of all keys and values when the job in progress began.
-    pub(super) fn bytes_before(&self) -> i64 {
-        self.before.bytes
+    /// Bytes of all keys and values that are there, when the job in progress began and now.
+    pub(super) fn bytes(&self) -> (i64, i64) {
+        let (totals, expired) = self.before;
+        (totals.bytes - expired.bytes, self.totals.bytes - self.expired.bytes)
     }
 
-    /// Commits all jobs, with the totals as they are now.
-    pub(super) fn commit(mut self) -> Result<(), KeyValueError> {
+    /// Commits all jobs, with the totals as they are now. What holds from then on about rows that are not there.
+    pub(super) fn commit(mut self) -> Result<Expired, KeyValueError> {
         match self.broken.take() {
             Some(cause) => Err(cause),
-            None => self.try_commit().map_err(failure),
+            None => self.try_commit().map(|()| self.expired).map_err(failure),
         }
     }
 

@@ -1,18 +1,31 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::clock::Clock;
 use super::{SqliteState, service_directory};
 use crate::state::contract;
-use crate::state::key_value::{KeyValueEngine, KeyValueError, KeyValueStore, Usage};
+use crate::state::key_value::{KeyValueEngine, KeyValueError, KeyValueStore, Lifetime, Revision, Usage};
 
 const QUOTA: u64 = 1 << 20;
 const FILE: &str = "services/orders/key-value.sqlite3";
+
+/// How SQLite would run a statement.
+pub(super) fn plan(connection: &Connection, sql: &str) -> rusqlite::Result<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let mut rows = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next()? {
+        plan.push(row.get::<_, String>(3)?);
+    }
+    Ok(plan.join("; "))
+}
 
 fn fixture() -> (TempDir, SqliteState) {
     let root = tempfile::tempdir().unwrap();
@@ -44,7 +57,113 @@ async fn unavailable(store: &dyn KeyValueStore) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite_keeps_the_contract() {
     let (_root, state) = fixture();
-    contract::holds(&state).await;
+    contract::key_value::holds(&state).await;
+    let (root, time) = (tempfile::tempdir().unwrap(), Arc::new(AtomicI64::new(1_000_000)));
+    let state = state_at(root.path(), &time);
+    let pass = |ms: i64| {
+        time.fetch_add(ms, Ordering::SeqCst);
+    };
+    contract::key_value::keys_end(&state, &pass).await;
+}
+
+fn state_at(root: &Path, time: &Arc<AtomicI64>) -> SqliteState {
+    let time = Arc::clone(time);
+    let now = move || UNIX_EPOCH + Duration::from_millis(time.load(Ordering::SeqCst).unsigned_abs());
+    SqliteState::with_clock(root.join("state"), Clock::new(now))
+}
+
+fn rows(root: &Path) -> i64 {
+    connect(root).query_row("SELECT count(*) FROM entries", [], |row| row.get(0)).unwrap()
+}
+
+#[tokio::test]
+async fn ends_survive_a_restart_and_the_clock_does_not_bring_keys_back() {
+    let (root, _) = fixture();
+    let time = Arc::new(AtomicI64::new(1_000_000));
+    let state = state_at(root.path(), &time);
+    let store = state.store("orders", QUOTA);
+    for (key, ttl) in [("short", 1000), ("long", 60_000)] {
+        store.set_expiring(key.to_owned(), vec![0; 10], Duration::from_millis(ttl)).await.unwrap();
+    }
+    drop((store, state));
+    closed(root.path()).await;
+
+    time.fetch_add(1000, Ordering::SeqCst);
+    let store = state_at(root.path(), &time).store("orders", QUOTA);
+    assert_eq!(store.usage().await.unwrap(), Usage { keys: 1, bytes: 14, quota: QUOTA });
+    assert_eq!(store.get("short".to_owned()).await.unwrap(), None);
+    time.fetch_add(-5000, Ordering::SeqCst);
+    assert_eq!(store.get("short".to_owned()).await.unwrap(), None, "in one process time only goes forward");
+    let left = store.lifetime("long".to_owned()).await.unwrap();
+    assert_eq!(left, Lifetime::Left(Duration::from_millis(59_000)));
+}
+
+#[tokio::test]
+async fn the_space_of_what_has_ended_is_given_back_without_a_write() {
+    let (root, _) = fixture();
+    let time = Arc::new(AtomicI64::new(1_000_000));
+    let store = state_at(root.path(), &time).store("orders", QUOTA);
+    let all: Vec<_> = (0..1000).map(|number| format!("key {number}")).collect();
+    for key in &all {
+        store.set_expiring(key.clone(), vec![0; 10], Duration::from_secs(1)).await.unwrap();
+    }
+    store.set("stays".to_owned(), vec![1]).await.unwrap();
+    assert_eq!(rows(root.path()), 1001);
+    time.fetch_add(1000, Ordering::SeqCst);
+    assert_eq!(store.usage().await.unwrap(), Usage { keys: 1, bytes: 6, quota: QUOTA });
+    let start = Instant::now();
+    while rows(root.path()) > 1 {
+        assert!(start.elapsed() < Duration::from_secs(10), "{} rows are left", rows(root.path()));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(store.usage().await.unwrap(), Usage { keys: 1, bytes: 6, quota: QUOTA });
+}
+
+#[tokio::test]
+async fn a_refused_write_over_an_ended_key_changes_nothing() {
+    let (root, _) = fixture();
+    let time = Arc::new(AtomicI64::new(1_000_000));
+    let store = state_at(root.path(), &time).store("orders", 100);
+    store.get("open it".to_owned()).await.unwrap();
+    store.set_expiring("k".to_owned(), vec![0; 50], Duration::from_secs(1)).await.unwrap();
+    store.set("other".to_owned(), vec![0; 40]).await.unwrap();
+    // Nothing can be given back while somebody else has the file, so the row is still there for what comes.
+    let (lock, waiting) = hold(root.path(), &store).await;
+    time.fetch_add(1000, Ordering::SeqCst);
+    let write = |bytes: usize| store.set("k".to_owned(), vec![1; bytes]);
+    let (refused, full, ()) = tokio::join!(write(100), write(54), async { lock.execute_batch("COMMIT").unwrap() });
+    waiting.await.unwrap().unwrap();
+    assert_eq!(refused, Err(KeyValueError::QuotaExceeded { needed: 146, quota: 100 }));
+    full.unwrap();
+    assert_eq!(store.usage().await.unwrap(), Usage { keys: 2, bytes: 100, quota: 100 });
+}
+
+/// A file as the first version wrote it.
+const FORMAT_1: &str = "
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE entries (position INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, value BLOB NOT NULL,
+        revision INTEGER NOT NULL) STRICT;
+    CREATE TABLE totals (keys INTEGER NOT NULL, bytes INTEGER NOT NULL, revision INTEGER NOT NULL) STRICT;
+    INSERT INTO entries VALUES (3, CAST('a' AS BLOB), x'0102', 7), (5, CAST('b' AS BLOB), x'', 9);
+    INSERT INTO totals VALUES (2, 4, 9);
+    PRAGMA application_id = 0x57484b56;
+    PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn a_file_of_format_1_is_brought_to_format_2_with_all_that_is_in_it() {
+    let (root, state) = fixture();
+    std::fs::create_dir_all(root.path().join("state/services/orders")).unwrap();
+    connect(root.path()).execute_batch(FORMAT_1).unwrap();
+    let store = state.store("orders", QUOTA);
+    assert_eq!(store.get("a".to_owned()).await.unwrap().unwrap().value, [1, 2]);
+    assert_eq!(store.revision("b".to_owned()).await.unwrap(), Revision::new(9));
+    assert_eq!(store.lifetime("a".to_owned()).await.unwrap(), Lifetime::Unlimited);
+    assert_eq!(store.usage().await.unwrap(), Usage { keys: 2, bytes: 4, quota: QUOTA });
+    store.set_expiring("a".to_owned(), vec![3], Duration::from_secs(1000)).await.unwrap();
+    assert!(matches!(store.lifetime("a".to_owned()).await.unwrap(), Lifetime::Left(_)));
+    let version: i64 = connect(root.path()).query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 2);
 }
 
 #[tokio::test]
@@ -126,17 +245,17 @@ async fn a_newer_format_is_refused_and_left_untouched() {
     store.set("a".to_owned(), vec![1]).await.unwrap();
     drop(store);
     closed(root.path()).await;
-    connect(root.path()).pragma_update(None, "user_version", 2).unwrap();
+    connect(root.path()).pragma_update(None, "user_version", 3).unwrap();
     let before = std::fs::read(root.path().join("state").join(FILE)).unwrap();
 
     let detail = unavailable(&*state.store("orders", QUOTA)).await;
-    assert!(detail.contains("has format 2 and this version of wharf reads formats up to 1"), "{detail}");
+    assert!(detail.contains("has format 3 and this version of wharf reads formats up to 2"), "{detail}");
     assert!(std::fs::read(root.path().join("state").join(FILE)).unwrap() == before, "the file is untouched");
 
     // When the operator has put that right, the store works again without a restart.
     let store = state.store("orders", QUOTA);
     unavailable(&*store).await;
-    connect(root.path()).pragma_update(None, "user_version", 1).unwrap();
+    connect(root.path()).pragma_update(None, "user_version", 2).unwrap();
     assert_eq!(store.get("a".to_owned()).await.unwrap().unwrap().value, [1]);
 }
 

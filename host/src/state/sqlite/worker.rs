@@ -8,6 +8,9 @@
 //! and ends; the next job tries again. So a full disk or a locked file heals without a restart. A job whose caller is
 //! gone (a guest over its deadline) is skipped. The queue is short: a store that is too slow holds its callers back
 //! instead of collecting their values in memory.
+//!
+//! When nothing waits, the thread gives back the space of entries that have ended, step by step between looks at the
+//! queue. It sets no alarm: what ends while nobody asks is given back at the next job.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,8 +22,10 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::open;
+use super::clock::Clock;
+use super::expired::Expired;
 use super::session::{Kind, Session, failure};
+use super::{key_value, open};
 use crate::state::key_value::KeyValueError;
 
 /// Jobs that may wait for the thread before their callers do.
@@ -29,6 +34,8 @@ const QUEUE: usize = 64;
 const GROUP_JOBS: usize = 64;
 /// How often one job may start a thread.
 const STARTS: usize = 3;
+/// Keys end at milliseconds.
+const NANOS_PER_MS: i64 = 1_000_000;
 /// A group takes no further job once the writes in it carry this many bytes.
 const GROUP_BYTES: usize = 4 << 20;
 
@@ -47,6 +54,7 @@ struct Shared {
     service: String,
     file: PathBuf,
     quota: AtomicU64,
+    clock: Clock,
     reported: Mutex<Option<Instant>>,
 }
 
@@ -74,9 +82,9 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(super) fn new(service: &str, file: PathBuf, quota: u64) -> Self {
-        let shared =
-            Shared { service: service.to_owned(), file, quota: AtomicU64::new(quota), reported: Mutex::default() };
+    pub(super) fn new(service: &str, file: PathBuf, quota: u64, clock: Clock) -> Self {
+        let (service, quota) = (service.to_owned(), AtomicU64::new(quota));
+        let shared = Shared { service, file, quota, clock, reported: Mutex::default() };
         Self { shared: Arc::new(shared), jobs: Mutex::default() }
     }
 
@@ -131,10 +139,12 @@ impl Worker {
 /// The thread.
 fn serve(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
     let mut connection = None;
-    while let Some(first) = jobs.blocking_recv() {
+    let mut expired = Expired::default();
+    let mut now = i64::MIN;
+    while let Some(first) = next_job(shared, &mut jobs, connection.as_ref(), &mut expired, now) {
         let connection = match &connection {
             Some(connection) => connection,
-            None => match open::open(&shared.file) {
+            None => match open::open(&shared.file, &key_value::FORMAT) {
                 Ok(opened) => connection.insert(opened),
                 Err(error) => {
                     shared.report(&error);
@@ -150,10 +160,40 @@ fn serve(shared: &Shared, mut jobs: mpsc::Receiver<Job>) {
             },
         };
         let group = gather(first, &mut jobs);
-        if let Err(error) = run_group(connection, shared.quota.load(Ordering::Relaxed), group) {
-            shared.report(&error);
+        // What has ended does not come back when somebody sets the clock of the machine.
+        now = now.max(shared.clock.now() / NANOS_PER_MS);
+        match run_group(connection, (shared.quota.load(Ordering::Relaxed), now), expired, group) {
+            Ok(known) => expired = known,
+            Err(error) => shared.report(&error),
         }
     }
+}
+
+/// Waits for a job, and gives back space while there is none.
+fn next_job(
+    shared: &Shared,
+    jobs: &mut mpsc::Receiver<Job>,
+    connection: Option<&Connection>,
+    expired: &mut Expired,
+    now: i64,
+) -> Option<Job> {
+    while let (Some(connection), true) = (connection, expired.keys > 0) {
+        match jobs.try_recv() {
+            Ok(job) => return Some(job),
+            Err(mpsc::error::TryRecvError::Disconnected) => return None,
+            Err(mpsc::error::TryRecvError::Empty) => {}
+        }
+        let swept = Session::begin(connection, (shared.quota.load(Ordering::Relaxed), now), *expired, true);
+        match swept.map_err(failure).and_then(Session::commit) {
+            Ok(known) => *expired = known,
+            Err(error) => {
+                // Perhaps somebody else has the file; at the next job it is tried again.
+                shared.report(&error);
+                break;
+            }
+        }
+    }
+    jobs.blocking_recv()
 }
 
 /// The first job and what waits behind it, up to the bounds of a group.
@@ -175,9 +215,14 @@ fn gather(first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
 }
 
 /// Runs a group as one transaction and answers all of it; the error is the one that all were answered with.
-fn run_group(connection: &Connection, quota: u64, group: Vec<Job>) -> Result<(), KeyValueError> {
+fn run_group(
+    connection: &Connection,
+    bounds: (u64, i64),
+    expired: Expired,
+    group: Vec<Job>,
+) -> Result<Expired, KeyValueError> {
     let writes = group.iter().any(|job| job.kind != Kind::Read);
-    let mut session = match Session::begin(connection, quota, writes) {
+    let mut session = match Session::begin(connection, bounds, expired, writes) {
         Ok(session) => session,
         Err(error) => {
             let error = failure(error);
@@ -190,7 +235,7 @@ fn run_group(connection: &Connection, quota: u64, group: Vec<Job>) -> Result<(),
     let answers: Vec<Answer> = group.into_iter().map(|job| (job.work)(Ok(&mut session))).collect();
     let committed = session.commit();
     for answer in answers {
-        answer(committed.clone());
+        answer(committed.clone().map(drop));
     }
     committed
 }

@@ -39,6 +39,7 @@ struct Line<'a> {
     service: Option<&'a str>,
     version: Option<&'a str>,
     instance: Option<Cow<'a, str>>,
+    fallback: Option<&'a str>,
     caller: Option<&'a str>,
     subject: Option<Cow<'a, str>>,
     attempts: u32,
@@ -66,6 +67,7 @@ pub(super) fn json(out: &mut Vec<u8>, record: &Record) {
         service: record.service.as_deref(),
         version: record.version.as_deref(),
         instance: record.instance.as_deref().map(|instance| clean(instance, MAX_FIELD)),
+        fallback: record.fallback.as_deref(),
         caller: record.caller.as_deref(),
         subject: record.subject.as_deref().map(|subject| clean(subject, MAX_FIELD)),
         attempts: record.attempts,
@@ -95,9 +97,14 @@ pub(super) fn text(out: &mut Vec<u8>, record: &Record) {
         record.bytes_in,
         record.bytes_out,
     );
-    if let Some(service) = &record.service {
-        let version = record.version.as_deref();
-        push(&mut line, format_args!(" {service}{}{}", version.map_or("", |_| "@"), version.unwrap_or_default()));
+    let version = record.version.as_deref();
+    let version = (version.map_or("", |_| "@"), version.unwrap_or_default());
+    match (&record.service, &record.fallback) {
+        (Some(service), None) => push(&mut line, format_args!(" {service}{}{}", version.0, version.1)),
+        (Some(service), Some(other)) => {
+            push(&mut line, format_args!(" {service} fallback {other}{}{}", version.0, version.1));
+        }
+        (None, _) => {}
     }
     if let Some(upstream) = record.upstream {
         push(&mut line, format_args!(" service {:.1}ms", millis(upstream)));

@@ -60,6 +60,7 @@ fn record() -> Record {
         trace_id: Some("0af7651916cd43dd8448eb211c80319c".into()),
         version: Some("1.2".into()),
         instance: Some("orders/1.2@01234567".into()),
+        fallback: None,
         caller: Some("carts".into()),
         subject: Some("ann".into()),
         attempts: 1,
@@ -101,6 +102,7 @@ fn a_json_line_has_every_field() {
         "service": "orders",
         "version": "1.2",
         "instance": "orders/1.2@01234567",
+        "fallback": null,
         "caller": "carts",
         "subject": "ann",
         "attempts": 1,
@@ -142,6 +144,15 @@ fn a_text_line_is_readable() {
     let expected = "01:46:40.123Z 192.0.2.1 GET shop.example:8080/orders/1?token=REDACTED&a=b 200 1.2ms 3B>1024B \
                     orders@1.2 service 1.0ms attempts 2 id 0193-id";
     assert_eq!(lines(LogFormat::Text, [retried]), [expected]);
+}
+
+#[test]
+fn who_answered_in_a_service_s_place_is_named_beside_it() {
+    let other = Record { fallback: Some("spare".into()), ..record() };
+    let line = json(other.clone());
+    assert_eq!((&line["service"], &line["fallback"]), (&"orders".into(), &"spare".into()));
+    let text = &lines(LogFormat::Text, [other])[0];
+    assert!(text.contains(" orders fallback spare@1.2 service 1.0ms "), "{text}");
 }
 
 #[test]

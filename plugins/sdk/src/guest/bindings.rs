@@ -44,6 +44,21 @@ pub mod subscribing {
     });
 }
 
+/// Wharf's own. By itself, because its folder has several versions of the packages above, which would change names.
+pub(crate) mod own {
+    wit_bindgen::generate!({
+        inline: "
+            package wharf:sdk-own;
+            world imports {
+                import wharf:service/expiry@0.1.0;
+            }
+        ",
+        path: "../../wit",
+        world: "wharf:sdk-own/imports",
+        generate_all,
+    });
+}
+
 /// The service's own database. Its events are those of `publishing`.
 pub(super) mod database {
     wit_bindgen::generate!({

@@ -1,17 +1,15 @@
 //! A request to another service, and its answer.
 
-use std::io::{Read, Write};
-
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, RequestOptions, Scheme,
+    ErrorCode, Fields, IncomingResponse, Method as WasiMethod, OutgoingRequest, RequestOptions, Scheme,
 };
 
-use super::http::Reader;
+use super::exchange::{Download, Upload};
 use crate::{Answer, Call, CallError, Method};
 
 pub(crate) fn call(call: Call) -> Result<Answer, CallError> {
-    let Call { method, url, headers, body: mut from, timeout } = call;
+    let Call { method, url, headers, body: from, timeout } = call;
     let (scheme, authority, target) = split(&url).ok_or_else(|| CallError::Invalid(format!("the address {url}")))?;
     let headers = Fields::from_list(&headers).map_err(|error| CallError::Invalid(format!("a header: {error:?}")))?;
     let request = OutgoingRequest::new(headers);
@@ -32,24 +30,10 @@ pub(crate) fn call(call: Call) -> Result<Answer, CallError> {
     // Each of these two is asked for once, so both are there.
     let to = request.body().map_err(|()| CallError::Failed("the body is gone".to_owned()))?;
     let pending = outgoing_handler::handle(request, Some(options)).map_err(error)?;
-    let mut stream = to.write().map_err(|()| CallError::Failed("the body is gone".to_owned()))?;
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        let length = from.read(&mut buffer).map_err(|error| CallError::Failed(error.to_string()))?;
-        let Some(part) = buffer.get(..length).filter(|part| !part.is_empty()) else { break };
-        if stream.write_all(part).is_err() {
-            // Nobody reads on; the answer says why.
-            break;
-        }
-    }
-    let sent = stream.flush();
-    drop(stream);
-    if sent.is_ok() {
-        let _ = OutgoingBody::finish(to, None);
-    }
-    pending.subscribe().block();
+    let stream = to.write().map_err(|()| CallError::Failed("the body is gone".to_owned()))?;
+    let unsent = Upload::new(stream, to, from).until(&pending)?;
     match pending.get() {
-        Some(Ok(Ok(response))) => answer(&response),
+        Some(Ok(Ok(response))) => answer(&response, unsent),
         Some(Ok(Err(code))) => Err(error(code)),
         Some(Err(())) | None => Err(CallError::Failed("the answer is gone".to_owned())),
     }
@@ -81,8 +65,8 @@ fn wasi_method(method: Method) -> Result<WasiMethod, CallError> {
     })
 }
 
-fn answer(response: &IncomingResponse) -> Result<Answer, CallError> {
-    let body = response.consume().and_then(|body| Ok(Reader::new(body.stream()?, body)));
+fn answer(response: &IncomingResponse, unsent: Option<Upload>) -> Result<Answer, CallError> {
+    let body = response.consume().and_then(|body| Ok(Download::new(body.stream()?, body, unsent)));
     let body = body.map_err(|()| CallError::Failed("the answer's body is gone".to_owned()))?;
     Ok(Answer { status: response.status(), headers: response.headers().entries(), body: Box::new(body) })
 }

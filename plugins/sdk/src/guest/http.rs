@@ -49,13 +49,13 @@ impl Source for IncomingRequest {
 }
 
 /// The order matters: the stream goes before the body that it belongs to.
-pub(super) struct Reader {
+struct Reader {
     stream: InputStream,
     _body: IncomingBody,
 }
 
 impl Reader {
-    pub(super) fn new(stream: InputStream, body: IncomingBody) -> Self {
+    fn new(stream: InputStream, body: IncomingBody) -> Self {
         Self { stream, _body: body }
     }
 }

@@ -1,8 +1,11 @@
 //! The store, as the host gives it.
 
+use std::time::Duration;
+
+use super::bindings::own::wharf::service::expiry::{self, Lifetime as Remaining};
 use super::bindings::wasi::keyvalue::atomics::{self, Cas, CasError};
 use super::bindings::wasi::keyvalue::store;
-use crate::KeyValueError;
+use crate::{KeyValueError, Lifetime};
 
 #[derive(Debug)]
 pub(crate) struct Bucket(store::Bucket);
@@ -17,7 +20,37 @@ impl From<store::Error> for KeyValueError {
     }
 }
 
+impl From<expiry::Error> for KeyValueError {
+    fn from(error: expiry::Error) -> Self {
+        match error {
+            expiry::Error::AccessDenied => Self::AccessDenied,
+            expiry::Error::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+/// More than fits is more than any host allows.
+fn milliseconds(ttl: Duration) -> u64 {
+    u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Bucket {
+    pub(crate) fn set_expiring(&self, key: &str, value: &[u8], ttl: Duration) -> Result<(), KeyValueError> {
+        Ok(expiry::set(key, value, milliseconds(ttl))?)
+    }
+
+    pub(crate) fn expire(&self, key: &str, ttl: Option<Duration>) -> Result<bool, KeyValueError> {
+        Ok(expiry::change(key, ttl.map(milliseconds))?)
+    }
+
+    pub(crate) fn lifetime(&self, key: &str) -> Result<Lifetime, KeyValueError> {
+        Ok(match expiry::remaining(key)? {
+            Remaining::Missing => Lifetime::Missing,
+            Remaining::Unlimited => Lifetime::Unlimited,
+            Remaining::Milliseconds(left) => Lifetime::Left(Duration::from_millis(left)),
+        })
+    }
+
     pub(crate) fn open(name: &str) -> Result<Self, KeyValueError> {
         Ok(Self(store::open(name)?))
     }

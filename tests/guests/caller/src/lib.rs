@@ -103,7 +103,11 @@ fn answer_of_sdk(out: ResponseOutparam, query: &Query) {
     match call.send() {
         Ok(mut answer) => {
             let status = answer.status();
-            match answer.body(1 << 20) {
+            if query.text("unread") == "true" {
+                drop(answer);
+                return respond(out, status, "not read");
+            }
+            match answer.body(16 << 20) {
                 Ok(body) => respond(out, status, &String::from_utf8_lossy(&body)),
                 Err(error) => respond(out, 556, &error.to_string()),
             }

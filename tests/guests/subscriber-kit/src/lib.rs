@@ -9,15 +9,15 @@
 //! ```
 //!
 //! An event's data is `{"do": …}`: `handle` (or nothing) notes it; `once` notes it unless it was handled; `retry`, `reject`,
-//! `trap`, `panic`, `spin`, `grow` do that; `mend` fails until the attempt `at`; `publish` publishes `count` events to
-//! `topic`, and `loop` itself again.
+//! `trap`, `panic`, `spin`, `grow` do that; `mend` fails until the attempt `at`; `publish` publishes `count` events with
+//! `data` to `topic`, and `loop` itself again; `call` posts to `url`.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use wharf_sdk::{
-    Delivery, Error, Event, EventError, Events, Failure, KeyValue, Queue, Request, Response, Router, get, on, once,
-    post, publish_all,
+    Call, CallError, Delivery, Error, Event, EventError, Events, Failure, KeyValue, Queue, Request, Response, Router,
+    get, on, once, post, publish_all,
 };
 
 pub static EVENTS: Events = Events::new(&[on("#", handle)]);
@@ -106,7 +106,14 @@ fn handle(event: Delivery) -> Result<(), Failure> {
         "publish" => {
             let topic = order["topic"].as_str().unwrap_or_default();
             for _ in 0..order["count"].as_u64().unwrap_or(1) {
-                Event::new(topic).publish()?;
+                Event::new(topic).data("application/json", order["data"].to_string()).publish()?;
+            }
+        }
+        "call" => {
+            match Call::post(order["url"].as_str().unwrap_or_default()).send() {
+                // Only one of those who are told is to call.
+                Ok(_) | Err(CallError::Denied) => {}
+                Err(error) => return Err(error.into()),
             }
         }
         "loop" => {

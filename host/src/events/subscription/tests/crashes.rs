@@ -22,7 +22,8 @@ fn run() -> impl Strategy<Value = Run> {
         prop::collection::vec(prop::option::weighted(0.8, 0u8..4), 1..60),
         prop::collection::vec(any::<u8>(), 1..200),
         prop::collection::vec(1u64..400, 0..6),
-        0u64..4,
+        // Longer than the least wait before another try, too.
+        prop_oneof![0u64..4, 0u64..60],
         prop::bool::weighted(0.8),
     )
         .prop_map(|(keys, chances, crashes, delay, ordered)| Run { keys, chances, crashes, delay, ordered })

@@ -234,13 +234,15 @@ async fn a_connection_that_ended_hands_the_request_back_unwritten() {
     let mut lease = upstream.pool.acquire(&upstream.target, false, &limits()).await.unwrap();
     drop(peer);
     soon(async {
-        while matches!(&lease, Lease::Http1(lease) if lease.connection.is_ready()) {
+        while let Lease::Http1(lease) = &mut lease
+            && lease.connection.is_ready()
+        {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     })
     .await;
     let (body, sending) = Outgoing::new(&HeaderMap::new(), full("abc"));
-    let error = lease.send(Request::post("/").body(body).unwrap()).await.unwrap_err();
+    let error = lease.send(Request::post("/").body(body).unwrap(), false).await.unwrap_err();
     let request = unwritten(error, &sending).expect("it may go out on another connection");
     assert!(!request.body().is_end_stream() && !sending.is_done(), "with all of its body");
 }

@@ -5,17 +5,18 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{
-    KeyValueEngine, KeyValueError, KeyValueStore, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES, MAX_PAGE_KEYS,
-    MAX_VALUE_BYTES, Revision, Swap,
+use crate::state::{
+    KeyValueEngine, KeyValueError, KeyValueStore, Lifetime, MAX_BATCH_BYTES, MAX_BATCH_KEYS, MAX_KEY_BYTES,
+    MAX_PAGE_KEYS, MAX_TTL, MAX_VALUE_BYTES, Revision, Swap,
 };
 
 const ROOMY: u64 = 1 << 30;
 const ALL: std::ops::RangeInclusive<i64> = i64::MIN..=i64::MAX;
 
 /// Runs every check against the engine.
-pub(super) async fn holds(engine: &dyn KeyValueEngine) {
+pub(in crate::state) async fn holds(engine: &dyn KeyValueEngine) {
     values_come_back_as_they_were(engine).await;
     services_never_see_each_other(engine).await;
     batches_are_all_or_nothing(engine).await;
@@ -29,6 +30,119 @@ pub(super) async fn holds(engine: &dyn KeyValueEngine) {
     pages_hold_every_key_once(engine).await;
     pages_stay_right_under_writes(engine).await;
     any_number_is_a_cursor(engine).await;
+}
+
+/// Checks what has to do with time, on an engine whose clock goes on by as many milliseconds as `pass` is told.
+pub(in crate::state) async fn keys_end(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
+    an_ended_key_is_not_there_for_any_method(engine, pass).await;
+    an_end_can_be_changed_and_taken_away(engine, pass).await;
+    writes_take_the_end_away_and_increments_keep_it(engine, pass).await;
+    what_has_ended_does_not_count(engine, pass).await;
+    times_are_bounded(engine).await;
+}
+
+async fn set_expiring(store: &Arc<dyn KeyValueStore>, key: &str, value: &[u8], ms: u64) {
+    store.set_expiring(key.to_owned(), value.to_vec(), Duration::from_millis(ms)).await.unwrap();
+}
+
+async fn left(store: &Arc<dyn KeyValueStore>, key: &str) -> Lifetime {
+    store.lifetime(key.to_owned()).await.unwrap()
+}
+
+fn ms(milliseconds: u64) -> Lifetime {
+    Lifetime::Left(Duration::from_millis(milliseconds))
+}
+
+async fn an_ended_key_is_not_there_for_any_method(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
+    let store = engine.store("ended", ROOMY);
+    for key in ["a", "b", "c", "d", "e"] {
+        set_expiring(&store, key, b"7", 1000).await;
+    }
+    set(&store, "stays", b"").await.unwrap();
+    let before = store.revision("a".to_owned()).await.unwrap();
+    pass(999);
+    assert_eq!((value(&store, "a").await, left(&store, "a").await), (Some(b"7".to_vec()), ms(1)));
+    pass(1);
+    assert_eq!((value(&store, "a").await, left(&store, "a").await), (None, Lifetime::Missing));
+    assert_eq!(store.revision("a".to_owned()).await.unwrap(), Revision::ABSENT);
+    let keys = ["a", "stays", "b"].map(str::to_owned).to_vec();
+    assert_eq!(store.get_many(keys).await.unwrap(), [None, Some(vec![]), None]);
+    assert_eq!(store.list_keys(None, 10).await.unwrap().keys, ["stays"]);
+    assert_eq!(store.list_keys(None, 1).await.unwrap().next, None);
+    let usage = store.usage().await.unwrap();
+    assert_eq!((usage.keys, usage.bytes), (1, 5));
+    assert!(!store.expire("b".to_owned(), None).await.unwrap(), "nobody brings it back");
+    assert_eq!(store.increment("b".to_owned(), 1, ALL).await.unwrap(), 1, "a missing key holds 0");
+    assert_eq!(left(&store, "b").await, Lifetime::Unlimited);
+    let swap = |key: &str, expected| store.compare_and_swap(key.to_owned(), expected, b"new".to_vec());
+    assert_eq!(swap("c", before).await.unwrap(), Swap::Changed(Revision::ABSENT));
+    assert_eq!(swap("c", Revision::ABSENT).await.unwrap(), Swap::Done);
+    store.delete_many(vec!["d".to_owned(), "e".to_owned()]).await.unwrap();
+    let usage = store.usage().await.unwrap();
+    assert_eq!((usage.keys, usage.bytes), (3, 5 + 2 + 4));
+}
+
+async fn an_end_can_be_changed_and_taken_away(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
+    let store = engine.store("changed", ROOMY);
+    let expire = |key: &str, ttl: Option<u64>| store.expire(key.to_owned(), ttl.map(Duration::from_millis));
+    set_expiring(&store, "a", b"1", 1000).await;
+    set(&store, "b", b"1").await.unwrap();
+    assert_eq!((left(&store, "a").await, left(&store, "b").await), (ms(1000), Lifetime::Unlimited));
+    let revision = store.revision("b".to_owned()).await.unwrap();
+    assert!(expire("a", None).await.unwrap() && expire("b", Some(500)).await.unwrap());
+    assert!(!expire("c", Some(500)).await.unwrap());
+    assert_eq!(store.revision("b".to_owned()).await.unwrap(), revision);
+    pass(499);
+    assert_eq!((left(&store, "a").await, left(&store, "b").await), (Lifetime::Unlimited, ms(1)));
+    pass(1);
+    assert_eq!((value(&store, "a").await, value(&store, "b").await), (Some(b"1".to_vec()), None));
+}
+
+async fn writes_take_the_end_away_and_increments_keep_it(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
+    let store = engine.store("kept", ROOMY);
+    for key in ["set", "many", "swap", "count"] {
+        set_expiring(&store, key, b"1", 100).await;
+    }
+    set(&store, "set", b"2").await.unwrap();
+    store.set_many(vec![("many".to_owned(), vec![2])]).await.unwrap();
+    let revision = store.revision("swap".to_owned()).await.unwrap();
+    assert_eq!(store.compare_and_swap("swap".to_owned(), revision, vec![2]).await.unwrap(), Swap::Done);
+    assert_eq!(store.increment("count".to_owned(), 1, ALL).await.unwrap(), 2);
+    pass(60);
+    set_expiring(&store, "count", b"5", 100).await;
+    pass(60);
+    assert_eq!((value(&store, "count").await, left(&store, "count").await), (Some(b"5".to_vec()), ms(40)));
+    pass(40);
+    assert_eq!(store.list_keys(None, 10).await.unwrap().keys, ["set", "many", "swap"]);
+}
+
+async fn what_has_ended_does_not_count(engine: &dyn KeyValueEngine, pass: &dyn Fn(i64)) {
+    let store = engine.store("quota of ends", 3000);
+    for round in 0..5 {
+        // 1000 keys of three bytes fill it; nothing but the time makes room for the next round.
+        for number in 0..1000_u32 {
+            let key = char::from_u32(0x4e00 + round * 1000 + number).unwrap().to_string();
+            set_expiring(&store, &key, b"", 1000).await;
+        }
+        let full = store.set("x".to_owned(), vec![]).await;
+        assert_eq!(full, Err(KeyValueError::QuotaExceeded { needed: 3001, quota: 3000 }));
+        pass(1000);
+    }
+    assert_eq!(bytes(&store).await, 0);
+    store.set("x".to_owned(), vec![0; 2999]).await.unwrap();
+    assert!(store.list_keys(None, 10).await.unwrap().keys == ["x"]);
+}
+
+async fn times_are_bounded(engine: &dyn KeyValueEngine) {
+    let store = engine.store("times", ROOMY);
+    set(&store, "a", b"").await.unwrap();
+    for ttl in [Duration::ZERO, Duration::from_micros(999), MAX_TTL + Duration::from_millis(1), Duration::MAX] {
+        let refused = Err(KeyValueError::TtlOutOfBounds { ttl });
+        assert_eq!(store.set_expiring("b".to_owned(), vec![], ttl).await, refused);
+        assert_eq!(store.expire("a".to_owned(), Some(ttl)).await.map(drop), refused);
+    }
+    store.set_expiring("b".to_owned(), vec![], MAX_TTL).await.unwrap();
+    assert_eq!((left(&store, "a").await, left(&store, "b").await), (Lifetime::Unlimited, Lifetime::Left(MAX_TTL)));
 }
 
 async fn value(store: &Arc<dyn KeyValueStore>, key: &str) -> Option<Vec<u8>> {
@@ -293,7 +407,7 @@ async fn listing(store: &Arc<dyn KeyValueStore>, limit: usize) -> Vec<String> {
 
 async fn pages_hold_every_key_once(engine: &dyn KeyValueEngine) {
     let store = engine.store("pages", ROOMY);
-    assert_eq!(store.list_keys(None, 10).await.unwrap(), super::KeyPage::default());
+    assert_eq!(store.list_keys(None, 10).await.unwrap(), crate::state::KeyPage::default());
     let keys: Vec<_> = (0..25).rev().map(|n| format!("key {n}")).collect();
     store.set_many(keys.iter().map(|key| (key.clone(), vec![1])).collect()).await.unwrap();
     for limit in [1, 5, 7, 24, 25, 26, MAX_PAGE_KEYS] {

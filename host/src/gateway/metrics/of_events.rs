@@ -1,0 +1,49 @@
+//! What is counted of events.
+
+use std::fmt::Error;
+
+use super::page::{Family, Page};
+use crate::events::{Counted, Events};
+
+const PUBLISHED: Family<1> =
+    Family { name: "events_published", help: "Events that a service has published.", labels: ["service"] };
+const DELIVERIES: Family<3> = Family {
+    name: "event_deliveries",
+    help: "Deliveries of events by what they came to: handled, retried, dead, or deferred because nobody was there.",
+    labels: ["service", "subscription", "outcome"],
+};
+
+/// A number of a subscription as it is now.
+type Ask = fn(&Counted) -> f64;
+
+const GAUGES: [(Family<2>, Ask); 4] = [
+    (of_subscription("subscription_lag", "Places of the event log that are before it, of any topic."), |of| {
+        of.lag as f64
+    }),
+    (of_subscription("subscription_in_flight", "Events on their way to the service."), |of| of.in_flight as f64),
+    (of_subscription("subscription_waiting", "Events to be tried again, or held back by such."), |of| {
+        of.waiting as f64
+    }),
+    (of_subscription("subscription_paused", "1 while the service is not there, else 0."), |of| {
+        f64::from(u8::from(of.paused))
+    }),
+];
+
+const fn of_subscription(name: &'static str, help: &'static str) -> Family<2> {
+    Family { name, help, labels: ["service", "subscription"] }
+}
+
+pub(super) fn write(page: &mut Page<'_>, events: Option<&Events>) -> Result<(), Error> {
+    let (published, all) = events.map(|events| (events.published(), events.counted())).unwrap_or_default();
+    page.counters(&PUBLISHED, published.into_iter().map(|(service, count)| ([service], count)))?;
+    page.counters(
+        &DELIVERIES,
+        all.iter().flat_map(|of| {
+            of.outcomes.map(|(outcome, count)| ([of.service.clone(), of.name.clone(), outcome.to_owned()], count))
+        }),
+    )?;
+    for (family, read) in GAUGES {
+        page.gauges(&family, all.iter().map(|of| ([of.service.clone(), of.name.clone()], read(of))))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+CREATE TABLE queues (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    bytes INTEGER NOT NULL,
+    dead_bytes INTEGER NOT NULL
+) STRICT;
+CREATE TABLE messages (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL,
+    visible INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    receipt INTEGER,
+    bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX messages_by_time ON messages (queue, visible);
+CREATE TABLE bodies (
+    id INTEGER PRIMARY KEY,
+    content_type TEXT,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE dead (
+    id INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    died INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    bytes INTEGER NOT NULL
+) STRICT;
+CREATE INDEX dead_by_queue ON dead (queue);
+CREATE TABLE sent (
+    queue INTEGER NOT NULL,
+    deduplication TEXT NOT NULL,
+    id INTEGER NOT NULL,
+    sent INTEGER NOT NULL,
+    PRIMARY KEY (queue, deduplication)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sent_by_time ON sent (sent);
+
+INSERT INTO queues VALUES (3, 'q', 514, 257);
+INSERT INTO messages VALUES (5, 3, 1780000000000000000, 1779999999000000000, 0, NULL, 257);
+INSERT INTO messages VALUES (6, 3, 1780000030000000000, 1779999999000000000, 1, 171, 257);
+INSERT INTO bodies VALUES (4, 't', x'64'), (5, NULL, x'61'), (6, 'text/plain', x'62');
+INSERT INTO dead VALUES (4, 3, 1779999998000000000, 1779999999000000000, 5, 257);
+INSERT INTO sent VALUES (3, 'known', 5, 1780000000000000000);
+PRAGMA application_id = 1464357205;
+PRAGMA user_version = 1;
