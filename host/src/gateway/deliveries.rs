@@ -60,7 +60,6 @@ impl Deliver for Gateway {
             retry: None,
             bulkhead: None,
             try_timeout: None,
-            bulkhead: None,
             deadline: timeout.or(own).map(|timeout| arrived + timeout),
             max_request_body: None,
             request_id: request_id.as_str().into(),
