@@ -146,6 +146,12 @@ async fn a_transaction_whose_events_are_refused_did_not_happen() {
     let answer = wharf.send("POST", "/ledger/publish/money.moved", "").await;
     assert!(!answer.status.is_success(), "nobody granted the topic: {}", answer.text());
     assert_eq!(query(&wharf, "SELECT count(*) FROM moves").await, json!([[0]]));
+    wharf.configure("services/ledger.yaml", "grants: { publish: [money.moved] }");
+    eventually("it is granted, and rows and event are there", async || {
+        (wharf.send("POST", "/ledger/publish/money.moved", "").await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(query(&wharf, "SELECT count(*) FROM moves").await, json!([[1]]));
 }
 
 #[tokio::test]

@@ -201,6 +201,7 @@ mod tests {
         store.set("k", b"1").unwrap();
         assert_eq!(store.lifetime("k").unwrap(), Lifetime::Unlimited);
         assert!(store.expire("k", Some(Duration::from_millis(1))).unwrap());
+        #[expect(clippy::disallowed_methods, reason = "there is no executor")]
         std::thread::sleep(Duration::from_millis(5));
         assert_eq!((store.get("k").unwrap(), store.lifetime("k").unwrap()), (None, Lifetime::Missing));
         assert!(!store.expire("k", None).unwrap() && store.keys().unwrap().is_empty());

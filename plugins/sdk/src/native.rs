@@ -16,8 +16,11 @@ use crate::{
     Request, Response,
 };
 
+/// Keys with their values, and when they end.
+type Entries = BTreeMap<String, (Vec<u8>, Option<Instant>)>;
+
 thread_local! {
-    static STORE: RefCell<BTreeMap<String, (Vec<u8>, Option<Instant>)>> = const { RefCell::new(BTreeMap::new()) };
+    static STORE: RefCell<Entries> = const { RefCell::new(BTreeMap::new()) };
 }
 
 #[derive(Debug)]

@@ -189,7 +189,7 @@ const SERVICE: &[Row] = &[
     ("sql: { quota: 1KiB }", 1, 15, "`1KiB` is out of bounds: 256KiB to 1024GiB", "", CannotTell),
     ("sql: { maxRowSize: 1GiB }", 1, 20, "`1GiB` is out of bounds: 64KiB to 64MiB", "", CannotTell),
     ("sql: { statementTimeout: 0s }", 1, 26, "`0s` is too little: at least 1ms", "", CannotTell),
-    ("sql: { durability: some }", 1, 20, "unknown variant `some`", "", Refuses),
+    ("sql: { durability: some }", 1, 20, "unknown value `some`", "", Refuses),
     ("grants: { calls: [users, Users] }", 1, 26, "`Users` is no service name", "", CannotTell),
     ("grants: { calls: [users, users] }", 1, 26, "`users` is granted already: name each service once", "", CannotTell),
     ("grants: { calls: users }", 1, 18, "expected a list, found text `users`", "", Refuses),

@@ -103,8 +103,8 @@ mod running {
 
     fn config(cron: &str, granted: bool) -> Arc<Config> {
         let mut config = Config::default();
-        let mut service = crate::config::Service::default();
-        service.schedules = vec![schedule(cron, "UTC")];
+        let mut service =
+            crate::config::Service { schedules: vec![schedule(cron, "UTC")], ..crate::config::Service::default() };
         if granted {
             service.grants.publish = vec!["t".parse().unwrap()];
         }

@@ -70,8 +70,10 @@ fn delivery(attempt: u32) -> Delivery {
     Delivery { subscription: "order.#".into(), attempt, event }
 }
 
-fn request() -> Request<http_body_util::combinators::MapErr<Empty<Bytes>, fn(std::convert::Infallible) -> CallError>> {
-    let body = Empty::new().map_err((|never| match never {}) as fn(std::convert::Infallible) -> CallError);
+type NoBody = http_body_util::combinators::UnsyncBoxBody<Bytes, CallError>;
+
+fn request() -> Request<NoBody> {
+    let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     Request::post("http://mail.internal/events").body(body).unwrap()
 }
 

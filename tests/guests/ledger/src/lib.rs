@@ -128,6 +128,7 @@ fn hold(request: Request) -> Result<Response, Error> {
             "outside" => sql::execute("DELETE FROM moves", &[]).map(drop),
             "again" => sql::transaction(|_| Ok(())),
             "sleep" => {
+                #[expect(clippy::disallowed_methods, reason = "a guest has no executor whose thread it could hold")]
                 std::thread::sleep(std::time::Duration::from_secs(3));
                 tx.execute("INSERT INTO moves VALUES (-2)", &[]).map(drop)
             }

@@ -82,7 +82,7 @@ fn print(request: Request) -> Result<Response, Error> {
     let _ = stdout.flush();
     let _ = writeln!(stdout, "{end}");
     eprintln!("stderr has {value}");
-    log::info(&format!("log has {value}"));
+    log::info(format!("log has {value}"));
     if request.query_or("panic", false)? {
         panic!("panic has {value}");
     }

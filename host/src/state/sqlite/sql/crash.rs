@@ -3,6 +3,12 @@
 //!
 //! The process is this test binary, which runs [`child`] and nothing else.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a process of its own, and one thread that waits for it"
+)]
+
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

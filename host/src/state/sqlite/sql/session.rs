@@ -17,6 +17,9 @@ const FIRST_ROWS: usize = 256;
 /// Bytes of those rows.
 const FIRST_BYTES: usize = 256 << 10;
 
+/// What the host does with a connection.
+pub(super) type HostJob = Box<dyn FnOnce(Result<&Lane, SqlError>) -> Farewell + Send>;
+
 /// What a session is asked.
 pub(super) enum Command {
     Begin(Reply<()>),
@@ -29,7 +32,7 @@ pub(super) enum Command {
     Commit(Reply<bool>),
     Rollback(Reply<()>),
     /// A job of the host, which answers by itself.
-    Host(Box<dyn FnOnce(Result<&Lane, SqlError>) -> Farewell + Send>),
+    Host(HostJob),
 }
 
 impl std::fmt::Debug for Command {

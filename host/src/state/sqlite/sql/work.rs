@@ -245,7 +245,7 @@ impl Lane {
         let mut compiled = self.compile(text, settings)?;
         let statement = compiled.get();
         self.bind(statement, parameters, settings)?;
-        let columns = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns = statement.column_names().map(str::to_owned).collect();
         let first = self.read(statement, rows, bytes, settings)?;
         let place = (!first.end).then(|| open.keep(compiled));
         Ok(Begun { columns, first, place })
