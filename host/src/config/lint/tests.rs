@@ -343,7 +343,7 @@ fn a_subscription_to_what_nobody_may_publish_is_warned_about() {
     let warnings = warnings_of(&[("services/mail.yaml", mail), ("services/orders.yaml", orders)]);
     assert_eq!(
         warnings,
-        ["services/mail.yaml:1:56 nobody may publish `user.created`: `grants.publish` of no service has it"]
+        ["services/mail.yaml:1:57 nobody may publish `user.created`: `grants.publish` of no service has it"]
     );
 }
 
