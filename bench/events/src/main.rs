@@ -122,11 +122,8 @@ impl Report<'_> {
             let wharf = median(row.rounds.iter().map(|(wharf, _)| *wharf));
             let redis = median(row.rounds.iter().map(|(_, redis)| *redis));
             let ratio = median(ratios.into_iter());
-            let _ = writeln!(
-                page,
-                "| {} | {wharf:.0} | {redis:.0} | {ratio:.2} ({smallest:.2}–{largest:.2}) |",
-                row.title
-            );
+            let _ =
+                writeln!(page, "| {} | {wharf:.0} | {redis:.0} | {ratio:.2} ({smallest:.2}–{largest:.2}) |", row.title);
         }
         page
     }
