@@ -291,6 +291,21 @@ async fn migrations_may_lie_inside_of_the_component() {
 }
 
 #[tokio::test]
+async fn a_migration_that_does_not_end_is_ended() {
+    let builder = Wharf::builder().plugin("ledger").service("ledger", "sql: { migrationTimeout: 300ms }");
+    let endless = "CREATE TABLE a AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 30000000) \
+                   SELECT count(*) FROM n;";
+    migration(builder.dir(), "ledger.migrations", "0001_endless.sql", endless);
+    let wharf = builder.start().await;
+    let reason = wharf.rejection("ledger").await;
+    assert!(reason.contains("0001_endless.sql, line 1") && reason.contains("migrationTimeout"), "{reason}");
+    // With more time the same one is done.
+    wharf.configure("services/ledger.yaml", "sql: { migrationTimeout: 10m }");
+    let serves = async || (wharf.get("/ledger/health").await.status == 200).then_some(());
+    within(Duration::from_secs(60), "it serves", serves).await;
+}
+
+#[tokio::test]
 async fn answered_commits_survive_kills_of_the_host() {
     let mut builder = ledger();
     let mut committed: Vec<i64> = Vec::new();
