@@ -204,11 +204,11 @@ async fn a_subscription_keeps_its_place_over_reloads_and_restarts_and_can_be_set
 }
 
 /// Ids, and the values of each key in the order in which they came.
-type Seen = (BTreeSet<String>, HashMap<String, Vec<String>>);
+type ByKey = (BTreeSet<String>, HashMap<String, Vec<String>>);
 
 /// What a subscriber has handled: ids in the order of their first success, by key.
 #[derive(Default)]
-struct Handled(Mutex<Seen>);
+struct Handled(Mutex<ByKey>);
 
 #[tokio::test]
 async fn every_event_that_was_acknowledged_is_delivered_in_order_though_the_host_is_killed_again_and_again() {
