@@ -81,7 +81,7 @@ pub struct Parts {
     pub deliver: Arc<dyn Deliver>,
     /// Where services' own databases keep events; none without databases.
     pub outboxes: Option<Arc<dyn Outboxes>>,
-    /// The store named [`NOTES_STORE`].
+    /// A store of the host's own, for what events note beside the log.
     pub notes: Arc<dyn KeyValueStore>,
 }
 
