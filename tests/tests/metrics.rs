@@ -112,7 +112,11 @@ instances: [{ name: gone, url: 'http://127.0.0.1:1', version: '9' }]",
 
 /// A host with a version on trial, and what was asked of it.
 async fn busy_host() -> Wharf {
-    let wharf = busy().start().await;
+    started(busy()).await
+}
+
+async fn started(builder: Builder) -> Wharf {
+    let wharf = builder.start().await;
     wharf.install("versioned.wasm", &versioned("version-marker-000000002"));
     eventually("there is a trial", async || {
         wharf.states("versioned").await.contains(&"versioned.wasm canary".to_owned()).then_some(())
@@ -141,7 +145,9 @@ fn documented() -> BTreeMap<String, (String, BTreeSet<String>)> {
 
 #[tokio::test]
 async fn the_documentation_lists_exactly_the_metrics_that_there_are() {
-    let wharf = busy_host().await;
+    let events = "grants: { publish: [a] }\nsubscriptions: [{ topic: a }]";
+    let wharf = started(busy().plugin("subscriber").service("subscriber", events)).await;
+    wharf.send("POST", "/subscriber/publish?topic=a", "{}").await.assert_status(200);
     let page = Page::of(&wharf).await;
     let documented = documented();
     assert!(documented.len() > 30, "the tables look different: {documented:?}");

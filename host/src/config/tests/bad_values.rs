@@ -368,8 +368,8 @@ const SERVICE: &[Row] = &[
     ("rollout: { canary: { maxErrorRate: 101 } }", 1, 36, "`101` is out of bounds: 0 to 100", "", Refuses),
     ("rollout: { canary: { maxLatencyRatio: 0.5 } }", 1, 39, "`0.5` is out of bounds: 1 to 1000", "", Refuses),
     ("config: [a]", 1, 9, "expected a map, found a list", "", Refuses),
-    ("config: { a: [b] }", 1, 14, "expected text, found a list", "", Refuses),
-    ("config: { a: }", 1, 11, "expected text, found nothing", "", Refuses),
+    ("config: { a: [b] }", 1, 14, "expected text or a map such as { secret: name }, found a list", "", Refuses),
+    ("config: { a: }", 1, 11, "expected text or a map such as { secret: name }, found nothing", "", Refuses),
     ("config: { '': b }", 1, 11, "`b` needs a key", "", CannotTell),
     ("routes: []", 1, 1, "unknown field `routes`", "", Refuses),
 ];
