@@ -145,8 +145,8 @@ impl KeyValueEngine for SqliteState {
 }
 
 /// The kinds of files (`application_id`) and the newest format of each that this program reads.
-pub(super) fn formats() -> [(i64, i64); 2] {
-    [&key_value::FORMAT, &event_log::FORMAT].map(|format| (format.application, format.newest()))
+pub(super) fn formats() -> [(i64, i64); 3] {
+    [&key_value::FORMAT, &event_log::FORMAT, &queues::FORMAT].map(|format| (format.application, format.newest()))
 }
 
 /// The directory of a service. A byte that could mean something to a file system, or that two file systems treat

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use self::bell::Bells;
 use self::receive::Taken;
+pub(super) use self::schema::FORMAT;
 use self::schema::NoLedger;
 use super::SnapshotError;
 use super::clock::Clock;

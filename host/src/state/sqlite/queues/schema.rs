@@ -12,7 +12,7 @@ use crate::state::sqlite::open::Format;
 /// Where the queues lie in the state directory.
 pub(super) const FILE: &str = "events/queues.sqlite3";
 
-pub(super) const FORMAT: Format = Format {
+pub(in crate::state::sqlite) const FORMAT: Format = Format {
     what: "a file of queues",
     application: 0x5748_5155, // WHQU
     steps: &[FORMAT_1],
