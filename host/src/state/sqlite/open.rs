@@ -73,7 +73,7 @@ pub(super) fn open(file: &Path, format: &Format) -> Result<Connection, OpenError
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(sqlite)?;
     connection.busy_timeout(BUSY).map_err(sqlite)?;
-    match mark(&connection, format).map_err(sqlite)? {
+    match mark_of_one_moment(&mut connection, format).map_err(sqlite)? {
         Mark::Format(found) if found > format.newest() => {
             return Err(OpenError::Newer { path: path(), found, newest: format.newest() });
         }
@@ -134,6 +134,12 @@ fn mark(connection: &Connection, format: &Format) -> rusqlite::Result<Mark> {
     })
 }
 
+/// The mark, read in one transaction: another opening may put its own between what is read here.
+fn mark_of_one_moment(connection: &mut Connection, format: &Format) -> rusqlite::Result<Mark> {
+    let transaction = connection.transaction()?;
+    mark(&transaction, format)
+}
+
 /// Settings of a connection; false when there is no write-ahead log to be had.
 fn set_up(connection: &Connection, format: &Format) -> rusqlite::Result<bool> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -150,7 +156,7 @@ fn set_up(connection: &Connection, format: &Format) -> rusqlite::Result<bool> {
 
 /// Runs the steps that the file has not had. What it has had is looked up under the lock: two openings may meet.
 fn bring_forward(connection: &mut Connection, format: &Format) -> rusqlite::Result<()> {
-    while matches!(mark(connection, format)?, Mark::Format(found) if found < format.newest()) {
+    while matches!(mark_of_one_moment(connection, format)?, Mark::Format(found) if found < format.newest()) {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if let Mark::Format(found) = mark(&transaction, format)?
             && let Some(step) = usize::try_from(found).ok().and_then(|found| format.steps.get(found))
