@@ -197,6 +197,7 @@ impl Host {
         let events = Events::start(parts, Arc::clone(&config));
         let (folder, changes) = Folder::watch(&settings.plugins.dir, settings.plugins.poll_interval.get())?;
         let (rollout, ready) = Rollout::start(loader, Arc::clone(&services) as _, changes);
+        services.starts(ready.clone());
         let draining = CancellationToken::new();
         let health = HealthChecks::start(Arc::clone(&services), Arc::clone(&registry));
         let reloads = Arc::<Reloads>::default();

@@ -226,8 +226,11 @@ async fn it_listens_at_once_and_is_ready_when_every_file_serves() {
     let ready = wharf.admin_get("/readyz").await;
     assert_eq!((ready.status.as_u16(), ready.text().trim()), (503, "starting"));
     wharf.admin_get("/livez").await.assert_status(200);
-    let early = wharf.get("/heavy-2/").await;
-    assert!(matches!(early.status.as_u16(), 404 | 503), "{}", early.text());
+    // Nobody is told that there is no such thing before that is certain.
+    let early = wharf.get("/nowhere/").await;
+    early.assert_problem(503, "starting");
+    assert_eq!(early.header("retry-after"), "1");
+    wharf.get("/heavy-2/").await.assert_status(503);
     within(Duration::from_secs(60), "it is ready", async || {
         (wharf.admin_get("/readyz").await.status == 200).then_some(())
     })
@@ -235,6 +238,7 @@ async fn it_listens_at_once_and_is_ready_when_every_file_serves() {
     for n in 0..3 {
         wharf.get(&format!("/heavy-{n}/")).await.assert_status(200);
     }
+    wharf.get("/nowhere/").await.assert_problem(404, "no_route");
 }
 
 #[tokio::test]

@@ -122,14 +122,17 @@ impl Gateway {
             return Err(refused(exit, measured, &GatewayError::GrantDenied, DispatchError::NotGranted));
         }
         self.services.observed_call(&caller.service, &name);
-        let Some(backend) = snapshot.service(&name) else {
-            let error = GatewayError::UnknownService(name.to_string());
-            return Err(refused(exit, measured, &error, DispatchError::NotFound));
+        let result = match snapshot.service(&name) {
+            Some(backend) => {
+                measured.is_for(&backend.runtime.carried.counters.traffic);
+                let request = Request::from_parts(parts, body);
+                deliver(&snapshot, backend, &name, &caller, request, arrived, &mut exit).await
+            }
+            None => match self.services.nobody(GatewayError::UnknownService(name.to_string())) {
+                error @ GatewayError::Starting => Err(error),
+                error => return Err(refused(exit, measured, &error, DispatchError::NotFound)),
+            },
         };
-        measured.is_for(&backend.runtime.carried.counters.traffic);
-
-        let request = Request::from_parts(parts, body);
-        let result = deliver(&snapshot, backend, &name, &caller, request, arrived, &mut exit).await;
         let mut response = result.unwrap_or_else(|error| {
             measured.failed(&error);
             if let Some(exit) = &mut exit {

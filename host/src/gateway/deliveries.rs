@@ -124,6 +124,7 @@ fn answer(error: &GatewayError) -> Answer {
         | GatewayError::UnknownService(_)
         | GatewayError::NoBackend
         | GatewayError::BulkheadFull
+        | GatewayError::Starting
         | GatewayError::Draining => not_there(None),
         GatewayError::CircuitOpen(wait) => not_there(Some(*wait)),
         GatewayError::Upstream(error) => match error {

@@ -19,7 +19,7 @@ use crate::plugin::CallError;
 
 /// Every word that [`GatewayError::reason`] can say, and what the log says of a client that left. Metrics have a series
 /// for each from the start.
-pub(super) const REASONS: [&str; 31] = [
+pub(super) const REASONS: [&str; 32] = [
     "bad_request",
     "bulkhead_full",
     "circuit_open",
@@ -48,6 +48,7 @@ pub(super) const REASONS: [&str; 31] = [
     "rate_limited",
     "receipt_expired",
     "request_timeout",
+    "starting",
     "unauthorized",
     "upstream_invalid_response",
     "upstream_reset",
@@ -143,6 +144,9 @@ pub enum GatewayError {
     /// A `fault` filter made it fail on purpose, with this status.
     #[error("failed on purpose")]
     FaultInjected(u16),
+    /// Nobody is there to answer, but not all files of the plugins folder are loaded since the host started.
+    #[error("the host is starting")]
+    Starting,
     /// The version was replaced and this request did not finish in its drain time, or the host is stopping.
     #[error("the service is being replaced or stopped")]
     Draining,
@@ -216,6 +220,7 @@ impl GatewayError {
             | Self::NoInstance(_)
             | Self::CircuitOpen(_)
             | Self::BulkheadFull
+            | Self::Starting
             | Self::Draining
             | Self::IdentityUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(error) => match error {
@@ -313,6 +318,7 @@ impl GatewayError {
             Self::Forbidden => "forbidden",
             Self::RateLimited(_) => "rate_limited",
             Self::FaultInjected(_) => "fault_injected",
+            Self::Starting => "starting",
             Self::Draining => "draining",
             Self::Internal => "internal",
             Self::Guest(error) => match error {
@@ -359,6 +365,7 @@ impl GatewayError {
             "forbidden" => "The request is not allowed",
             "rate_limited" => "Too many requests",
             "fault_injected" => "The request was made to fail on purpose",
+            "starting" => "The host is starting",
             "draining" => "The service is being replaced or stopped",
             "guest_trap" | "guest_panic" => "The service failed",
             "guest_deadline" => "The service used too much CPU time",
@@ -448,7 +455,7 @@ mod tests {
 
     #[test]
     fn overload_says_when_to_come_back() {
-        for error in [GatewayError::BulkheadFull, GatewayError::NotServing("a".to_owned()), GatewayError::Draining] {
+        for error in [GatewayError::BulkheadFull, GatewayError::Starting, GatewayError::NotServing("a".to_owned()), GatewayError::Draining] {
             let response = error.to_response("");
             assert_eq!(response.status(), 503);
             assert!(response.headers().contains_key(RETRY_AFTER), "{error:?}");

@@ -87,6 +87,7 @@ impl Gateway {
             Err(error) => Err(error),
         };
         let response = result.unwrap_or_else(|error| {
+            let error = self.services.nobody(error);
             way.measured.failed(&error);
             if let Some(exit) = &mut way.exit {
                 exit.failed(&error);

@@ -31,6 +31,7 @@ pub(super) use rollouts::hex;
 
 use super::chains::Chains;
 use super::edge::Edge;
+use super::error::GatewayError;
 use super::egress::{Egress, EgressRules};
 use super::filter::{Chain, Stores, Told};
 use super::forward::Carried;
@@ -95,6 +96,8 @@ pub(crate) struct Services {
     bus: Arc<dyn EventBus>,
     /// Counts snapshots.
     news: watch::Sender<u64>,
+    /// Whether every file that was there at the start is decided about.
+    ready: OnceLock<watch::Receiver<bool>>,
 }
 
 /// A service with at least one file, or with versions that still drain.
@@ -146,6 +149,7 @@ impl Services {
             overview: Overview::default(),
             bus,
             news: watch::Sender::new(0),
+            ready: OnceLock::new(),
         })
     }
 
@@ -157,6 +161,22 @@ impl Services {
     /// The configuration in force.
     pub(crate) fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// Who tells when every file that was there at the start is decided about. Until then, whoever finds nobody is told
+    /// to try again: a client takes "there is no such thing" for the last word.
+    pub(crate) fn starts(&self, ready: watch::Receiver<bool>) {
+        let first = self.ready.set(ready).is_ok();
+        debug_assert!(first, "a host starts once");
+    }
+
+    /// What a request that found nobody is told.
+    pub(super) fn nobody(&self, error: GatewayError) -> GatewayError {
+        let is_final = self.ready.get().is_none_or(|ready| *ready.borrow());
+        match error {
+            GatewayError::NoRoute | GatewayError::UnknownService(_) if !is_final => GatewayError::Starting,
+            error => error,
+        }
     }
 
     /// Changes with every snapshot: whoever was not there may be there now.
