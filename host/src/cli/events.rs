@@ -272,8 +272,8 @@ impl Asker<'_> {
     }
 }
 
-/// The same for data, whose lines stay lines.
-fn lines(data: &str) -> String {
+/// [`shown`] for data, whose lines stay lines.
+pub(super) fn lines(data: &str) -> String {
     let line = |line: &str| line.chars().map(|c| if c.is_control() && c != '\t' { '�' } else { c }).collect::<String>();
     data.lines().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -15,6 +15,7 @@ pub mod rollout;
 pub mod schema;
 pub mod serve;
 pub mod services;
+pub mod sql;
 pub mod validate;
 
 pub use admin::NoAnswer;

@@ -112,6 +112,25 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: QueuesDo,
     },
+    /// Look into the database of a service, beside a running host or without one; nothing is written
+    Sql {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Folder of the state [default: from the configuration]
+        #[arg(long, value_name = "DIR")]
+        state: Option<PathBuf>,
+        /// The service
+        service: String,
+        /// One statement that reads [default: how its tables are made]
+        statement: Option<String>,
+        /// Most rows shown
+        #[arg(long, value_name = "N", default_value_t = 100,
+              value_parser = clap::value_parser!(u32).range(1..=i64::from(wharf::cli::sql::MOST_ROWS)))]
+        limit: u32,
+        /// As JSON, with whole values
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a line for a list of API keys or of users
     Hash {
         #[command(subcommand)]

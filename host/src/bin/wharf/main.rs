@@ -133,6 +133,11 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             queues::run(what)
         }
+        Command::Sql { source, state, service, statement, limit, json } => {
+            let asked = cli::sql::Asked { service, statement, limit, json };
+            cli::sql::run(&source.into(), state, &asked, &mut out)?;
+            Ok(true)
+        }
         Command::Hash { of: HashOf::ApiKey { name, scopes, expires } } => {
             cli::hash::api_key(&name, &scopes, expires.as_deref(), &mut out)?;
             Ok(true)
