@@ -186,7 +186,7 @@ impl Host {
         let log: Arc<dyn EventLog> = Arc::new(SqliteEventLog::open(&settings.state.path));
         let queues = Arc::new(SqliteQueues::open(&settings.state.path));
         let bus = Bus::new(Arc::clone(&log), queues, Arc::clone(&config));
-        let notes = state.store(NOTES_STORE, NOTES_QUOTA);
+        let notes = Arc::new(state.store(NOTES_STORE, NOTES_QUOTA));
         let outboxes: Arc<dyn Outboxes> = Arc::clone(&state) as _;
         let services = Services::new(Arc::clone(&config), Arc::clone(&registry), state, Arc::clone(&bus) as _);
         let services = services.map_err(|message| Problems::of_file(&options.source.dir, message))?;

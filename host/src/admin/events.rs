@@ -29,7 +29,7 @@ use serde_json::{Map, Value, json};
 use super::problem::{Problem, Wrong};
 use super::{Admin, Answer, body, json as answer, no_content, query};
 use crate::capability::bus::NewEvent;
-use crate::config::StartAt;
+use crate::config::{StartAt, check_topic};
 use crate::events::{Events, History, MAX_PAGE, parse_time};
 use crate::state::{MAX_EVENT_BYTES, Offset, Selection, Start, SubscriptionId, TopicPattern};
 
@@ -90,6 +90,10 @@ impl Admin {
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let reads = matches!(method, Method::GET | Method::HEAD);
         let posts = method == Method::POST;
+        if let ["queues", queue, _] = words {
+            // One that nobody can have has nothing in it, and whoever asks for it has mistyped.
+            check_topic(queue).map_err(|error| invalid("queue", error.of("queue")))?;
+        }
         match words {
             ["events"] if reads => answer(&events.history(history(uri.query())?).await?),
             ["events"] if posts => publish(events, body::read_object_of(request, MAX_BODY).await?).await,

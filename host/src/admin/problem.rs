@@ -110,6 +110,7 @@ impl Problem {
             Self::Publish(error) => match error {
                 PublishError::Denied(_) => StatusCode::FORBIDDEN,
                 PublishError::Invalid(_) => StatusCode::BAD_REQUEST,
+                PublishError::ChainTooLong(_) => StatusCode::LOOP_DETECTED,
                 PublishError::Full(_) => StatusCode::INSUFFICIENT_STORAGE,
                 PublishError::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
                 PublishError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -149,6 +150,7 @@ impl Problem {
             Self::Publish(error) => match error {
                 PublishError::Denied(_) => ("forbidden", "The request is not allowed"),
                 PublishError::Invalid(_) => ("bad_request", "The event is not valid"),
+                PublishError::ChainTooLong(_) => ("event_chain_too_long", "Too many events followed from one another"),
                 PublishError::Full(_) => ("events_full", "The event log is full"),
                 PublishError::TooFast(_) => ("rate_limited", "Too many events"),
                 PublishError::Unavailable(_) => ("events_unavailable", "The event log does not answer"),

@@ -23,6 +23,8 @@ pub struct Publisher {
     pub correlation: Option<String>,
     /// The id of the event that it handles, if it does.
     pub causation: Option<String>,
+    /// How many events came before what it publishes now, one out of the other.
+    pub depth: u32,
     /// The trace of the request that it serves.
     pub trace: Trace,
 }
@@ -72,6 +74,9 @@ pub enum PublishError {
     /// An attribute is not valid, or something is too large.
     #[error("{0}")]
     Invalid(String),
+    /// So many events followed from one another, and no more may.
+    #[error("events.maxChain: {0} events have followed from one another, and no more may")]
+    ChainTooLong(u32),
     /// The log is full.
     #[error("{0}")]
     Full(String),

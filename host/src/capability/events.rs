@@ -21,6 +21,7 @@ impl CapabilityView<'_> {
                 service: Arc::clone(&self.ctx.service.service),
                 correlation: None,
                 causation: None,
+                depth: 0,
                 trace: super::http::Trace::default(),
             },
         }
@@ -67,7 +68,7 @@ impl From<PublishError> for wit::Error {
         let text = error.to_string();
         match error {
             PublishError::Denied(_) => Self::Denied(text),
-            PublishError::Invalid(_) => Self::Invalid(text),
+            PublishError::Invalid(_) | PublishError::ChainTooLong(_) => Self::Invalid(text),
             PublishError::Full(_) | PublishError::TooFast(_) => Self::Full(text),
             PublishError::Unavailable(_) => Self::Unavailable(text),
         }

@@ -24,6 +24,9 @@ use super::delivery::Delivery;
 
 /// The attribute that events have in common which belong together.
 const CORRELATION: &str = "correlationid";
+/// The attribute that says how manieth an event is in a chain of events that follow from one another; the first, which
+/// follows from none, is without it. Only the host sets it.
+pub const DEPTH: &str = "wharfdepth";
 
 /// Who calls, in whose request, and how it came to that.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ pub struct Cause {
     pub event: String,
     /// What belongs together: its `correlationid`, or its id if it has none.
     pub correlation: String,
+    /// How many events came before it, one out of the other.
+    pub depth: u32,
 }
 
 impl Cause {
@@ -61,21 +66,25 @@ impl Cause {
         let Some(delivery) = extensions.get::<Delivery>() else { return extensions.get::<Arc<Self>>().cloned() };
         let event = &delivery.event.event;
         let correlation = event.extensions.get(CORRELATION).unwrap_or(&event.id).clone();
-        Some(Arc::new(Self { event: event.id.clone(), correlation }))
+        let depth = event.extensions.get(DEPTH).and_then(|depth| depth.parse().ok()).unwrap_or(0);
+        Some(Arc::new(Self { event: event.id.clone(), correlation, depth }))
     }
 }
 
 impl Caller {
     /// Who publishes, when this publishes.
     pub fn publisher(&self) -> Publisher {
-        let (correlation, causation) = match self.cause.as_deref() {
-            Some(Cause { event, correlation }) => (correlation.clone(), Some(event.clone())),
-            None => (self.request_id.to_string(), None),
+        let (correlation, causation, depth) = match self.cause.as_deref() {
+            Some(Cause { event, correlation, depth }) => {
+                (correlation.clone(), Some(event.clone()), depth.saturating_add(1))
+            }
+            None => (self.request_id.to_string(), None, 0),
         };
         Publisher {
             service: Arc::clone(&self.service),
             correlation: Some(correlation).filter(|id| !id.is_empty()),
             causation,
+            depth,
             trace: self.trace.clone(),
         }
     }

@@ -94,7 +94,9 @@ impl From<PublishError> for Failure {
     fn from(error: PublishError) -> Self {
         let text = error.to_string();
         Self::Error(match error {
-            PublishError::Denied(_) | PublishError::Invalid(_) => wit::Error::Event(text),
+            PublishError::Denied(_) | PublishError::Invalid(_) | PublishError::ChainTooLong(_) => {
+                wit::Error::Event(text)
+            }
             PublishError::Full(_) | PublishError::TooFast(_) => wit::Error::Full(text),
             PublishError::Unavailable(_) => wit::Error::Unavailable(text),
         })

@@ -24,7 +24,7 @@ pub enum Error {
 }
 
 /// Where the state is: as said, else as configured.
-fn state_dir(source: &Source, state: Option<PathBuf>) -> Result<PathBuf, Problems> {
+pub(super) fn state_dir(source: &Source, state: Option<PathBuf>) -> Result<PathBuf, Problems> {
     match state {
         Some(state) => Ok(state),
         None => Ok(config::load(source)?.gateway.state.path),

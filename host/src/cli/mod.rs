@@ -1,6 +1,7 @@
 //! What the `wharf` command does, one file a subcommand. Flags are parsed in `main`; nothing here ends the process.
 
 mod admin;
+pub mod asker;
 pub mod backup;
 pub mod config;
 pub mod events;
@@ -14,6 +15,7 @@ pub mod rollout;
 pub mod schema;
 pub mod serve;
 pub mod services;
+pub mod sql;
 pub mod validate;
 
 pub use admin::NoAnswer;

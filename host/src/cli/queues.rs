@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::events::{Asker, EventsError, encoded, query, shown};
+use super::asker::{Asker, EventsError, encoded, query, shown};
 use super::rollout::align;
 use crate::events::{DeadMessageList, DeadMessageRecord, QueueList};
 

@@ -185,9 +185,10 @@ fn details(rollout: &RolloutRecord, out: &mut dyn Write) -> io::Result<()> {
     align(&rows, "  ", out)
 }
 
-pub(super) fn align<const N: usize>(rows: &[[String; N]], indent: &str, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn align(rows: &[impl AsRef<[String]>], indent: &str, out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<&[String]> = rows.iter().map(AsRef::as_ref).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<_> = (0..N).map(|column| width(column).unwrap_or(0)).collect();
+    let widths: Vec<_> = (0..).map_while(width).collect();
     for row in rows {
         let cells: Vec<_> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         writeln!(out, "{indent}{}", cells.join("  ").trim_end())?;

@@ -17,6 +17,8 @@ const QUOTA: RangeInclusive<Size> = Size::mib(1)..=Size::gib(1 << 20);
 /// CloudEvents asks intermediaries for 64 KiB; what is larger than a few belongs in a store, and its address in an event.
 const EVENT_SIZE: RangeInclusive<Size> = Size::kib(64)..=Size::mib(1);
 const AGE: RangeInclusive<Duration> = Duration::secs(1)..=Duration::secs(99_999 * 3600);
+/// What goes on in pieces, one event for the next piece, may need many.
+const CHAIN: RangeInclusive<u32> = 1..=100_000;
 const MAX_TOPICS: usize = 1000;
 /// The longest that a message may be hidden.
 const VISIBILITY: RangeInclusive<Duration> = Duration::secs(1)..=Duration::secs(12 * 3600);
@@ -31,6 +33,9 @@ pub struct Events {
     pub quota: Size,
     /// Largest data of an event. 64KiB to 1MiB.
     pub max_event_size: Size,
+    /// How many events may follow from one another: published while the one before was handled. 1 to 100000.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub max_chain: u32,
     /// How long events are kept that everybody who subscribes to them has had.
     pub retention: Retention,
     /// The same for some topics; the first that fits an event counts.
@@ -78,6 +83,7 @@ impl Default for Events {
         Self {
             quota: Size::gib(1),
             max_event_size: Size::mib(1),
+            max_chain: 32,
             retention: Retention::default(),
             topics: Vec::new(),
             forget_after: Duration::secs(7 * 24 * 3600),
@@ -101,6 +107,7 @@ impl Events {
     pub(in crate::config) fn check(&self, check: &mut Check<'_>, at: At<'_>) {
         check.within(at.get("quota"), &self.quota, &QUOTA);
         check.within(at.get("maxEventSize"), &self.max_event_size, &EVENT_SIZE);
+        check.within(at.get("maxChain"), &self.max_chain, &CHAIN);
         check.within(at.get("forgetAfter"), &self.forget_after, &AGE);
         self.retention.check(check, at.get("retention"));
         let topics_at = at.get("topics");
@@ -139,7 +146,8 @@ impl QueueSettings {
 /// Every field, as the tests of the format use it.
 #[cfg(test)]
 pub(in crate::config) const EXAMPLE: &str = r##"{
-    "quota": "2GiB", "maxEventSize": "64KiB", "forgetAfter": "48h", "retention": { "age": "24h", "size": "512MiB" },
+    "quota": "2GiB", "maxEventSize": "64KiB", "maxChain": 7, "forgetAfter": "48h",
+    "retention": { "age": "24h", "size": "512MiB" },
     "topics": [{ "topic": "order.#", "retention": { "age": "720h", "size": "1GiB" } }]
 }"##;
 

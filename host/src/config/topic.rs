@@ -26,7 +26,7 @@ pub enum TopicError {
     #[error("a topic has 1 to {MAX_TOPIC_BYTES} bytes")]
     Length,
     /// A word that is empty or has other characters.
-    #[error("`{word}` is no word of a topic: letters, digits, `-` and `_`, with dots between the words")]
+    #[error("`{}` is no word of a topic: letters, digits, `-` and `_`, with dots between the words", word.escape_debug())]
     Word {
         /// The word.
         word: String,
@@ -35,7 +35,7 @@ pub enum TopicError {
 
 impl TopicError {
     /// The message for something else that is named like a topic.
-    pub(super) fn of(&self, what: &str) -> String {
+    pub(crate) fn of(&self, what: &str) -> String {
         self.to_string().replace("a topic", &format!("a {what}"))
     }
 }

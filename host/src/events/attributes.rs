@@ -2,7 +2,8 @@
 //!
 //! Decided here: which attributes are good, how long they may be, and what stands in those that were left out. Ids are
 //! UUIDs version 7. What belongs together (`correlationid`), what caused what (`causationid`) and the trace come from the
-//! request that is served, unless the service says otherwise.
+//! request that is served, unless the service says otherwise. How manieth an event is in a chain ([`DEPTH`]) is the
+//! host's to say: what a service says there is left out, not refused, so that it may hand on an event as it came.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -12,6 +13,7 @@ use uuid::{NoContext, Timestamp, Uuid};
 
 use super::time;
 use crate::capability::bus::{NewEvent, Publisher};
+use crate::capability::http::DEPTH;
 use crate::config::check_topic;
 use crate::state::{Event, MAX_ATTRIBUTE_BYTES};
 
@@ -103,6 +105,7 @@ fn extended(given: Vec<(String, String)>, publisher: Option<&Publisher>) -> Resu
             return Err(format!("`{name}` is given twice"));
         }
     }
+    extensions.remove(DEPTH);
     let Some(publisher) = publisher else { return Ok(extensions) };
     let in_trace = !extensions.contains_key("traceparent");
     let header = |value: &Option<http::HeaderValue>| value.as_ref()?.to_str().ok().map(str::to_owned);
@@ -116,6 +119,9 @@ fn extended(given: Vec<(String, String)>, publisher: Option<&Publisher>) -> Resu
         if let Some(value) = value.filter(|value| value.len() <= MAX_TEXT && odd(value).is_none()) {
             extensions.entry(name.to_owned()).or_insert(value);
         }
+    }
+    if publisher.depth > 0 {
+        extensions.insert(DEPTH.to_owned(), publisher.depth.to_string());
     }
     Ok(extensions)
 }
@@ -195,6 +201,7 @@ mod tests {
             service: "orders".into(),
             correlation: Some("c".into()),
             causation: Some("e".into()),
+            depth: 0,
             trace: Trace {
                 parent: Some(HeaderValue::from_static("00-aa-bb-01")),
                 state: Some(HeaderValue::from_static("v=1")),

@@ -3,6 +3,9 @@
 //! Every interface of a service ends here (`wharf:service/events`, `events.internal`, outboxes), so grants are checked
 //! once, with the configuration in force at that moment. A service publishes under its own name only. A rate holds for
 //! each service by itself: `limits.publishRate` on average, ten seconds of it at once.
+//!
+//! Services that publish in answer to each other's events would do so for ever, and each of them would be in the right. So
+//! each event knows how many came before it, one out of the other, and beyond `events.maxChain` none is published.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -44,6 +47,8 @@ pub struct Bus {
 struct Meter {
     limiter: Limiter,
     published: AtomicU64,
+    /// Times that a chain of events came to its end here.
+    cut: AtomicU64,
 }
 
 impl Bus {
@@ -74,8 +79,17 @@ impl Bus {
 
     /// Events by the service that published them.
     pub(super) fn published(&self) -> Vec<(String, u64)> {
+        self.counts(|meter| &meter.published)
+    }
+
+    /// Chains of events that were cut, by the service that would have gone on.
+    pub(super) fn cut(&self) -> Vec<(String, u64)> {
+        self.counts(|meter| &meter.cut)
+    }
+
+    fn counts(&self, which: fn(&Meter) -> &AtomicU64) -> Vec<(String, u64)> {
         let meters = self.meters.lock().unwrap_or_else(PoisonError::into_inner);
-        meters.iter().map(|(service, meter)| (service.clone(), meter.published.load(Ordering::Relaxed))).collect()
+        meters.iter().map(|(service, meter)| (service.clone(), which(meter).load(Ordering::Relaxed))).collect()
     }
 
     /// Publishes in the name of the operator, who needs no grant.
@@ -113,7 +127,8 @@ impl Bus {
             return Some(Arc::clone(meter));
         }
         let quota = quota(config.service(service).limits.publish_rate);
-        let meter = Arc::new(Meter { limiter: Limiter::new(quota, Instant::now()), published: AtomicU64::new(0) });
+        let limiter = Limiter::new(quota, Instant::now());
+        let meter = Arc::new(Meter { limiter, published: AtomicU64::new(0), cut: AtomicU64::new(0) });
         meters.insert(service.to_owned(), Arc::clone(&meter));
         Some(meter)
     }
@@ -147,6 +162,19 @@ impl Bus {
     }
 }
 
+impl Meter {
+    /// Counts a chain that ends here. A handler that tries without end does not fill the log: each line stands for twice
+    /// as many as the one before.
+    fn cut_short(&self, publisher: &Publisher, events: &[Event]) {
+        let times = self.cut.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if times.is_power_of_two() {
+            let topic = events.first().map(|event| event.topic.as_str());
+            let (service, depth, cause) = (&*publisher.service, publisher.depth, publisher.causation.as_deref());
+            tracing::warn!(service, topic, depth, ?cause, times, "a chain of events was cut: see events.maxChain");
+        }
+    }
+}
+
 fn quota(rate: u32) -> Quota {
     Quota { requests: rate, per: Duration::from_secs(1), burst: rate.saturating_mul(BURST), max_keys: 1 }
 }
@@ -174,6 +202,11 @@ impl EventBus for Bus {
             events.into_iter().map(|event| attributes::event(&source, Some(publisher), event, max)).collect();
         let events = events.map_err(PublishError::Invalid)?;
         let (Some(settings), Some(meter)) = (settings, self.meter(service)) else { return Ok(events) };
+        let max_chain = config.gateway.events.max_chain;
+        if publisher.depth > max_chain && !events.is_empty() {
+            meter.cut_short(publisher, &events);
+            return Err(PublishError::ChainTooLong(max_chain));
+        }
         let quota = quota(settings.limits.publish_rate);
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         if count > quota.burst {

@@ -24,6 +24,11 @@ impl Events {
         self.parts.bus.published()
     }
 
+    /// Chains of events that were cut, by the service that would have gone on.
+    pub(crate) fn cut(&self) -> Vec<(String, u64)> {
+        self.parts.bus.cut()
+    }
+
     /// All subscriptions of the configuration.
     pub(crate) fn counted(&self) -> Vec<Counted> {
         let set = self.lock();

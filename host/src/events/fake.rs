@@ -297,12 +297,6 @@ impl EventLog for FakeLog {
         Ok(dead.take(limit).cloned().collect())
     }
 
-    async fn revive(&self, dead_letter: u64) -> Result<DeadLetter, EventLogError> {
-        let mut inner = self.inner.lock().unwrap();
-        let place = inner.dead.iter().position(|dead| dead.id == dead_letter);
-        place.map(|place| inner.dead.remove(place)).ok_or(EventLogError::NotFound { what: "dead letter" })
-    }
-
     async fn purge(&self, dead_letters: Vec<u64>) -> Result<u64, EventLogError> {
         let mut inner = self.inner.lock().unwrap();
         let before = inner.dead.len();

@@ -50,6 +50,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use bus::Bus;
 pub(crate) use counted::Counted;
 pub use deliver::{Answer, Deliver};
+pub use notes::NoteStore;
 pub(crate) use notes::{QUOTA as NOTES_QUOTA, STORE as NOTES_STORE};
 pub(crate) use operate::MAX_PAGE;
 pub use operate::{History, OperateError};
@@ -65,7 +66,7 @@ use self::schedule::Scheduler;
 use self::subscription::{Command, Shared, Subscription, Terms};
 use self::upkeep::Upkeep;
 use crate::config::Config;
-use crate::state::{EventLog, KeyValueStore, Outboxes, SubscriptionId};
+use crate::state::{EventLog, Outboxes, SubscriptionId};
 
 /// Seeks that may wait for one subscription.
 const MAX_COMMANDS: usize = 4;
@@ -82,7 +83,7 @@ pub struct Parts {
     /// Where services' own databases keep events; none without databases.
     pub outboxes: Option<Arc<dyn Outboxes>>,
     /// A store of the host's own, for what events note beside the log.
-    pub notes: Arc<dyn KeyValueStore>,
+    pub notes: Arc<dyn NoteStore>,
 }
 
 /// Events at work. Dropping it ends everything at once; [`Events::stop`] in order.

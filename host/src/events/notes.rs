@@ -1,10 +1,13 @@
-//! What events have to remember besides the log: times by name, in a store of the host's own.
+//! What events have to remember besides the log: times by name.
 //!
 //! Two things are kept so: the last tick of each schedule, and since when a subscription is in no file any more. Both are
-//! few, follow from the configuration, and cost nothing worse than a repetition when they are lost.
+//! few, follow from the configuration, and cost nothing worse than a repetition when they are lost. Where they are kept
+//! ([`NoteStore`]) is a store of the host's own, of which they need no more than to read, write and forget.
 
+use std::fmt;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::state::KeyValueStore;
@@ -14,12 +17,43 @@ pub(crate) const STORE: &str = ".events";
 /// Far more than all schedules and subscriptions that a configuration can have.
 pub(crate) const QUOTA: u64 = 64 << 20;
 
+/// Keeps texts by name. Errors are said as they are logged.
+#[async_trait]
+pub trait NoteStore: Send + Sync + fmt::Debug {
+    /// The text that is kept under this name, if there is one.
+    async fn get(&self, name: &str) -> Result<Option<String>, String>;
+
+    /// Keeps this one from now on.
+    async fn set(&self, name: &str, text: String) -> Result<(), String>;
+
+    /// Keeps none any more.
+    async fn delete(&self, name: &str) -> Result<(), String>;
+}
+
+#[async_trait]
+impl NoteStore for Arc<dyn KeyValueStore> {
+    async fn get(&self, name: &str) -> Result<Option<String>, String> {
+        let entry = KeyValueStore::get(&**self, name.to_owned()).await.map_err(|error| error.to_string())?;
+        // What is no text was not written here, and is no time either.
+        Ok(entry.and_then(|entry| String::from_utf8(entry.value).ok()))
+    }
+
+    async fn set(&self, name: &str, text: String) -> Result<(), String> {
+        let written = KeyValueStore::set(&**self, name.to_owned(), text.into_bytes()).await;
+        written.map_err(|error| error.to_string())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), String> {
+        KeyValueStore::delete(&**self, name.to_owned()).await.map_err(|error| error.to_string())
+    }
+}
+
 /// Times by name.
 #[derive(Debug, Clone)]
-pub(super) struct Notes(Arc<dyn KeyValueStore>);
+pub(super) struct Notes(Arc<dyn NoteStore>);
 
 impl Notes {
-    pub(super) fn new(store: Arc<dyn KeyValueStore>) -> Self {
+    pub(super) fn new(store: Arc<dyn NoteStore>) -> Self {
         Self(store)
     }
 
@@ -28,24 +62,24 @@ impl Notes {
     /// # Errors
     /// When the store does not answer; that is logged.
     pub(super) async fn read(&self, name: &str) -> Result<Option<Timestamp>, ()> {
-        match self.0.get(name.to_owned()).await {
-            Ok(entry) => Ok(entry.and_then(|entry| String::from_utf8(entry.value).ok()?.parse().ok())),
+        match self.0.get(name).await {
+            Ok(text) => Ok(text.and_then(|text| text.parse().ok())),
             Err(error) => {
-                tracing::warn!(name, %error, "a note about events cannot be read");
+                tracing::warn!(name, error, "a note about events cannot be read");
                 Err(())
             }
         }
     }
 
     pub(super) async fn write(&self, name: String, time: Timestamp) {
-        if let Err(error) = self.0.set(name.clone(), time.to_string().into_bytes()).await {
-            tracing::warn!(name, %error, "a note about events cannot be written");
+        if let Err(error) = self.0.set(&name, time.to_string()).await {
+            tracing::warn!(name, error, "a note about events cannot be written");
         }
     }
 
     pub(super) async fn forget(&self, name: String) {
-        if let Err(error) = self.0.delete(name.clone()).await {
-            tracing::warn!(name, %error, "a note about events cannot be deleted");
+        if let Err(error) = self.0.delete(&name).await {
+            tracing::warn!(name, error, "a note about events cannot be deleted");
         }
     }
 }
@@ -53,74 +87,32 @@ impl Notes {
 #[cfg(test)]
 pub(in crate::events) mod tests {
     use std::collections::HashMap;
-    use std::ops::RangeInclusive;
     use std::sync::Mutex;
-    use std::time::Duration;
-
-    use async_trait::async_trait;
 
     use super::*;
-    use crate::state::{Entry, KeyPage, KeyValueError, Lifetime, Revision, Swap, Usage};
 
-    /// In memory, because a paused clock runs on while it waits for a thread. Only what is used.
+    /// In memory, because a paused clock runs on while it waits for a thread.
     #[derive(Debug, Default)]
-    struct Memory(Mutex<HashMap<String, Vec<u8>>>);
+    struct Memory(Mutex<HashMap<String, String>>);
 
-    pub(in crate::events) fn memory() -> Arc<dyn KeyValueStore> {
+    pub(in crate::events) fn memory() -> Arc<dyn NoteStore> {
         Arc::new(Memory::default())
     }
 
     #[async_trait]
-    impl KeyValueStore for Memory {
-        async fn get(&self, key: String) -> Result<Option<Entry>, KeyValueError> {
-            let value = self.0.lock().unwrap().get(&key).cloned();
-            Ok(value.map(|value| Entry { value, revision: Revision::new(1) }))
+    impl NoteStore for Memory {
+        async fn get(&self, name: &str) -> Result<Option<String>, String> {
+            Ok(self.0.lock().unwrap().get(name).cloned())
         }
 
-        async fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Result<(), KeyValueError> {
-            self.0.lock().unwrap().extend(entries);
+        async fn set(&self, name: &str, text: String) -> Result<(), String> {
+            self.0.lock().unwrap().insert(name.to_owned(), text);
             Ok(())
         }
 
-        async fn delete_many(&self, keys: Vec<String>) -> Result<(), KeyValueError> {
-            self.0.lock().unwrap().retain(|key, _| !keys.contains(key));
+        async fn delete(&self, name: &str) -> Result<(), String> {
+            self.0.lock().unwrap().remove(name);
             Ok(())
-        }
-
-        async fn revision(&self, _: String) -> Result<Revision, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn get_many(&self, _: Vec<String>) -> Result<Vec<Option<Vec<u8>>>, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn list_keys(&self, _: Option<u64>, _: usize) -> Result<KeyPage, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn increment(&self, _: String, _: i64, _: RangeInclusive<i64>) -> Result<i64, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn compare_and_swap(&self, _: String, _: Revision, _: Vec<u8>) -> Result<Swap, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn set_expiring(&self, _: String, _: Vec<u8>, _: Duration) -> Result<(), KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn expire(&self, _: String, _: Option<Duration>) -> Result<bool, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn lifetime(&self, _: String) -> Result<Lifetime, KeyValueError> {
-            unimplemented!()
-        }
-
-        async fn usage(&self) -> Result<Usage, KeyValueError> {
-            unimplemented!()
         }
     }
 

@@ -233,6 +233,7 @@ impl GatewayError {
             Self::Publish(error) => match error {
                 PublishError::Denied(_) => StatusCode::FORBIDDEN,
                 PublishError::Invalid(_) => StatusCode::BAD_REQUEST,
+                PublishError::ChainTooLong(_) => StatusCode::LOOP_DETECTED,
                 PublishError::TooFast(_) => StatusCode::TOO_MANY_REQUESTS,
                 PublishError::Full(_) | PublishError::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
@@ -289,6 +290,7 @@ impl GatewayError {
             Self::Publish(error) => match error {
                 PublishError::Denied(_) => "grant_denied",
                 PublishError::Invalid(_) => "bad_request",
+                PublishError::ChainTooLong(_) => "event_chain_too_long",
                 PublishError::TooFast(_) => "rate_limited",
                 PublishError::Full(_) => "events_full",
                 PublishError::Unavailable(_) => "events_unavailable",
@@ -350,6 +352,7 @@ impl GatewayError {
             "loop_detected" => "Calls between services go too deep or in a ring",
             "grant_denied" if matches!(self, Self::Publish(_)) => "The service may not publish this",
             "grant_denied" if matches!(self, Self::Queue(_)) => "The service may not use this queue",
+            "event_chain_too_long" => "Too many events followed from one another",
             "events_full" => "There is no room for more at present",
             "events_unavailable" => "Events and queues do not work at present",
             "receipt_expired" => "Somebody else may have this message",

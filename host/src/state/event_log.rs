@@ -340,10 +340,6 @@ pub trait EventLog: Send + Sync + fmt::Debug {
         limit: usize,
     ) -> Result<Vec<DeadLetter>, EventLogError>;
 
-    /// Takes a dead letter away and gives it back, to be delivered once more by whoever asked.
-    /// [`EventLogError::NotFound`] if somebody was faster.
-    async fn revive(&self, dead_letter: u64) -> Result<DeadLetter, EventLogError>;
-
     /// Deletes these dead letters, and says how many there were.
     async fn purge(&self, dead_letters: Vec<u64>) -> Result<u64, EventLogError>;
 

@@ -40,6 +40,8 @@ pub mod log;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 mod once;
+#[cfg(doctest)]
+mod pages;
 mod queue;
 mod request;
 mod response;

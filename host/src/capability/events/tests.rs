@@ -15,7 +15,7 @@ struct Handling;
 
 impl InRequest for Handling {
     fn caller(&self) -> Caller {
-        let cause = Cause { event: "e-1".into(), correlation: "c-1".into() };
+        let cause = Cause { event: "e-1".into(), correlation: "c-1".into(), depth: 3 };
         Caller {
             service: "orders".into(),
             version: "1".into(),

@@ -18,6 +18,7 @@ const GATEWAY: &[Row] = &[
     ("events: { quota: 1KiB }", 1, 18, "`1KiB` is out of bounds: 1MiB to", "", CannotTell),
     ("events: { maxEventSize: 2MiB }", 1, 25, "`2MiB` is out of bounds: 64KiB to 1MiB", "", CannotTell),
     ("events: { retention: { age: 0s } }", 1, 29, "`0s` is out of bounds", "", CannotTell),
+    ("events: { maxChain: 0 }", 1, 21, "`0` is out of bounds: 1 to 100000", "", Refuses),
     ("events: { forgetAfter: 0s }", 1, 24, "`0s` is out of bounds", "", CannotTell),
     ("events: { topics: [{ topic: a..b }] }", 1, 29, "`` is no word of a topic", "", Refuses),
     ("events: { topics: [{ topic: 'ab*' }] }", 1, 29, "`ab*` is no word of a topic", "", Refuses),

@@ -16,7 +16,13 @@ fn config(publish: &[&str], rate: u32) -> Arc<Config> {
 }
 
 fn publisher(service: &str) -> Publisher {
-    Publisher { service: service.into(), correlation: Some("c".into()), causation: None, trace: Trace::default() }
+    Publisher {
+        service: service.into(),
+        correlation: Some("c".into()),
+        causation: None,
+        depth: 0,
+        trace: Trace::default(),
+    }
 }
 
 fn new(topic: &str) -> NewEvent {
@@ -66,6 +72,31 @@ async fn a_service_that_publishes_too_fast_is_told_when_it_may_again() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     bus.publish(&orders, batch(50)).await.unwrap();
     assert!(matches!(bus.publish(&orders, batch(1001)).await, Err(PublishError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn a_chain_of_events_ends_where_the_configuration_says() {
+    let log = Arc::new(FakeLog::default());
+    let bus = Bus::new(Arc::clone(&log) as _, no_queues(), config(&["a"], 1000));
+    let forged = || NewEvent { extensions: vec![("wharfdepth".into(), "0".into())], ..new("a") };
+    let at = |depth| Publisher { depth, causation: Some("e".into()), ..publisher("orders") };
+    for depth in [0, 1, 32] {
+        bus.publish(&at(depth), vec![forged()]).await.unwrap();
+    }
+    let page = log.history(Selection::default(), None, 10).await.unwrap();
+    let depths: Vec<_> = page.events.iter().map(|event| event.event.extensions.get("wharfdepth").cloned()).collect();
+    assert_eq!(depths, [Some("32".into()), Some("1".into()), None], "by the host, whatever the service says");
+    assert_eq!(bus.publish(&at(33), vec![forged()]).await, Err(PublishError::ChainTooLong(32)));
+    assert_eq!(bus.prepare(&at(33), vec![new("a")]), Err(PublishError::ChainTooLong(32)), "an outbox neither");
+    assert_eq!(bus.publish(&at(33), vec![new("b")]).await.unwrap_err().to_string().find("grants.publish"), Some(14));
+    assert_eq!((bus.cut(), bus.published()), (vec![("orders".into(), 2)], vec![("orders".into(), 3)]));
+    let mut longer = Config::clone(&config(&["a"], 1000));
+    longer.gateway.events.max_chain = 33;
+    bus.apply(&Arc::new(longer));
+    bus.publish(&at(33), vec![new("a")]).await.unwrap();
+    let event = bus.publish_as_operator(forged()).await.unwrap();
+    let page = log.history(Selection::default(), None, 1).await.unwrap();
+    assert_eq!((page.events[0].offset.0, page.events[0].event.extensions.get("wharfdepth")), (event.offset, None));
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@
 //!
 //! No clock, no I/O: times are passed in, and what is to be written is taken out with [`Book::take`]. Bounds: [`WINDOW`]
 //! events in memory, which are those whose row (if they have one) is not noted yet, and [`MAX_WAITING`] rows; when either
-//! is reached nothing more is read.
+//! is reached nothing more is read. What is to be noted is kept in `noting`.
+
+mod noting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -22,16 +24,13 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use crate::state::{Event, EventPage, Offset, Progress, StoredEvent, Waiting};
+use self::noting::Change;
+use crate::state::{Event, EventPage, Offset, StoredEvent, Waiting};
 
 /// Events in memory at most, whatever `maxInFlight` is.
 pub(super) const WINDOW: usize = 1024;
 /// Rows at most; as many more as are fresh may come on top when a key begins to be held back.
 pub(super) const MAX_WAITING: usize = 10_000;
-/// So many events may be done before one that is still on its way; then that one gets a row, so that a crash does not
-/// deliver all of them again.
-const MAX_AHEAD: usize = 1000;
-
 /// Topic and key.
 type Lane = Arc<(String, String)>;
 
@@ -63,13 +62,6 @@ struct Item {
     state: State,
     /// As long as the log has no row of it: it could not be read again by that.
     event: Option<StoredEvent>,
-}
-
-#[derive(Debug)]
-enum Change {
-    Waits(Waiting),
-    Handled,
-    Dead(u32, String),
 }
 
 /// See the module.
@@ -230,77 +222,6 @@ impl Book {
         self.items.get(&offset).map_or(0, |item| item.attempts)
     }
 
-    /// Where the subscription stands.
-    pub(super) fn position(&self) -> Offset {
-        self.fresh.first().map_or(self.read_to, |first| Offset(first.0.saturating_sub(1))).max(self.position)
-    }
-
-    /// Whether the log knows less than this, be it only that events for others went by.
-    pub(super) fn is_behind(&self) -> bool {
-        !self.changes.is_empty() || self.position() > self.position
-    }
-
-    /// How much there is to note, if it matters soon.
-    pub(super) fn unnoted(&self) -> usize {
-        self.changes.len() + if self.moved { self.ahead.max(1) } else { 0 }
-    }
-
-    /// What is to be noted now, if anything.
-    pub(super) fn take(&mut self) -> Option<Progress> {
-        if self.ahead >= MAX_AHEAD
-            && let Some(first) = self.fresh.first().copied()
-        {
-            self.note(first, None, String::new());
-        }
-        let position = self.position();
-        if position > self.position {
-            self.ahead = 0;
-        }
-        if position == self.position && self.changes.is_empty() {
-            self.moved = false;
-            return None;
-        }
-        let mut progress = Progress { position: Some(position), ..Progress::default() };
-        for (offset, change) in std::mem::take(&mut self.changes) {
-            match change {
-                Change::Waits(row) => progress.waiting.push(row),
-                Change::Handled => progress.handled.push(offset),
-                Change::Dead(attempts, error) => progress.dead.push((offset, attempts, error)),
-            }
-        }
-        self.position = position;
-        self.moved = false;
-        Some(progress)
-    }
-
-    /// That is noted.
-    pub(super) fn noted(&mut self, progress: Progress) {
-        for row in progress.waiting {
-            if self.items.get_mut(&row.offset).and_then(|item| item.event.take()).is_some() {
-                self.in_memory -= 1;
-            }
-        }
-        for (offset, ..) in progress.dead {
-            self.leave(offset);
-        }
-    }
-
-    /// That could not be noted, and still has to be.
-    pub(super) fn not_noted(&mut self, progress: Progress) {
-        for row in progress.waiting {
-            self.changes.entry(row.offset).or_insert(Change::Waits(row));
-        }
-        for offset in progress.handled {
-            self.changes.entry(offset).or_insert(Change::Handled);
-        }
-        for (offset, attempts, error) in progress.dead {
-            self.changes.entry(offset).or_insert(Change::Dead(attempts, error));
-        }
-        // Whatever the position is then, it is written with them.
-        self.position = Offset(0);
-        self.moved = true;
-    }
-
     /// Puts it in its lane; whether it is the only one there.
     fn enter(&mut self, lane: Option<&Lane>, offset: Offset) -> bool {
         let Some(lane) = lane else { return true };
@@ -329,15 +250,6 @@ impl Book {
             }
             Some(_) => {}
         }
-    }
-
-    /// Gives it a row.
-    fn note(&mut self, offset: Offset, due: Option<SystemTime>, error: String) {
-        let Some(item) = self.items.get_mut(&offset) else { return };
-        self.fresh.remove(&offset);
-        let lane = item.lane.as_deref().cloned();
-        let row = Waiting { offset, lane, attempts: item.attempts, due, error };
-        self.changes.insert(offset, Change::Waits(row));
     }
 
     fn set(&mut self, offset: Offset, state: State) {

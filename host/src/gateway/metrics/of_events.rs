@@ -7,6 +7,11 @@ use crate::events::{Counted, Events};
 
 const PUBLISHED: Family<1> =
     Family { name: "events_published", help: "Events that a service has published.", labels: ["service"] };
+const CUT: Family<1> = Family {
+    name: "event_chains_cut",
+    help: "Publishes refused because events.maxChain events had followed from one another.",
+    labels: ["service"],
+};
 const DELIVERIES: Family<3> = Family {
     name: "event_deliveries",
     help: "Deliveries of events by what they came to: handled, retried, dead, or deferred because nobody was there.",
@@ -36,6 +41,8 @@ const fn of_subscription(name: &'static str, help: &'static str) -> Family<2> {
 pub(super) fn write(page: &mut Page<'_>, events: Option<&Events>) -> Result<(), Error> {
     let (published, all) = events.map(|events| (events.published(), events.counted())).unwrap_or_default();
     page.counters(&PUBLISHED, published.into_iter().map(|(service, count)| ([service], count)))?;
+    let cut = events.map(Events::cut).unwrap_or_default();
+    page.counters(&CUT, cut.into_iter().map(|(service, count)| ([service], count)))?;
     page.counters(
         &DELIVERIES,
         all.iter().flat_map(|of| {

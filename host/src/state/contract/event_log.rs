@@ -565,8 +565,9 @@ async fn dead_letters_have_their_own_copy(engine: &dyn Fixture) {
     assert_eq!(log.dead_letters(Some(&id("nobody")), 0, 10).await.unwrap(), []);
     assert!(log.usage().await.unwrap().bytes > 4 * EVENT_OVERHEAD_BYTES as u64, "they count");
 
-    assert_eq!(log.revive(of_s[0].id).await.unwrap(), of_s[0]);
-    assert_eq!(log.revive(of_s[0].id).await, Err(EventLogError::NotFound { what: "dead letter" }));
+    assert_eq!(log.purge(vec![of_s[0].id]).await.unwrap(), 1);
+    assert_eq!(log.purge(vec![of_s[0].id]).await.unwrap(), 0, "it is gone");
+    assert_eq!(log.dead_letters(Some(&id("s")), 0, 10).await.unwrap(), of_s[1..]);
     let numbers = letters.iter().map(|letter| letter.id).chain([u64::MAX]).collect();
     assert_eq!(log.purge(numbers).await.unwrap(), 3);
     assert_eq!(log.dead_letters(None, 0, 10).await.unwrap(), []);

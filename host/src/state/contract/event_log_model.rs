@@ -35,7 +35,7 @@ enum Step {
         age: Option<u64>,
         bytes: Option<u64>,
     },
-    Revive(usize),
+    Purge(usize),
     Advance(u64),
     Read {
         topics: Vec<usize>,
@@ -75,7 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(who, position, waiting, handled, dead)| Step::Progress { who, position, waiting, handled, dead }),
         3 => (0..PATTERNS.len(), prop::option::of(0..20_u64), prop::option::of(0..5000_u64))
             .prop_map(|(topics, age, bytes)| Step::Retain { topics, age, bytes }),
-        1 => (0..4_usize).prop_map(Step::Revive),
+        1 => (0..4_usize).prop_map(Step::Purge),
         3 => prop_oneof![5 => 1..5_u64, 1 => Just(86_395)].prop_map(Step::Advance),
         4 => (prop::collection::vec(0..PATTERNS.len(), 0..3), 0..30_u64, 1..6_usize, any::<bool>(), prop::option::of(0..30_u64))
             .prop_map(|(topics, after, limit, kind, since)| Step::Read { topics, after, limit, kind, since }),
@@ -227,10 +227,10 @@ async fn run(log: &Arc<dyn EventLog>, clock: &TestClock, steps: Vec<Step>) {
                 progress(log, &mut model, who, position, waiting, handled, dead).await;
             }
             Step::Retain { topics, age, bytes } => retain(log, &mut model, topics, age, bytes).await,
-            Step::Revive(which) => {
+            Step::Purge(which) => {
                 let letters = log.dead_letters(None, 0, 100).await.unwrap();
                 let Some(letter) = letters.get(which) else { continue };
-                assert_eq!(log.revive(letter.id).await.unwrap(), *letter);
+                assert_eq!(log.purge(vec![letter.id]).await.unwrap(), 1);
                 model.dead.remove(which);
             }
             Step::Advance(seconds) => {

@@ -82,6 +82,11 @@ impl SqliteState {
         state
     }
 
+    /// Services that have a database.
+    pub fn services_with_database(&self) -> Vec<String> {
+        self.services_with(DATABASE)
+    }
+
     /// Services that have this file.
     fn services_with(&self, file: &str) -> Vec<String> {
         let entries = std::fs::read_dir(self.root.join("services")).into_iter().flatten().filter_map(Result::ok);

@@ -121,7 +121,7 @@ pub(super) fn open_reader(file: &Path, format: &Format) -> Result<Connection, Op
 
 /// Makes the directory and what is missing above it. Each new entry is on disk before anything is put into it: SQLite
 /// takes care of the directory that its file is in, and of none above.
-fn make_directory(directory: &Path) -> std::io::Result<()> {
+pub(super) fn make_directory(directory: &Path) -> std::io::Result<()> {
     if directory.is_dir() {
         return Ok(());
     }

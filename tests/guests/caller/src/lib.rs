@@ -67,6 +67,12 @@ impl wasip2::exports::http::incoming_handler::Guest for Caller {
                 let of = if rest.is_empty() { next.to_owned() } else { format!("{rest},{next}") };
                 answer(out, Call::get(&format!("http://{next}.internal/ring?of={of}")).finish());
             }
+            // Publishes to another topic what it is told of one, and says of it that nothing came before.
+            path if path.starts_with("/answer/") => {
+                let url = format!("http://events.internal/topics/{}", path.trim_start_matches("/answer/"));
+                let call = [("url", &*url), ("method", "POST"), ("h", "ce-wharfdepth:0")];
+                answer(out, Call::of(&Query(call.map(|(key, value)| (key.into(), value.into())).into())).finish());
+            }
             "/events" => call::events(out, &query),
             "/sdk" => answer_of_sdk(out, &query),
             "/ignore" => misuse::ignore(out, &query),

@@ -212,8 +212,9 @@ async fn what_is_misspelt_is_told() {
 
 #[test]
 fn what_follows_from_an_event_names_it() {
-    let cause = Cause { event: "e-1".into(), correlation: "c-1".into() };
+    let cause = Cause { event: "e-1".into(), correlation: "c-1".into(), depth: 3 };
     let caller = Caller { cause: Some(Arc::new(cause)), ..caller() };
     let publisher = caller.publisher();
     assert_eq!((publisher.correlation.as_deref(), publisher.causation.as_deref()), (Some("c-1"), Some("e-1")));
+    assert_eq!(publisher.depth, 4, "one more than the event has");
 }

@@ -73,24 +73,6 @@ pub(super) fn list_sql(of_one: bool) -> String {
     )
 }
 
-pub(super) fn revive(transaction: &mut Transaction<'_, LogLedger>, id: u64) -> Step<DeadLetter, EventLogError> {
-    let found = transaction
-        .connection
-        .prepare_cached(&format!(
-            "DELETE FROM dead WHERE number = ?1
-             RETURNING number, service, name, died, attempts, error, {COLUMNS}"
-        ))?
-        .query_row([number(id)], |row| Ok((letter(row)?, row.get::<_, i64>(8)?)))
-        .optional()?;
-    Ok(match found {
-        Some((letter, bytes)) => {
-            transaction.ledger.sums.dead_bytes -= bytes;
-            Ok(letter)
-        }
-        None => Err(EventLogError::NotFound { what: "dead letter" }),
-    })
-}
-
 pub(super) fn purge(transaction: &mut Transaction<'_, LogLedger>, ids: &[u64]) -> Step<u64, EventLogError> {
     let mut statement = transaction.connection.prepare_cached("DELETE FROM dead WHERE number = ?1 RETURNING bytes")?;
     let mut gone = 0;

@@ -182,10 +182,6 @@ impl EventLog for SqliteEventLog {
         self.database.read(move |connection| dead::list(connection, id.as_ref(), after, limit, ANSWER_BYTES)).await
     }
 
-    async fn revive(&self, dead_letter: u64) -> Result<DeadLetter, EventLogError> {
-        self.database.write(Sync::Now, 0, move |transaction| dead::revive(transaction, dead_letter)).await
-    }
-
     async fn purge(&self, dead_letters: Vec<u64>) -> Result<u64, EventLogError> {
         self.database.write(Sync::Now, 0, move |transaction| dead::purge(transaction, &dead_letters)).await
     }

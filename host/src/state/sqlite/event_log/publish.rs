@@ -128,7 +128,7 @@ fn behind(transaction: &Transaction<'_, LogLedger>) -> rusqlite::Result<String> 
             .query_row([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .optional()?;
         if let Some((service, name, bytes)) = most {
-            return Ok(format!("dead letters of {service}/{name} have {bytes} of them: revive or purge them"));
+            return Ok(format!("dead letters of {service}/{name} have {bytes} of them: replay or purge them"));
         }
     }
     Ok(match subscription::furthest_behind(transaction.connection, sums.last)? {

@@ -5,26 +5,21 @@
 //! thread or starts one, and gives both back at its end. While it lasts, commands reach it through a channel; when the
 //! channel's other end is dropped, or its time is over, what it has not committed is undone. A thread that was idle for
 //! [`IDLE`] closes its connection and ends.
-//!
-//! A statement is stopped from outside: whoever waits for it sets the session's stop sign and interrupts the connection.
-//! The sign is there because an interrupt that comes between two statements is lost; the interrupt, because the sign is
-//! only looked at every few hundred steps.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::InterruptHandle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::guard::{Stop, StopSign};
+use super::control::Control;
 use super::open;
 use super::session::{self, Command};
+use super::shared::Shared;
 use super::work::Lane;
-use crate::state::{SqlError, SqlSettings};
+use crate::state::SqlError;
 
 /// Connections that read at the same time.
 pub(super) const READERS: usize = 8;
@@ -32,55 +27,6 @@ pub(super) const READERS: usize = 8;
 const IDLE: Duration = Duration::from_secs(10);
 /// Sessions that may wait for a permit; more are refused at once.
 const WAITING: usize = 256;
-
-/// What the threads of a database share.
-#[derive(Debug)]
-pub(super) struct Shared {
-    pub(super) service: String,
-    pub(super) file: PathBuf,
-    pub(super) settings: Mutex<SqlSettings>,
-    /// Bytes of the write-ahead log after the last commit.
-    pub(super) log_bytes: AtomicU64,
-    pub(super) streams: Arc<Semaphore>,
-    reported: Mutex<Option<Instant>>,
-}
-
-impl Shared {
-    pub(super) fn new(service: &str, file: PathBuf, settings: SqlSettings, streams: usize) -> Self {
-        Self {
-            service: service.to_owned(),
-            file,
-            settings: Mutex::new(settings),
-            log_bytes: AtomicU64::new(0),
-            streams: Arc::new(Semaphore::new(streams)),
-            reported: Mutex::default(),
-        }
-    }
-
-    pub(super) fn settings(&self) -> SqlSettings {
-        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Tells the operator of an error that guests do not see, at most once a second.
-    pub(super) fn report(&self, error: &SqlError) {
-        if !matches!(error, SqlError::Unavailable(_)) {
-            return;
-        }
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
-            *reported = Some(Instant::now());
-            tracing::error!(service = self.service, %error, "the service's database failed");
-        }
-    }
-
-    /// Notes how long the write-ahead log is.
-    pub(super) fn measure_log(&self) {
-        let mut name = self.file.clone().into_os_string();
-        name.push("-wal");
-        let bytes = std::fs::metadata(name).map_or(0, |file| file.len());
-        self.log_bytes.store(bytes, Ordering::Relaxed);
-    }
-}
 
 /// The threads of one kind.
 #[derive(Debug)]
@@ -121,45 +67,6 @@ pub(super) enum Kind {
     Read,
     /// Whatever comes until it is committed or rolled back.
     Transaction,
-}
-
-/// Stops what a session is doing.
-#[derive(Default)]
-pub(super) struct Control {
-    pub(super) sign: Arc<StopSign>,
-    /// There while the session has a connection.
-    interrupt: Mutex<Option<Arc<InterruptHandle>>>,
-    over: AtomicBool,
-}
-
-impl std::fmt::Debug for Control {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Control").field("sign", &self.sign).finish_non_exhaustive()
-    }
-}
-
-impl Control {
-    pub(super) fn stop(&self, why: Stop) {
-        self.sign.set(why);
-        if let Some(interrupt) = self.interrupt().as_ref() {
-            interrupt.interrupt();
-        }
-    }
-
-    /// Whether the session has given its connection back, or is about to.
-    pub(super) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// From here on nobody interrupts the connection in the session's name.
-    pub(super) fn disarm(&self) {
-        self.over.store(true, Ordering::Release);
-        self.interrupt().take();
-    }
-
-    fn interrupt(&self) -> MutexGuard<'_, Option<Arc<InterruptHandle>>> {
-        self.interrupt.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Lanes {
@@ -295,7 +202,7 @@ fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Sessi
                 Err(_) => return,
             },
         };
-        *session.control.interrupt() = Some(Arc::clone(&interrupt));
+        session.control.arm(&interrupt);
         lane.guard.obey(&session.control.sign);
         let farewell = session::run(&lanes.shared, &mut lane, &session);
         session.control.disarm();

@@ -2,13 +2,12 @@
 //!
 //! The file has a number for its format (`user_version` cannot be used: pragmas of the service's migrations may not set
 //! it, but a copy made with SQLite's own tools may), in the host's table `_wharf_meta`. A newer format is not opened by
-//! an older program.
+//! an older program. That, and the service's hands on the file, is why this opener is not the one of the host's other files;
+//! it shares with that what can go wrong, and how the directory is made.
 //!
 //! Bounds on every connection, besides those of `SqlSettings`: see [`LIMITS`]. They keep what a statement compiles to,
 //! and the schema that every connection holds in memory, small.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -19,8 +18,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::functions;
 use super::guard::Guard;
+use crate::state::sqlite::open::{OpenError, make_directory};
 use crate::state::{Durability, MAX_PARAMETERS, MAX_STATEMENT_BYTES, SqlSettings};
 
+/// What the file is, with an article.
+const WHAT: &str = "a service's database";
 /// The newest format that this program reads and the one it writes.
 const FORMAT: i64 = 1;
 /// `WHSQ`: marks the file as a service's database.
@@ -87,24 +89,6 @@ const TABLES: &str = "
     ) STRICT;
 ";
 
-/// Why a database did not open.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum OpenError {
-    #[error("cannot create the directory {path}: {source}")]
-    Directory { path: String, source: std::io::Error },
-    #[error("{path}: {source}")]
-    Sqlite { path: String, source: rusqlite::Error },
-    #[error(
-        "{path} has format {found} and this version of wharf reads formats up to {FORMAT}; run the version that wrote \
-         it, or restore a backup"
-    )]
-    Newer { path: String, found: i64 },
-    #[error("{path} is not a service's database of wharf; move it away to start with an empty one")]
-    Foreign { path: String },
-    #[error("{path}: the file system cannot keep a write-ahead log; put the state directory on a local disk")]
-    NoLog { path: String },
-}
-
 /// A connection with all bounds set.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -118,10 +102,7 @@ pub(super) struct Opened {
 /// connection stays on.
 pub(super) fn open(file: &Path, writes: bool) -> Result<Opened, OpenError> {
     if let Some(directory) = file.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
+        make_directory(directory)
             .map_err(|source| OpenError::Directory { path: directory.display().to_string(), source })?;
     }
     let path = || file.display().to_string();
@@ -131,7 +112,7 @@ pub(super) fn open(file: &Path, writes: bool) -> Result<Opened, OpenError> {
     let mut connection = Connection::open_with_flags(file, flags).map_err(sqlite)?;
     connection.busy_timeout(BUSY).map_err(sqlite)?;
     if !is_ours(&connection).map_err(sqlite)? {
-        return Err(OpenError::Foreign { path: path() });
+        return Err(OpenError::Foreign { path: path(), what: WHAT });
     }
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)).map_err(sqlite)?;
@@ -140,7 +121,7 @@ pub(super) fn open(file: &Path, writes: bool) -> Result<Opened, OpenError> {
     }
     let format = create(&mut connection).map_err(sqlite)?;
     if format > FORMAT {
-        return Err(OpenError::Newer { path: path(), found: format });
+        return Err(OpenError::Newer { path: path(), found: format, newest: FORMAT });
     }
     set_up(&connection, writes).map_err(sqlite)?;
     let host_schema = host_schema(&connection).map_err(sqlite)?;

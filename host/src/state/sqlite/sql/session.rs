@@ -7,9 +7,11 @@ use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 use super::guard::Stop;
-use super::lane::{Kind, Reply, Session, Shared};
+use super::lane::{Kind, Reply, Session};
 use super::outbox;
-use super::work::{Begun, Lane, OpenRows, Piece};
+use super::rows::{Begun, OpenRows, Piece};
+use super::shared::Shared;
+use super::work::Lane;
 use crate::state::{Event, MAX_TRANSACTION_EVENTS, SqlChanges, SqlError, SqlSettings, SqlValue};
 
 /// Rows of a result that are read before anybody asks for them. One that ends within them holds no connection.
