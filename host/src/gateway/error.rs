@@ -458,7 +458,12 @@ mod tests {
 
     #[test]
     fn overload_says_when_to_come_back() {
-        for error in [GatewayError::BulkheadFull, GatewayError::Starting, GatewayError::NotServing("a".to_owned()), GatewayError::Draining] {
+        for error in [
+            GatewayError::BulkheadFull,
+            GatewayError::Starting,
+            GatewayError::NotServing("a".to_owned()),
+            GatewayError::Draining,
+        ] {
             let response = error.to_response("");
             assert_eq!(response.status(), 503);
             assert!(response.headers().contains_key(RETRY_AFTER), "{error:?}");

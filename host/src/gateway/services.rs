@@ -31,8 +31,8 @@ pub(super) use rollouts::hex;
 
 use super::chains::Chains;
 use super::edge::Edge;
-use super::error::GatewayError;
 use super::egress::{Egress, EgressRules};
+use super::error::GatewayError;
 use super::filter::{Chain, Stores, Told};
 use super::forward::Carried;
 use super::overview::Overview;

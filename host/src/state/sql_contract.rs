@@ -123,7 +123,9 @@ async fn errors_say_what_is_wrong(engine: &impl SqlEngine) {
             other => panic!("{statement}: {other:?}"),
         }
     }
-    for statement in ["SELEC 1", "SELECT * FROM nothing", "SELECT 1; SELECT 2", "SELECT nothing(1)"] {
+    for statement in
+        ["SELEC 1", "SELECT * FROM nothing", "SELECT 1; SELECT 2", "SELECT nothing(1)", "", " -- nothing\n", ";"]
+    {
         let error = query(&database, statement).await.unwrap_err();
         assert!(matches!(error, SqlError::Statement(_)), "{statement}: {error:?}");
     }

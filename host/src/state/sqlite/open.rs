@@ -76,10 +76,15 @@ pub(super) fn open(file: &Path, format: &Format) -> Result<Connection, OpenError
         make_directory(directory)
             .map_err(|source| OpenError::Directory { path: directory.display().to_string(), source })?;
     }
+    patiently(|| open_once(file, format))
+}
+
+/// Opens a file, and tries again while somebody else opens it: of two that begin the write-ahead log at once, SQLite
+/// lets neither wait for the other.
+pub(super) fn patiently<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let began = Instant::now();
     loop {
-        match open_once(file, format) {
-            // Of two that begin the write-ahead log at once, SQLite lets neither wait for the other.
+        match open() {
             Err(error) if error.is_busy() && began.elapsed() < BUSY => std::thread::sleep(AGAIN),
             opened => return opened,
         }

@@ -18,7 +18,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::functions;
 use super::guard::Guard;
-use crate::state::sqlite::open::{OpenError, make_directory};
+use crate::state::sqlite::open::{OpenError, make_directory, patiently};
 use crate::state::{Durability, MAX_PARAMETERS, MAX_STATEMENT_BYTES, SqlSettings};
 
 /// What the file is, with an article.
@@ -105,13 +105,17 @@ pub(super) fn open(file: &Path, writes: bool) -> Result<Opened, OpenError> {
         make_directory(directory)
             .map_err(|source| OpenError::Directory { path: directory.display().to_string(), source })?;
     }
+    patiently(|| open_once(file, writes))
+}
+
+fn open_once(file: &Path, writes: bool) -> Result<Opened, OpenError> {
     let path = || file.display().to_string();
     let sqlite = |source| OpenError::Sqlite { path: path(), source };
 
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(sqlite)?;
     connection.busy_timeout(BUSY).map_err(sqlite)?;
-    if !is_ours(&connection).map_err(sqlite)? {
+    if !is_ours(&mut connection).map_err(sqlite)? {
         return Err(OpenError::Foreign { path: path(), what: WHAT });
     }
     let mode: String =
@@ -129,10 +133,11 @@ pub(super) fn open(file: &Path, writes: bool) -> Result<Opened, OpenError> {
     Ok(Opened { connection, guard, host_schema })
 }
 
-/// Whether the file is one of these, or empty.
-fn is_ours(connection: &Connection) -> rusqlite::Result<bool> {
-    let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+/// Whether the file is one of these, or empty. Both are read at one moment: another opening may be making it.
+fn is_ours(connection: &mut Connection) -> rusqlite::Result<bool> {
+    let moment = connection.transaction()?;
+    let application: i64 = moment.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = moment.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(application == APPLICATION || (application == 0 && tables == 0))
 }
 
@@ -226,4 +231,31 @@ pub(super) fn host_schema(connection: &Connection) -> rusqlite::Result<String> {
                    WHERE name LIKE '\\_wharf\\_%' ESCAPE '\\' OR tbl_name LIKE '\\_wharf\\_%' ESCAPE '\\' ORDER BY name)",
         )?
         .query_row([], |row| row.get(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn openings_that_meet_make_one_database() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("a/b/file");
+        for _ in 0..20 {
+            std::thread::scope(|scope| {
+                let openings: Vec<_> = (0..8)
+                    .map(|n| {
+                        scope.spawn({
+                            let file = &file;
+                            move || open(file, n % 2 == 0).map(drop)
+                        })
+                    })
+                    .collect();
+                for opening in openings {
+                    opening.join().unwrap().unwrap();
+                }
+            });
+            std::fs::remove_dir_all(root.path().join("a")).unwrap();
+        }
+    }
 }

@@ -149,7 +149,12 @@ impl Lane {
             self.connection.prepare_cached(text).map(Compiled::Kept)
         };
         let mut compiled = compiled.map_err(|error| self.failure(&error, settings))?;
-        if !self.writes && !compiled.get().readonly() {
+        let statement = compiled.get();
+        // Blanks and comments compile to nothing, which SQLite takes for a misuse when it is run.
+        if statement.readonly() && statement.column_count() == 0 && statement.expanded_sql().is_none() {
+            return Err(SqlError::Statement("there is no statement in it".to_owned()));
+        }
+        if !self.writes && !statement.readonly() {
             return Err(SqlError::Statement(
                 "query only reads: use execute, or a transaction for a statement that writes and gives rows".to_owned(),
             ));
