@@ -1,0 +1,10 @@
+//! What happened in the shop, counted: projections of its events.
+
+use wharf_sdk::{Error, Request, Response, Router, get, serve};
+
+static ROUTER: Router = Router::new(&[get("/health", health)]);
+serve!(ROUTER);
+
+fn health(_: Request) -> Result<Response, Error> {
+    Ok(Response::text("ok\n"))
+}
