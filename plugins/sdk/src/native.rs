@@ -3,7 +3,11 @@
 //! The store is one map for each thread, and each test runs on a thread of its own: it begins empty. So do the event log
 //! and queues, in which time stands still.
 
+mod config;
 pub(crate) mod sql;
+
+pub(crate) use config::config;
+pub use config::set_config;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -246,10 +250,6 @@ pub(crate) fn extend(queue: &str, receipt: &str, visibility: Duration) -> Result
         }
         Ok(())
     })
-}
-
-pub(crate) fn config(_name: &str) -> Option<String> {
-    None
 }
 
 #[derive(Clone, Copy, Debug)]
