@@ -4,6 +4,7 @@
 //! and queues, in which time stands still.
 
 mod config;
+mod delivered;
 pub(crate) mod sql;
 
 pub(crate) use config::config;
