@@ -84,6 +84,11 @@ impl Error {
         self.status
     }
 
+    /// The sentence for the client.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// What is wrong with which field.
     pub fn fields(&self) -> &[FieldError] {
         &self.fields
@@ -161,6 +166,12 @@ mod tests {
             document(Error::not_found("no user has this id")),
             json!({"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no user has this id"})
         );
+    }
+
+    #[test]
+    fn who_catches_an_error_can_read_its_sentence() {
+        assert_eq!(Error::not_found("no user has this id").detail(), Some("no user has this id"));
+        assert_eq!(Error::internal("secret").detail(), None);
     }
 
     #[test]
