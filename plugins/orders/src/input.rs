@@ -1,0 +1,102 @@
+//! What an order may ask for. All that is wrong is said at once.
+
+use serde::{Deserialize, Serialize};
+use wharf_sdk::{Error, FieldError};
+
+use crate::caller::Caller;
+use crate::order::Address;
+
+const MOST_ITEMS: usize = 50;
+const MOST_OF_ONE: i64 = 1000;
+const CURRENCIES: [&str; 3] = ["EUR", "GBP", "USD"];
+
+/// The body of `POST /`. Written again as JSON it is what a repetition is compared with.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Input {
+    pub(crate) user_id: Option<String>,
+    pub(crate) items: Vec<Wanted>,
+    pub(crate) currency: String,
+    pub(crate) coupon: Option<String>,
+    pub(crate) card: String,
+    pub(crate) shipping_address: Address,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Wanted {
+    pub(crate) product_id: String,
+    pub(crate) quantity: i64,
+}
+
+impl Input {
+    /// Whose order it is to be, when everything else is in order, too.
+    pub(crate) fn check(&self, caller: &Caller) -> Result<String, Error> {
+        let mut wrong = Wrong::default();
+        let user = match (&self.user_id, caller) {
+            (Some(user), _) => user.clone(),
+            (None, Caller::User { id, .. }) => id.clone(),
+            (None, Caller::Inside) => String::new(),
+        };
+        wrong.unless("userId", is_id(&user), "is to be the id of a user");
+        if self.items.is_empty() || self.items.len() > MOST_ITEMS {
+            wrong.add("items", format!("has {}, from 1 to {MOST_ITEMS} can be ordered", self.items.len()));
+        }
+        for (at, item) in self.items.iter().take(MOST_ITEMS).enumerate() {
+            let field = |name: &str| format!("items[{at}].{name}");
+            wrong.unless(&field("productId"), is_id(&item.product_id), "is to be the id of a product");
+            let again = self.items.iter().take(at).any(|other| other.product_id == item.product_id);
+            wrong.unless(&field("productId"), !again, "is there twice");
+            let fits = (1..=MOST_OF_ONE).contains(&item.quantity);
+            wrong.unless(&field("quantity"), fits, &format!("is to be from 1 to {MOST_OF_ONE}"));
+        }
+        let known = CURRENCIES.contains(&self.currency.as_str());
+        wrong.unless("currency", known, &format!("is to be one of {}", CURRENCIES.join(", ")));
+        let coupon = self.coupon.as_deref().is_none_or(|text| is_text(text, 64));
+        wrong.unless("coupon", coupon, "is to have 1 to 64 characters");
+        wrong.unless("card", is_word(&self.card), "is to be the token of a card");
+        let Address { line1, city, postal_code, country } = &self.shipping_address;
+        for (name, text, most) in [("line1", line1, 200), ("city", city, 100), ("postalCode", postal_code, 20)] {
+            let field = format!("shippingAddress.{name}");
+            wrong.unless(&field, is_text(text, most), &format!("is to have 1 to {most} characters"));
+        }
+        let is_country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
+        wrong.unless("shippingAddress.country", is_country, "is to be two capital letters (ISO 3166)");
+        if !wrong.0.is_empty() {
+            return Err(Error::unprocessable(wrong.0));
+        }
+        if !caller.may_act_for(&user) {
+            return Err(Error::new(403, "an order is made for oneself"));
+        }
+        Ok(user)
+    }
+}
+
+/// An id of another service, which becomes part of an address.
+pub(crate) fn is_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn is_text(text: &str, most: usize) -> bool {
+    let length = text.chars().count();
+    (1..=most).contains(&length) && text.trim() == text && !text.chars().any(char::is_control)
+}
+
+#[derive(Default)]
+struct Wrong(Vec<FieldError>);
+
+impl Wrong {
+    fn add(&mut self, field: &str, detail: String) {
+        self.0.push(FieldError { field: field.to_owned(), detail });
+    }
+
+    fn unless(&mut self, field: &str, holds: bool, detail: &str) {
+        if !holds {
+            self.add(field, detail.to_owned());
+        }
+    }
+}
