@@ -22,15 +22,17 @@ CREATE TABLE keys (
     kid TEXT PRIMARY KEY,
     x TEXT NOT NULL,
     y TEXT NOT NULL,
-    -- Of the key that signs; forgotten when another one does.
+    state TEXT NOT NULL CHECK (state IN ('next', 'signs', 'ended')),
+    -- Forgotten when it has ended.
     secret BLOB,
     -- Seconds that the longest token lives that it has signed.
-    longest INTEGER NOT NULL,
-    -- When the last of its tokens has ended, in seconds since 1970; nothing while it signs.
+    longest INTEGER NOT NULL DEFAULT 0,
+    -- When the last of its tokens has ended, in seconds since 1970.
     ends_at INTEGER,
     created_at TEXT NOT NULL,
-    CHECK ((secret IS NULL) = (ends_at IS NOT NULL))
+    CHECK ((secret IS NULL) = (state = 'ended')),
+    CHECK ((ends_at IS NULL) = (state <> 'ended'))
 ) STRICT;
 
--- One key signs.
-CREATE UNIQUE INDEX keys_signing ON keys (secret IS NOT NULL) WHERE secret IS NOT NULL;
+-- One key signs, and one is next.
+CREATE UNIQUE INDEX keys_state ON keys (state) WHERE state <> 'ended';

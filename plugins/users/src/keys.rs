@@ -1,8 +1,9 @@
-//! The keys that sign tokens. One signs; those that did before stay in the set that everybody can read until the last
-//! token that they signed has ended, without their secrets.
+//! The keys that sign tokens. One signs; the next one is shown already, so that gateways, which read the set every few
+//! minutes, know it before they meet its first token; those that did sign stay in the set until the last token that
+//! they signed has ended, without their secrets.
 //!
-//! The service makes the first one itself when it needs it: there is nothing to install, and no secret outside of its
-//! own database. Keys that have ended are deleted when the next one is made.
+//! The service makes its keys itself when it needs them: there is nothing to install, and no secret outside of its own
+//! database. Keys that have ended are deleted when the next one is made.
 
 use std::time::SystemTime;
 
@@ -41,27 +42,24 @@ pub(crate) struct Jwk {
 
 /// The key that signs, for a token that lives for `ttl` seconds.
 pub(crate) fn signer(ttl: i64) -> Result<Signer, Error> {
-    let query = "SELECT kid, secret, longest FROM keys WHERE secret IS NOT NULL";
+    let query = "SELECT kid, secret, longest FROM keys WHERE state = 'signs'";
     let found: Option<(String, Vec<u8>, i64)> = sql::first(query, &[])?;
-    if let Some((kid, secret, longest)) = found
-        && ttl <= longest
-    {
-        return Ok(Signer { kid, key: SigningKey::from_slice(&secret)? });
-    }
-    sql::transaction(|tx| {
-        let update = "UPDATE keys SET longest = max(longest, ?1) WHERE secret IS NOT NULL RETURNING kid, secret";
-        let found: Option<(String, Vec<u8>)> = tx.first(update, params![ttl])?;
-        match found {
-            Some((kid, secret)) => Ok(Signer { kid, key: SigningKey::from_slice(&secret)? }),
-            None => add(tx, ttl),
-        }
-    })
+    let (kid, secret) = match found {
+        Some((kid, secret, longest)) if ttl <= longest => (kid, secret),
+        Some(_) | None => sql::transaction(|tx| {
+            begin(tx)?;
+            let update = "UPDATE keys SET longest = max(longest, ?1) WHERE state = 'signs' RETURNING kid, secret";
+            let signer: Option<(String, Vec<u8>)> = tx.first(update, params![ttl])?;
+            signer.ok_or_else(|| Error::internal("no key signs"))
+        })?,
+    };
+    Ok(Signer { kid, key: SigningKey::from_slice(&secret)? })
 }
 
 /// All keys with which tokens can be checked at this time.
 pub(crate) fn public(now: i64) -> Result<Vec<Jwk>, Error> {
-    if sql::first::<(i64,)>("SELECT 1 FROM keys WHERE secret IS NOT NULL", &[])?.is_none() {
-        signer(0)?;
+    if sql::first::<(i64,)>("SELECT 1 FROM keys WHERE state = 'signs'", &[])?.is_none() {
+        sql::transaction(begin)?;
     }
     let query = "SELECT kid, x, y FROM keys WHERE ends_at IS NULL OR ends_at > ?1 ORDER BY created_at DESC, kid";
     let keys: Vec<(String, String, String)> = sql::all(query, params![now])?;
@@ -69,22 +67,35 @@ pub(crate) fn public(now: i64) -> Result<Vec<Jwk>, Error> {
     Ok(keys.into_iter().map(jwk).collect())
 }
 
-/// From now on a new key signs. Its id is the answer.
+/// From now on the next key signs. Its id is the answer.
 pub(crate) fn rotate(now: i64) -> Result<String, Error> {
     sql::transaction(|tx| {
+        begin(tx)?;
         tx.execute("DELETE FROM keys WHERE ends_at <= ?1", params![now])?;
         let (count,): (i64,) = tx.first("SELECT count(*) FROM keys", &[])?.unwrap_or_default();
         if count >= MOST {
             return Err(Error::conflict(format!("there are {count} keys whose tokens have not ended")));
         }
-        let end =
-            "UPDATE keys SET secret = NULL, ends_at = ?1 + longest + ?2 WHERE secret IS NOT NULL RETURNING longest";
-        let before: Option<(i64,)> = tx.first(end, params![now, MARGIN])?;
-        add(tx, before.map_or(0, |(longest,)| longest)).map(|signer| signer.kid)
+        let end = "UPDATE keys SET state = 'ended', secret = NULL, ends_at = ?1 + longest WHERE state = 'signs'";
+        tx.execute(end, params![now.saturating_add(MARGIN)])?;
+        let follow = "UPDATE keys SET state = 'signs' WHERE state = 'next' RETURNING kid";
+        let (kid,): (String,) = tx.first(follow, &[])?.ok_or_else(|| Error::internal("no key is next"))?;
+        add(tx, "next")?;
+        Ok(kid)
     })
 }
 
-fn add(tx: &Transaction, longest: i64) -> Result<Signer, Error> {
+/// Makes the first keys, if there are none.
+fn begin(tx: &Transaction) -> Result<(), Error> {
+    let there: Option<(i64,)> = tx.first("SELECT 1 FROM keys WHERE state = 'signs'", &[])?;
+    if there.is_none() {
+        add(tx, "signs")?;
+        add(tx, "next")?;
+    }
+    Ok(())
+}
+
+fn add(tx: &Transaction, state: &str) -> Result<(), Error> {
     let key = SigningKey::try_generate()?;
     let point = key.verifying_key().to_sec1_point(false);
     let part = |part: Option<&[u8]>| part.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
@@ -92,10 +103,10 @@ fn add(tx: &Transaction, longest: i64) -> Result<Signer, Error> {
     let kid = thumbprint(&x, &y);
     let created_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
     tx.execute(
-        "INSERT INTO keys (kid, x, y, secret, longest, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        params![&kid, x, y, key.to_bytes().to_vec(), longest, created_at],
+        "INSERT INTO keys (kid, x, y, state, secret, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![kid, x, y, state, key.to_bytes().to_vec(), created_at],
     )?;
-    Ok(Signer { kid, key })
+    Ok(())
 }
 
 /// RFC 7638: the members that make the key, in this order and without spaces.
