@@ -369,7 +369,8 @@ fn form(stream: &str, version: u64, why: &serde_json::Error) -> EsError {
     EsError::Form { stream: stream.to_owned(), version, why: why.to_string() }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests {
     use serde::Deserialize;
 

@@ -218,7 +218,7 @@ mod implementation {
             if only_reads && !statement.readonly() {
                 return Err(rusqlite::Error::InvalidQuery);
             }
-            let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
             let before = connection.total_changes();
             let mut found = Vec::new();
             let mut rows = statement.query(params_from_iter(parameters.iter().map(Bound)))?;
