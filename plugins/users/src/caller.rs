@@ -22,12 +22,17 @@ pub(crate) enum Caller {
 
 impl Caller {
     pub(crate) fn of(request: &Request) -> Self {
-        let (id, roles) = (request.header("x-user-id"), request.header("x-user-roles"));
-        if id.is_none() && roles.is_none() {
+        // By name alone: a header that is no text still says that this is a user.
+        let is_user = request.headers().iter().any(|(name, _)| {
+            let name = name.to_ascii_lowercase();
+            name == "x-user-id" || name == "x-user-roles"
+        });
+        if !is_user {
             return Self::Inside;
         }
-        let is_admin = roles.unwrap_or_default().split(',').any(|role| role.trim() == ADMIN);
-        Self::User { id: id.unwrap_or_default(), is_admin }
+        let roles = request.header("x-user-roles").unwrap_or_default();
+        let is_admin = roles.split(',').any(|role| role.trim() == ADMIN);
+        Self::User { id: request.header("x-user-id").unwrap_or_default(), is_admin }
     }
 
     /// # Errors
