@@ -16,6 +16,7 @@ use crate::order::{Draft, Happened, Order};
 struct Told<'a> {
     order_id: &'a str,
     version: u64,
+    created_at: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     payment_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -53,6 +54,7 @@ fn told(order: &Order, topic: &str, version: u64, name: &str, payment_id: Option
     let told = Told {
         order_id: id,
         version,
+        created_at: &order.created_at,
         payment_id,
         tracking_number: order.tracking.as_deref(),
         reason: order.reason.as_deref(),

@@ -39,7 +39,8 @@ fn an_order_is_told_with_all_that_others_need() {
     draft["total"] = json!(750);
     draft["items"][0]["unitPrice"] = json!(250);
     draft["items"][1]["unitPrice"] = json!(250);
-    assert_eq!(data, json!({ "orderId": id, "version": 1, "order": draft }));
+    let created_at = &read(&format!("/{id}"))["createdAt"];
+    assert_eq!(data, json!({ "orderId": id, "version": 1, "createdAt": created_at, "order": draft }));
     assert!(!read(&format!("/{id}")).to_string().contains("tok_visa"), "clients do not see cards");
 }
 
