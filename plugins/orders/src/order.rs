@@ -53,6 +53,8 @@ pub(crate) struct Draft {
     pub(crate) items: Vec<Item>,
     pub(crate) currency: String,
     pub(crate) total: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) coupon: Option<String>,
     /// A token of the payment provider, no card number.
     pub(crate) card: String,
     pub(crate) shipping_address: Address,
@@ -145,6 +147,7 @@ pub(crate) struct View<'a> {
     items: &'a [Item],
     currency: &'a str,
     total: i64,
+    coupon: Option<&'a str>,
     shipping_address: &'a Address,
     payment_id: Option<&'a str>,
     tracking_number: Option<&'a str>,
@@ -157,7 +160,7 @@ pub(crate) struct View<'a> {
 
 impl Order {
     pub(crate) fn view(&self, version: u64) -> View<'_> {
-        let Draft { id, user_id, mode, items, currency, total, card: _, shipping_address } = &self.draft;
+        let Draft { id, user_id, mode, items, currency, total, coupon, card: _, shipping_address } = &self.draft;
         View {
             id,
             user_id,
@@ -166,6 +169,7 @@ impl Order {
             items,
             currency,
             total: *total,
+            coupon: coupon.as_deref(),
             shipping_address,
             payment_id: self.payment_id.as_deref(),
             tracking_number: self.tracking.as_deref(),

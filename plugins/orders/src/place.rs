@@ -34,9 +34,9 @@ pub(crate) fn place(mut request: Request) -> Result<Response, Error> {
     }
     users::check(&user_id)?;
     let (items, total) = pricing::quote(&input, &user_id)?;
-    let Input { currency, card, shipping_address, .. } = input;
+    let Input { currency, coupon, card, shipping_address, .. } = input;
     let id = Uuid::now_v7().to_string();
-    let draft = Draft { id, user_id, mode, items, currency, total, card, shipping_address };
+    let draft = Draft { id, user_id, mode, items, currency, total, coupon, card, shipping_address };
     let Some(order) = keep(&draft, key.as_ref())? else {
         return key.as_ref().map(|key| repeated(key, &request)).transpose()?.flatten().ok_or_else(in_progress);
     };

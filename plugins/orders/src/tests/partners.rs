@@ -63,3 +63,15 @@ fn the_steps_tell_partners_what_they_need() {
     assert_eq!(sent("Post notifications/"), json!({ "userId": USER, "kind": "order.confirmed", "data": data }));
     assert!(calls.iter().any(|(call, _)| *call == format!("Get users/{USER}")));
 }
+
+#[test]
+fn a_coupon_is_asked_for_and_told() {
+    let world = World::new();
+    let mut with = body();
+    with["coupon"] = json!("SPRING");
+    let seen = send(by(USER, Method::Post, "/").with_body(with.to_string()));
+    assert_eq!((seen.status, &seen.json["coupon"]), (202, &json!("SPRING")));
+    let calls = world.calls.borrow().clone();
+    let quote = calls.iter().find(|(call, _)| call == "Post pricing/quote").unwrap();
+    assert_eq!((&quote.1["coupon"], &told()[0].1["order"]["coupon"]), (&json!("SPRING"), &json!("SPRING")));
+}
