@@ -75,7 +75,7 @@ impl Kind {
             }
             Self::Cancelled => {
                 let reason = facts.reason.as_deref().unwrap_or("no reason was given");
-                let money = "What you paid comes back to your card.";
+                let money = "If you paid, the money comes back to your card.";
                 (format!("Order {} is cancelled", order()?), format!("Why: {reason}. {money}"))
             }
             Self::Scheduled => {

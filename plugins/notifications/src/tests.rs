@@ -44,7 +44,7 @@ fn every_occasion_is_one_message_however_often_it_is_heard() {
             "order.cancelled",
             order("o1"),
             "Order o1 is cancelled",
-            "Why: stock: none left. What you paid comes back to your card.",
+            "Why: stock: none left. If you paid, the money comes back to your card.",
         ),
         ("shipping.scheduled", shipment("o1"), "Order o1 is on its way", "Its tracking number is CP000000014DE."),
         ("shipping.delivered", shipment("o1"), "Order o1 has arrived", "Enjoy it."),
