@@ -8,8 +8,8 @@ use wharf_sdk::{Failure, sql};
 
 use super::{answers, numbers, order, post_to, put_to, setup, told, wish};
 
-const SEEDS: u64 = 40;
-const STEPS: usize = 150;
+const SEEDS: u64 = 24;
+const STEPS: usize = 120;
 const PRODUCTS: [&str; 3] = ["a", "b", "c"];
 const ORDERS: [&str; 6] = ["o0", "o1", "o2", "o3", "o4", "o5"];
 
