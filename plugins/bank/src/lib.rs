@@ -1,7 +1,7 @@
 //! A stand-in for a payment provider outside: it keeps charges, and no money. What a card says is in its token.
 //!
 //! ```text
-//! POST /charges                {amount, currency, card, reference}, with Idempotency-Key → 201 authorized; 402 declined
+//! POST /charges                {amount, currency, card, reference}, with Idempotency-Key → 201; 402 declined
 //! POST /charges/{id}/capture   takes the money; 409 after a refund
 //! POST /charges/{id}/refund    gives it back, or gives up what was authorized
 //! GET  /charges?reference=&limit&after, /charges/{id}
