@@ -178,3 +178,19 @@ fn the_sweep_cancels_what_is_pending_for_too_long() {
     assert_eq!(told[0].1["reason"], "nothing was heard of it for 1m 30s");
     assert_eq!((status(&young), status(&confirmed)), ("pending".to_owned(), "confirmed".to_owned()));
 }
+
+#[test]
+fn a_customer_reads_what_is_missing() {
+    World::new();
+    let missing = |count: usize| vec![json!({ "productId": PEN, "requested": 5, "available": 2 }); count];
+    for (count, reason) in [
+        (0, "stock: out of stock".to_owned()),
+        (1, format!("stock: 5 of {PEN} are wanted, 2 available")),
+        (3, format!("stock: 5 of {PEN} are wanted, 2 available and 2 more")),
+    ] {
+        let id = pending();
+        let data = json!({ "orderId": id, "reason": "out of stock", "missing": missing(count) });
+        hear("inventory.rejected", &data).unwrap();
+        assert_eq!(read(&format!("/{id}"))["reason"], reason);
+    }
+}
