@@ -1,8 +1,8 @@
 //! The table for questions: a row for each order, written in the transaction of every command, so that a question never
 //! sees less than what was answered before.
 //!
-//! A row is made of an order's events and of nothing else, and has their version: an older state never replaces a newer
-//! one. So all rows can be thrown away and made again, by the projection, while commands go on.
+//! A row is made of all events that an order has at that moment and of nothing else. So all rows can be thrown away and
+//! made again, by the projection, while commands go on: a row that has the projection's event already is passed over.
 
 use wharf_sdk::es::{EsError, Loaded, Projection, Recorded};
 use wharf_sdk::sql::{self, SqlError, Transaction, Value as Parameter};
@@ -40,8 +40,7 @@ pub(crate) fn write(tx: &Transaction, order: &Loaded<Order>) -> Result<(), EsErr
         serde_json::to_string(&state.view(order.version)).map_err(|error| EsError::refused(error.to_string()))?;
     let version = i64::try_from(order.version).unwrap_or(i64::MAX);
     let write = "INSERT INTO orders (id, user_id, status, version, created_at, view) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-        ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = excluded.version, view = excluded.view
-            WHERE excluded.version > version";
+        ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = excluded.version, view = excluded.view";
     let (id, user) = (&state.draft.id, &state.draft.user_id);
     tx.execute(write, params![id, user, state.status.name(), version, &state.created_at, view])?;
     Ok(())
