@@ -157,6 +157,22 @@ fn a_database_that_fails_is_a_reason_to_try_again() {
 }
 
 #[test]
+fn while_the_database_is_busy_clients_and_events_come_again() {
+    World::new();
+    let id = pending();
+    sql::transaction(|_| {
+        let seen = order("/");
+        assert_eq!((seen.status, seen.detail()), (503, "orders cannot be written now, try again later"));
+        assert_eq!(send(by(USER, Method::Post, &format!("/{id}/cancel"))).status, 503);
+        assert!(matches!(paid(&id), Err(Failure::Retry(_))));
+        assert_eq!(status(&id), "pending", "who only looks does not wait");
+        Ok::<_, sql::SqlError>(())
+    })
+    .unwrap();
+    assert_eq!(paid(&id), Ok(()));
+}
+
+#[test]
 fn the_sweep_cancels_what_is_pending_for_too_long() {
     World::new();
     let (young, old, confirmed) = (pending(), pending(), pending());
