@@ -58,6 +58,11 @@ impl Error {
         Self { status: 400, detail: Some("the input is not valid".to_owned()), fields }
     }
 
+    /// 422 for several fields of an input that can be read and says what cannot be.
+    pub fn unprocessable(fields: Vec<FieldError>) -> Self {
+        Self { status: 422, ..Self::invalid_fields(fields) }
+    }
+
     /// 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(404, detail)
@@ -77,6 +82,11 @@ impl Error {
     /// The status that the client gets.
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// The sentence for the client.
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// What is wrong with which field.
@@ -117,6 +127,7 @@ fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
@@ -158,9 +169,18 @@ mod tests {
     }
 
     #[test]
+    fn who_catches_an_error_can_read_its_sentence() {
+        assert_eq!(Error::not_found("no user has this id").detail(), Some("no user has this id"));
+        assert_eq!(Error::internal("secret").detail(), None);
+    }
+
+    #[test]
     fn fields_are_listed() {
         let error = Error::invalid("email", "an e-mail address has an @");
+        let fields = error.fields().to_vec();
         assert_eq!(document(error)["errors"], json!([{"field": "email", "detail": "an e-mail address has an @"}]));
+        let error = document(Error::unprocessable(fields));
+        assert_eq!((&error["status"], &error["errors"][0]["field"]), (&json!(422), &json!("email")));
     }
 
     #[test]

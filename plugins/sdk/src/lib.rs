@@ -53,8 +53,10 @@ pub use delivery::{Delivery, EventHandler, EventRoute, Events, Failure, on};
 pub use error::{Error, FieldError};
 pub use event::{Event, EventError, Receipt, publish_all};
 pub use keyvalue::{KeyValue, KeyValueError, Lifetime};
+#[cfg(all(not(target_family = "wasm"), feature = "sqlite"))]
+pub use native::sql::migrate;
 #[cfg(not(target_family = "wasm"))]
-pub use native::{answer_calls, published};
+pub use native::{answer_calls, published, set_config};
 pub use once::{once, once_in};
 pub use queue::{Message, Queue, Received};
 pub use request::{Method, Request};

@@ -3,7 +3,12 @@
 //! The store is one map for each thread, and each test runs on a thread of its own: it begins empty. So do the event log
 //! and queues, in which time stands still.
 
+mod config;
+mod delivered;
 pub(crate) mod sql;
+
+pub(crate) use config::config;
+pub use config::set_config;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -248,10 +253,6 @@ pub(crate) fn extend(queue: &str, receipt: &str, visibility: Duration) -> Result
     })
 }
 
-pub(crate) fn config(_name: &str) -> Option<String> {
-    None
-}
-
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Level {
     Debug,
@@ -298,8 +299,8 @@ impl Request {
 
     /// The same with one more header.
     #[must_use]
-    pub fn with_header(self, name: &str, value: &str) -> Self {
-        self.rebuilt(|given| given.headers.push((name.to_owned(), value.into())))
+    pub fn with_header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.rebuilt(|given| given.headers.push((name.to_owned(), value.as_ref().to_vec())))
     }
 
     /// The same with this body.

@@ -1,5 +1,7 @@
 //! A database in memory for each thread, with the feature `sqlite`. Without it there is none, and every call says so.
 
+#[cfg(feature = "sqlite")]
+pub use implementation::migrate;
 pub(crate) use implementation::{Rows, Transaction, begin, execute, query};
 
 #[cfg(not(feature = "sqlite"))]
@@ -163,6 +165,17 @@ mod implementation {
         alone()?;
         batch("BEGIN IMMEDIATE")?;
         Ok(Transaction { open: Cell::new(true), events: RefCell::default() })
+    }
+
+    /// For tests: runs the text of a migration in the database of this thread, as the host does before a version serves.
+    ///
+    /// # Errors
+    /// When a statement fails; what stands before it has happened.
+    pub fn migrate(text: &str) -> Result<(), SqlError> {
+        alone()?;
+        // As the host has it, whatever SQLite was built with.
+        batch("PRAGMA foreign_keys = ON")?;
+        batch(text)
     }
 
     fn alone() -> Result<(), SqlError> {

@@ -55,6 +55,14 @@ fn what_was_handled_is_not_handled_again() {
 }
 
 #[test]
+fn a_migration_is_applied_as_a_whole() {
+    let text = "CREATE TABLE a (id PRIMARY KEY);\n-- more\nCREATE TABLE b (a REFERENCES a (id) NOT NULL);\n";
+    crate::migrate(text).unwrap();
+    assert!(execute("INSERT INTO b VALUES (1)", &[]).unwrap_err().violates("FOREIGNKEY"));
+    assert!(crate::migrate(text).is_err(), "it is there");
+}
+
+#[test]
 fn rows_come_one_by_one() {
     let many = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 1000) SELECT n FROM c";
     assert_eq!(all::<(i64,)>(many, &[]).unwrap().len(), 1000);
