@@ -81,6 +81,7 @@ pub(super) fn open(file: &Path, format: &Format) -> Result<Connection, OpenError
 
 /// Opens a file, and tries again while somebody else opens it: of two that begin the write-ahead log at once, SQLite
 /// lets neither wait for the other.
+#[expect(clippy::disallowed_methods, reason = "whoever opens a file is on a thread that may wait")]
 pub(super) fn patiently<T>(open: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
     let began = Instant::now();
     loop {
