@@ -231,10 +231,14 @@ async fn the_process_is_measured_as_its_system_sees_it() {
     for _ in 0..20 {
         wharf.get("/hostile/spin?ms=20").await.assert_status(200);
     }
+    let spent = wharf.cpu_seconds();
     let after = Page::of(&wharf).await;
-    assert!(after.get(files) >= before.get(files) + 50.0, "{} then {}", before.get(files), after.get(files));
+    let spent = spent..=wharf.cpu_seconds();
+    // Some files of the start may have been closed since.
+    assert!(after.get(files) >= before.get(files) + 40.0, "{} then {}", before.get(files), after.get(files));
     assert!(after.get(files) < after.get("process_max_fds"));
-    assert!(after.get(cpu) >= before.get(cpu) + 0.3, "{} then {}", before.get(cpu), after.get(cpu));
+    assert!(after.get(cpu) > before.get(cpu), "{} then {}", before.get(cpu), after.get(cpu));
+    assert!(spent.contains(&after.get(cpu)), "{} is not in {spent:?}", after.get(cpu));
     drop(sockets);
 }
 

@@ -95,6 +95,17 @@ pub(super) struct Http2Lease {
     idle: Duration,
 }
 
+impl Driver {
+    /// Reads and writes what can be, unless somebody else does.
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        if let Self::Borrower(connection) = self
+            && connection.as_mut().poll(cx).is_ready()
+        {
+            *self = Self::Over;
+        }
+    }
+}
+
 impl Http1 {
     pub(super) async fn new(stream: Stream) -> Result<Self, NotDelivered> {
         match stream {
@@ -122,17 +133,8 @@ impl Http1 {
     /// Whether a request can be sent, as far as anybody knows.
     pub(super) fn is_ready(&mut self) -> bool {
         // The server may have closed it while nobody looked.
-        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.driver.poll(&mut Context::from_waker(Waker::noop()));
         self.sender.is_ready() && !self.sender.is_closed()
-    }
-
-    /// Reads and writes what can be, unless somebody else does.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Driver::Borrower(connection) = &mut self.driver
-            && connection.as_mut().poll(cx).is_ready()
-        {
-            self.driver = Driver::Over;
-        }
     }
 
     /// Has it driven by a task of its own from now on.
@@ -152,11 +154,7 @@ impl Http1 {
             if let Poll::Ready(answered) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answered);
             }
-            if let Driver::Borrower(connection) = &mut self.driver
-                && connection.as_mut().poll(cx).is_ready()
-            {
-                self.driver = Driver::Over;
-            }
+            self.driver.poll(cx);
             answer.as_mut().poll(cx)
         })
         .await
@@ -257,7 +255,7 @@ impl Lease {
         match self {
             Self::Http1(lease) => {
                 let is_ours = matches!(lease.connection.driver, Driver::Borrower(_));
-                lease.connection.drive(cx);
+                lease.connection.driver.poll(cx);
                 is_ours
             }
             Self::Http2(_) => false,
