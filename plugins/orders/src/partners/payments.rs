@@ -9,8 +9,8 @@ use super::{ask, post, read, refused, unexpected};
 use crate::order::Draft;
 
 const STEP: &str = "payment";
-/// The provider is outside, and may be slow.
-const WITHIN: Duration = Duration::from_secs(10);
+/// The provider is outside and may be slow: as long as `payments` itself may take.
+const WITHIN: Duration = Duration::from_secs(15);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
