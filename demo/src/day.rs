@@ -3,7 +3,7 @@
 //! ```text
 //! opening    administrator, customers, goods, coupons
 //! morning    a quarter of the orders, nothing special
-//! noon       the bank fails one request in four and is slow: a fault filter, set while the host runs
+//! noon       the bank fails one request in ten and is slow: a fault filter, set while the host runs
 //! afternoon  payments is replaced by another version in the middle
 //! evening    the host is killed in the middle and started again
 //! closing    somebody changes their mind, the carrier delivers; then the books, twice
@@ -32,8 +32,10 @@ use crate::wish::{Mode, Placed, Wish};
 const AT_ONCE: usize = 4;
 /// How long a customer goes on asking: a start of the host is in it.
 const PATIENCE: Duration = Duration::from_secs(180);
-/// How long an order may be pending here: the day is short.
-const SAGA_TIMEOUT: &str = "20s";
+/// How long an order may be pending here: the day is short. A workflow whose host was killed is cancelled by that.
+const SAGA_TIMEOUT: &str = "10s";
+/// Between two looks for what has been pending for too long, while answers are waited for.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// What a day is made of.
 #[derive(Clone, Copy, Debug)]
@@ -92,9 +94,9 @@ pub async fn run(host: &mut Host, story: &mut Story, settings: Settings) -> Resu
     day.story.chapter("Morning: orders in both ways, with all that can be wrong with them");
     day.customers(parts.next().unwrap_or_default(), Midway::Nothing).await?;
 
-    day.story.chapter("Noon: the bank fails one request in four, and is slow");
+    day.story.chapter("Noon: the bank fails one request in ten, and is slow");
     let fault = json!([{ "fault": {
-        "abort": { "status": 503, "percent": 25 }, "delay": { "duration": "300ms", "percent": 50 },
+        "abort": { "status": 503, "percent": 10 }, "delay": { "duration": "300ms", "percent": 50 },
     } }]);
     day.host.folder.set(&["services", "bank", "filters"], fault)?;
     day.customers(parts.next().unwrap_or_default(), Midway::Nothing).await?;
@@ -158,7 +160,16 @@ impl<'a> Day<'a> {
             {
                 self.midway(midway).await?;
             }
-            let Some(answered) = asking.join_next().await else { break };
+            let answered = tokio::select! {
+                answered = asking.join_next() => answered,
+                // The schedule of the sweep ticks once a minute, and a day here is shorter than many of them. While the
+                // host is away nobody is there to be told.
+                () = tokio::time::sleep(SWEEP) => {
+                    let _ = self.shop.tick("orders.sweep").await;
+                    continue;
+                }
+            };
+            let Some(answered) = answered else { break };
             let answered = answered.map_err(|error| Trouble::Host(format!("a customer: {error}")))?;
             let (wish, placed) = answered?;
             self.promise(&wish, &placed);

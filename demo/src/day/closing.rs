@@ -74,14 +74,16 @@ impl Day<'_> {
             let Some(id) = &placed.order else { continue };
             let path = format!("/api/orders/{id}/history");
             let history = self.shop.read(&path).await?;
-            let mut way: Vec<_> = list(&history, "items").iter().map(|event| text(event, "event")).collect();
-            if let Some(reason) = list(&history, "items").iter().find_map(|event| event.pointer("/data/reason")) {
-                way.push(format!("({})", reason.as_str().unwrap_or_default()));
+            let events = list(&history, "items");
+            let way: Vec<_> = events.iter().map(|event| text(event, "event")).collect();
+            let mut line = format!("    {}", way.join(" → "));
+            if let Some(reason) = events.iter().find_map(|event| event.pointer("/data/reason")?.as_str()) {
+                line.push_str(&format!(" ({reason})"));
             }
             if let Some(order) = books.orders.get(id) {
-                way.push(format!("{}.{:02} {}", order.total / 100, order.total % 100, order.currency));
+                line.push_str(&format!(", {}", told::money(order.total, &order.currency)));
             }
-            lines.push(format!("    {}", way.join(" → ").replace(" → (", " (")));
+            lines.push(line);
             lines.push(format!("    {}", self.shop.gateway.url(&path)));
         }
         lines.iter().for_each(|line| self.story.line(line));

@@ -35,3 +35,8 @@ pub(super) fn span(time: Duration) -> String {
         _ => format!("{:.1} s", time.as_secs_f64()),
     }
 }
+
+/// An amount for people.
+pub(super) fn money(amount: i64, currency: &str) -> String {
+    format!("{}.{:02} {currency}", amount / 100, amount % 100)
+}
