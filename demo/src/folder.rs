@@ -128,6 +128,15 @@ impl Folder {
         put(&self.dir.join("plugins").join(format!("{service}.wasm")), wasm)
     }
 
+    /// Takes a component away.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub fn remove(&self, service: &str) -> Result<(), Trouble> {
+        let path = self.dir.join("plugins").join(format!("{service}.wasm"));
+        fs::remove_file(&path).map_err(Trouble::io(path.display()))
+    }
+
     /// JSON is YAML, too.
     fn write(&self) -> Result<(), Trouble> {
         let path = self.dir.join("gateway-config/env").join(format!("{ENVIRONMENT}.yaml"));
