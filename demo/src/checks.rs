@@ -150,11 +150,17 @@ fn charged_once(books: &Books) -> Check {
         if order.is_none() {
             broken.push(format!("there is a charge for {id}, and no such order"));
         }
-        if order.is_some_and(|order| !order.is_alive()) && states.iter().any(|s| matches!(*s, "authorized" | "captured")) {
+        if order.is_some_and(|order| !order.is_alive())
+            && states.iter().any(|s| matches!(*s, "authorized" | "captured"))
+        {
             broken.push(format!("order {id} is cancelled, and the bank has {states:?}"));
         }
     }
-    Check { sentence: "no order is charged twice, no cancelled one at all", seen: format!("{} charges", charges.len()), broken }
+    Check {
+        sentence: "no order is charged twice, no cancelled one at all",
+        seen: format!("{} charges", charges.len()),
+        broken,
+    }
 }
 
 fn shipments(books: &Books) -> Check {
@@ -210,7 +216,11 @@ fn messages(books: &Books) -> Check {
             broken.push(format!("that order {id} is sent was told {count} times"));
         }
     }
-    Check { sentence: "customers are told everything, once", seen: format!("{} messages", books.messages.len()), broken }
+    Check {
+        sentence: "customers are told everything, once",
+        seen: format!("{} messages", books.messages.len()),
+        broken,
+    }
 }
 
 fn numbers(books: &Books) -> Check {
@@ -235,9 +245,16 @@ fn numbers(books: &Books) -> Check {
         users,
     ];
     let seen = format!("{} rows", list(&books.summary, "orders").len() + list(&books.summary, "revenue").len());
-    Check { sentence: "analytics, which only heard of it, has the same numbers", seen, broken: broken.into_iter().flatten().collect() }
+    Check {
+        sentence: "analytics, which only heard of it, has the same numbers",
+        seen,
+        broken: broken.into_iter().flatten().collect(),
+    }
 }
 
 fn nothing_given_up(books: &Books) -> Check {
     Check { sentence: "no event was given up", seen: "no dead letters".to_owned(), broken: books.dead.clone() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,8 @@ use crate::http::{Http, list, number, text};
 use crate::wish::{Placed, Wish};
 
 const PASSWORD: &str = "correct horse battery";
+/// How long it may take until tokens are believed.
+const TRUST: Duration = Duration::from_secs(30);
 /// Between two tries of somebody who wants something.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -57,14 +59,23 @@ impl Shop {
         let (gateway, admin) = (host.gateway(), host.admin());
         let boss = register(&gateway, "admin").await?;
         let shop = Self { gateway, admin, boss };
-        // The gateway reads the keys of tokens when it first needs them.
+        shop.trusted().await?;
+        Ok(shop)
+    }
+
+    /// Waits until tokens are believed. The keys with which the gateway checks them come from a service behind it, so
+    /// after every start it takes a moment until it has them.
+    ///
+    /// # Errors
+    /// When the moment is too long.
+    pub async fn trusted(&self) -> Result<(), Trouble> {
         let began = Instant::now();
         loop {
-            let list = shop.gateway.get("/api/users?limit=1").token(&shop.boss.token).send().await?;
+            let list = self.gateway.get("/api/users?limit=1").token(&self.boss.token).send().await?;
             if list.status == 200 {
-                return Ok(shop);
+                return Ok(());
             }
-            if began.elapsed() > Duration::from_secs(20) {
+            if began.elapsed() > TRUST {
                 return Err(list.unexpected());
             }
             tokio::time::sleep(PAUSE).await;

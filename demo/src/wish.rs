@@ -81,15 +81,8 @@ impl Mode {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Plain,
-        Self::Coupon,
-        Self::SoldOut,
-        Self::Declined,
-        Self::Insufficient,
-        Self::Flaky,
-        Self::Slow,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Plain, Self::Coupon, Self::SoldOut, Self::Declined, Self::Insufficient, Self::Flaky, Self::Slow];
 
     /// What is paid with.
     pub fn card(self) -> &'static str {
@@ -184,10 +177,13 @@ mod tests {
         assert_eq!(declined.unwrap().order.as_deref(), Some("7-a"));
         let swept = placed(409, &json!({ "detail": "order 7 is cancelled: nothing was heard of it for 1m" }));
         assert_eq!(swept.unwrap().order.as_deref(), Some("7"));
-        let unavailable = placed(503, &json!({ "detail": "payment: the service is not available; order 7 is cancelled" }));
+        let unavailable =
+            placed(503, &json!({ "detail": "payment: the service is not available; order 7 is cancelled" }));
         assert_eq!(unavailable.unwrap().order.as_deref(), Some("7"));
         assert!(placed(422, &json!({ "errors": [] })).unwrap().order.is_none());
-        for (status, detail) in [(409, "a request with this Idempotency-Key is being worked on"), (503, "no"), (500, "")] {
+        for (status, detail) in
+            [(409, "a request with this Idempotency-Key is being worked on"), (503, "no"), (500, "")]
+        {
             assert!(placed(status, &json!({ "detail": detail })).is_none());
         }
     }

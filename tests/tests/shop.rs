@@ -158,7 +158,10 @@ async fn what_cannot_be_ordered_is_refused_and_leaves_nothing_behind() {
         (changed("coupon", json!("NO-SUCH")), "coupon"),
         (changed("currency", json!("XXX")), "currency"),
         (changed("card", json!("4111 1111")), "card"),
-        (changed("shippingAddress", json!({ "line1": "", "city": "a", "postalCode": "b", "country": "gb" })), "country"),
+        (
+            changed("shippingAddress", json!({ "line1": "", "city": "a", "postalCode": "b", "country": "gb" })),
+            "country",
+        ),
     ];
     for (body, field) in bodies {
         for path in ["/api/orders", "/api/orders?mode=sync"] {
@@ -272,7 +275,10 @@ async fn analytics_forgets_everything_and_a_replay_gives_the_same_numbers() {
         open.place(&ann, &wish).await;
     }
     let before = open.books().await;
-    assert_eq!(before.summary["orders"], json!([{ "name": "cancelled", "count": 2 }, { "name": "shipped", "count": 2 }]));
+    assert_eq!(
+        before.summary["orders"],
+        json!([{ "name": "cancelled", "count": 2 }, { "name": "shipped", "count": 2 }])
+    );
     assert_eq!(before.summary["revenue"][0]["revenue"], 2100);
     assert_eq!(before.top["items"].as_array().unwrap().len(), 2);
 
@@ -280,7 +286,10 @@ async fn analytics_forgets_everything_and_a_replay_gives_the_same_numbers() {
     assert_eq!(reset(&ann.token).send().await.unwrap().status, 403);
     reset(&open.shop.boss.token).expect(&[204]).await.unwrap();
     let empty = open.shop.read("/api/analytics/summary").await.unwrap();
-    assert_eq!((&empty["users"]["registered"], &empty["orders"], &empty["revenue"]), (&json!(0), &json!([]), &json!([])));
+    assert_eq!(
+        (&empty["users"]["registered"], &empty["orders"], &empty["revenue"]),
+        (&json!(0), &json!([]), &json!([]))
+    );
     open.shop.replay("analytics", "shop").await.unwrap();
     assert_eq!(open.books().await, before);
     // And once more on top of what is there.
@@ -328,7 +337,9 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     let mut wrong = Vec::new();
     for (method, path, expected) in table {
         let callers = ["", &forged, &ann.token, &ben.token, &boss.token];
-        for ((token, expected), who) in callers.into_iter().zip(expected).zip(["nobody", "forger", "ann", "ben", "boss"]) {
+        for ((token, expected), who) in
+            callers.into_iter().zip(expected).zip(["nobody", "forger", "ann", "ben", "boss"])
+        {
             if expected != 0 {
                 let answered = status(method, path, token).await;
                 if answered != expected {
@@ -340,7 +351,8 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 
     // Headers that only the gateway sets are taken off, with a token and without.
-    for (path, token, expected) in [("/api/users", "", 401), ("/api/users", &ann.token, 403), (&order, &ben.token, 404)] {
+    for (path, token, expected) in [("/api/users", "", 401), ("/api/users", &ann.token, 403), (&order, &ben.token, 404)]
+    {
         let ask = gateway.get(path).token(token).header("x-user-id", boss.id.as_str());
         assert_eq!(ask.header("x-user-roles", "admin").send().await.unwrap().status, expected, "{path}");
     }

@@ -97,30 +97,56 @@ async fn each_service_answers_what_those_who_call_it_read() {
     let calls = [
         by_orders("GET", format!("users/{}", ann.id), Value::Null, &[200], &[]),
         by_orders("GET", format!("users/{none}"), Value::Null, &[404], &[]),
-        by_orders("POST", "pricing/quote".into(), quote(&pen.id, Value::Null), &[200], &[
-            ("/currency", Word("EUR")),
-            ("/total", Number),
-            ("/lines/0/productId", Text),
-            ("/lines/0/quantity", Number),
-            ("/lines/0/unitPrice", Number),
-        ]),
+        by_orders(
+            "POST",
+            "pricing/quote".into(),
+            quote(&pen.id, Value::Null),
+            &[200],
+            &[
+                ("/currency", Word("EUR")),
+                ("/total", Number),
+                ("/lines/0/productId", Text),
+                ("/lines/0/quantity", Number),
+                ("/lines/0/unitPrice", Number),
+            ],
+        ),
         by_orders("POST", "pricing/quote".into(), quote(none, Value::Null), &[422], errors),
         by_orders("POST", "pricing/quote".into(), quote(&pen.id, json!("NO-SUCH")), &[422], errors),
         by_orders("POST", "inventory/reservations".into(), json!({ "orderId": order, "items": line(2) }), &[201], &[]),
         // The same once more, as after an answer that was lost.
-        by_orders("POST", "inventory/reservations".into(), json!({ "orderId": order, "items": line(2) }), &[200, 201], &[]),
-        by_orders("POST", "inventory/reservations".into(), json!({ "orderId": other, "items": line(99) }), &[409], detail),
+        by_orders(
+            "POST",
+            "inventory/reservations".into(),
+            json!({ "orderId": order, "items": line(2) }),
+            &[200, 201],
+            &[],
+        ),
+        by_orders(
+            "POST",
+            "inventory/reservations".into(),
+            json!({ "orderId": other, "items": line(99) }),
+            &[409],
+            detail,
+        ),
         by_orders("POST", format!("inventory/reservations/{none}/release"), Value::Null, &[404, 409], &[]),
         by_orders("POST", "payments/".into(), charge(order, "tok_visa"), &[201], &[("/id", Text)]),
         by_orders("POST", "payments/".into(), charge(order, "tok_visa"), &[200, 201], &[("/id", Text)]),
         by_orders("POST", "payments/".into(), charge(other, "tok_declined"), &[402], detail),
         by_orders("POST", "payments/".into(), charge("contract-3", "tok_flaky"), &[503], &[]),
-        by_orders("POST", "shipping/".into(), parcel(&address), &[201], &[
-            ("/orderId", Word("contract-1")),
-            ("/trackingNumber", Text),
-        ]),
-        by_orders("POST", "shipping/".into(), parcel(&json!({ "line1": "", "city": "", "postalCode": "", "country": "" })),
-            &[422], errors),
+        by_orders(
+            "POST",
+            "shipping/".into(),
+            parcel(&address),
+            &[201],
+            &[("/orderId", Word("contract-1")), ("/trackingNumber", Text)],
+        ),
+        by_orders(
+            "POST",
+            "shipping/".into(),
+            parcel(&json!({ "line1": "", "city": "", "postalCode": "", "country": "" })),
+            &[422],
+            errors,
+        ),
         by_orders("POST", "notifications/".into(), message.clone(), &[200, 201], &[]),
         by_orders("POST", "notifications/".into(), message, &[200, 201], &[]),
         by_orders("POST", format!("payments/{order}/refund"), Value::Null, &[200, 202], &[]),
@@ -157,9 +183,8 @@ async fn each_service_answers_what_those_who_call_it_read() {
 #[tokio::test]
 async fn the_bank_answers_what_payments_reads() {
     let open = OpenShop::open("2m").await;
-    let charge = |card: &str, reference: &str| {
-        json!({ "amount": 500, "currency": "EUR", "card": card, "reference": reference })
-    };
+    let charge =
+        |card: &str, reference: &str| json!({ "amount": 500, "currency": "EUR", "card": card, "reference": reference });
     let post = async |path: &str, key: &str, body: &Value| {
         let ask = open.shop.gateway.post(format!("/bank{path}"), body);
         ask.header("idempotency-key", key).send().await.unwrap()
@@ -171,7 +196,10 @@ async fn the_bank_answers_what_payments_reads() {
     assert_eq!(text(&post("/charges", "order-1", &charge("tok_visa", "1")).await.json(), "id"), id);
     for _ in 0..2 {
         let captured = post(&format!("/charges/{id}/capture"), "", &Value::Null).await;
-        assert_eq!((captured.status, missing(&captured.json(), &[("/id", Text), ("/status", Word("captured"))])), (200, vec![]));
+        assert_eq!(
+            (captured.status, missing(&captured.json(), &[("/id", Text), ("/status", Word("captured"))])),
+            (200, vec![])
+        );
     }
     let again = post("/charges", "order-1", &charge("tok_visa", "1")).await;
     assert_eq!(missing(&again.json(), &[("/status", Word("captured"))]), Vec::<String>::new());
@@ -194,62 +222,77 @@ async fn the_bank_answers_what_payments_reads() {
 
 /// Who reads what of which event.
 const HEARD: &[(&str, &str, &[(&str, Is)])] = &[
-    ("inventory", "order.created", &[
-        ("/order/id", Text),
-        ("/order/mode", Text),
-        ("/order/items/0/productId", Text),
-        ("/order/items/0/quantity", Number),
-    ]),
+    (
+        "inventory",
+        "order.created",
+        &[
+            ("/order/id", Text),
+            ("/order/mode", Text),
+            ("/order/items/0/productId", Text),
+            ("/order/items/0/quantity", Number),
+        ],
+    ),
     ("inventory", "order.confirmed", &[("/order/id", Text)]),
     ("inventory", "order.cancelled", &[("/order/id", Text)]),
     ("pricing", "order.created", &[("/order/id", Text), ("/order/userId", Text)]),
     ("pricing", "order.cancelled", &[("/order/id", Text)]),
-    ("payments", "inventory.reserved", &[
-        ("/orderId", Text),
-        ("/order/id", Text),
-        ("/order/userId", Text),
-        ("/order/total", Number),
-        ("/order/currency", Text),
-        ("/order/card", Text),
-    ]),
+    (
+        "payments",
+        "inventory.reserved",
+        &[
+            ("/orderId", Text),
+            ("/order/id", Text),
+            ("/order/userId", Text),
+            ("/order/total", Number),
+            ("/order/currency", Text),
+            ("/order/card", Text),
+        ],
+    ),
     ("payments", "order.cancelled", &[("/orderId", Text), ("/order/id", Text)]),
     ("orders", "inventory.rejected", &[("/orderId", Text), ("/reason", Text)]),
     ("orders", "payment.completed", &[("/orderId", Text), ("/paymentId", Text)]),
     ("orders", "payment.failed", &[("/orderId", Text), ("/reason", Text)]),
     ("orders", "shipping.scheduled", &[("/orderId", Text), ("/trackingNumber", Text)]),
     ("orders", "shipping.delivered", &[("/orderId", Text), ("/trackingNumber", Text)]),
-    ("shipping", "order.confirmed", &[
-        ("/orderId", Text),
-        ("/order/userId", Text),
-        ("/order/items/0/productId", Text),
-        ("/order/items/0/quantity", Number),
-        ("/order/shippingAddress/line1", Text),
-        ("/order/shippingAddress/city", Text),
-        ("/order/shippingAddress/postalCode", Text),
-        ("/order/shippingAddress/country", Text),
-    ]),
+    (
+        "shipping",
+        "order.confirmed",
+        &[
+            ("/orderId", Text),
+            ("/order/userId", Text),
+            ("/order/items/0/productId", Text),
+            ("/order/items/0/quantity", Number),
+            ("/order/shippingAddress/line1", Text),
+            ("/order/shippingAddress/city", Text),
+            ("/order/shippingAddress/postalCode", Text),
+            ("/order/shippingAddress/country", Text),
+        ],
+    ),
     ("shipping", "order.cancelled", &[("/orderId", Text), ("/order/userId", Text)]),
     ("notifications", "user.registered", &[("/id", Text), ("/username", Text)]),
-    ("notifications", "order.confirmed", &[
-        ("/orderId", Text),
-        ("/order/userId", Text),
-        ("/order/total", Number),
-        ("/order/currency", Text),
-    ]),
+    (
+        "notifications",
+        "order.confirmed",
+        &[("/orderId", Text), ("/order/userId", Text), ("/order/total", Number), ("/order/currency", Text)],
+    ),
     ("notifications", "order.cancelled", &[("/orderId", Text), ("/reason", Text), ("/order/userId", Text)]),
     ("notifications", "shipping.scheduled", &[("/orderId", Text), ("/userId", Text), ("/trackingNumber", Text)]),
     ("notifications", "shipping.delivered", &[("/orderId", Text), ("/userId", Text), ("/trackingNumber", Text)]),
     ("analytics", "user.registered", &[("/id", Text), ("/createdAt", Text)]),
     ("analytics", "user.deleted", &[("/id", Text)]),
-    ("analytics", "order.created", &[
-        ("/orderId", Text),
-        ("/version", Number),
-        ("/createdAt", Text),
-        ("/order/currency", Text),
-        ("/order/total", Number),
-        ("/order/items/0/productId", Text),
-        ("/order/items/0/quantity", Number),
-    ]),
+    (
+        "analytics",
+        "order.created",
+        &[
+            ("/orderId", Text),
+            ("/version", Number),
+            ("/createdAt", Text),
+            ("/order/currency", Text),
+            ("/order/total", Number),
+            ("/order/items/0/productId", Text),
+            ("/order/items/0/quantity", Number),
+        ],
+    ),
     ("analytics", "order.confirmed", &[("/orderId", Text), ("/version", Number), ("/createdAt", Text)]),
     ("analytics", "order.cancelled", &[("/orderId", Text), ("/version", Number), ("/createdAt", Text)]),
     ("analytics", "order.shipped", &[("/orderId", Text), ("/version", Number), ("/createdAt", Text)]),
@@ -269,7 +312,8 @@ async fn each_event_has_what_those_who_hear_it_read() {
         let placed = open.place(&ann, &wish).await;
         open.becomes(&placed.order.clone().unwrap(), if kind == Kind::Plain { "shipped" } else { "cancelled" }).await;
         if kind == Kind::Plain {
-            let deliver = open.shop.gateway.post(format!("/api/shipping/{}/deliver", placed.order.unwrap()), &Value::Null);
+            let deliver =
+                open.shop.gateway.post(format!("/api/shipping/{}/deliver", placed.order.unwrap()), &Value::Null);
             deliver.token(&open.shop.boss.token).expect(&[200]).await.unwrap();
         }
     }

@@ -115,11 +115,8 @@ impl Day<'_> {
             self.shop.replay(service, name).await?;
         }
         let again = Books::settled(&self.shop, PATIENCE).await?;
-        let broken = if again == *books {
-            Vec::new()
-        } else {
-            vec![format!("the books were {books:?}, and are {again:?}")]
-        };
+        let broken =
+            if again == *books { Vec::new() } else { vec![format!("the books were {books:?}, and are {again:?}")] };
         let seen = format!("{} subscriptions", subscriptions.len());
         Ok(Check { sentence: "everything told twice to everybody changes nothing", seen, broken })
     }
