@@ -5,8 +5,10 @@ use wharf_sdk::{Error, Request};
 
 /// Refuses users who are no administrators: the numbers are those of the shop, not of its customers.
 pub(crate) fn check_admin(request: &Request) -> Result<(), Error> {
-    let roles = request.header("x-user-roles");
-    let inside = request.header("x-user-id").is_none() && roles.is_none();
-    let admin = || roles.is_some_and(|roles| roles.split(',').any(|role| role.trim() == "admin"));
-    if inside || admin() { Ok(()) } else { Err(Error::new(403, "this is for administrators")) }
+    // By name alone: a header that is no text still says that this is a user.
+    let says = |(name, _): &(String, _)| ["x-user-id", "x-user-roles"].iter().any(|one| name.eq_ignore_ascii_case(one));
+    let inside = !request.headers().iter().any(says);
+    let roles = request.header("x-user-roles").unwrap_or_default();
+    let admin = roles.split(',').any(|role| role.trim() == "admin");
+    if inside || admin { Ok(()) } else { Err(Error::new(403, "this is for administrators")) }
 }

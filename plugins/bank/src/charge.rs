@@ -133,8 +133,8 @@ pub(crate) fn get(id: &str) -> Result<Charge, Error> {
     charge.ok_or_else(|| Error::not_found("no charge has this id"))
 }
 
-/// At most `limit` charges after the one with the id `after`, of this reference if there is one, and the id to go on from
-/// if there are more.
+/// At most `limit` charges after the one with the id `after`, of this reference if there is one, and the id to go on
+/// from if there are more.
 pub(crate) fn page(reference: Option<&str>, after: &str, limit: u32) -> Result<(Vec<Charge>, Option<String>), Error> {
     let query =
         format!("SELECT {COLUMNS} FROM charges WHERE (?1 IS NULL OR reference = ?1) AND id > ?2 ORDER BY id LIMIT ?3");

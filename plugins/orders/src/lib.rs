@@ -5,7 +5,7 @@
 //! GET  /?userId&status&after&limit   the newest first
 //! GET  /{id}, /{id}/history
 //! POST /{id}/cancel         while it is pending or confirmed
-//! POST /rebuild             makes the table for questions anew, of the events (administrators)
+//! POST /rebuild?resume      makes the table for questions anew, of the events (administrators)
 //! GET  /health, /info
 //! ```
 //!
@@ -144,7 +144,8 @@ fn cancel(request: Request) -> Result<Response, Error> {
 
 fn rebuild(request: Request) -> Result<Response, Error> {
     Caller::of(&request).check_admin()?;
-    let (events, complete) = table::rebuild()?;
+    let resume = request.query_or("resume", false)?;
+    let (events, complete) = table::rebuild(resume, table::MOST_PIECES)?;
     Ok(Response::json(&json!({ "events": events, "complete": complete })))
 }
 

@@ -62,7 +62,7 @@ pub(crate) fn place(mut request: Request) -> Result<Response, Error> {
 }
 
 /// Keeps the order, with the key of its request. Nothing if another request has taken the key.
-fn keep(draft: &Draft, key: Option<&Key>) -> Result<Option<Loaded<Order>>, Error> {
+pub(crate) fn keep(draft: &Draft, key: Option<&Key>) -> Result<Option<Loaded<Order>>, Error> {
     let kept: Result<_, Refusal> = sql::transaction(|tx| {
         if let Some(key) = key
             && !key.take(tx, &draft.id)?

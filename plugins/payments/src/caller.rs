@@ -1,5 +1,5 @@
-//! Who asks. The gateway says it in headers that nobody outside can send: `x-user-id` and `x-user-roles` of a token. Who
-//! comes with neither is another service; strangers without a token are stopped by the gateway (`payments.yaml`).
+//! Who asks. The gateway says it in headers that nobody outside can send: `x-user-id` and `x-user-roles` of a token.
+//! Who comes with neither is another service; strangers without a token are stopped by the gateway (`payments.yaml`).
 
 use wharf_sdk::{Error, Request};
 

@@ -14,8 +14,7 @@ pub(crate) struct Ask {
     pub(crate) amount: i64,
     pub(crate) currency: String,
     pub(crate) card: String,
-    /// Said by orders, never in a body.
-    #[serde(skip)]
+    /// Who pays, and may look at it. Not always known.
     pub(crate) user_id: Option<String>,
 }
 
@@ -38,6 +37,7 @@ impl Ask {
         check("amount", (0..=MOST).contains(&self.amount), "is not from 0 to 1000000000000 minor units");
         check("currency", ["EUR", "USD", "GBP"].contains(&self.currency.as_str()), "is not EUR, USD or GBP");
         let is_token = (1..=64).contains(&self.card.len()) && self.card.bytes().all(|byte| byte.is_ascii_graphic());
+        check("userId", self.user_id.as_deref().is_none_or(is_id), "is not 1 to 64 letters, digits, `-` and `_`");
         check("card", is_token, "is not the token of a card: 1 to 64 visible characters");
         wrong
     }

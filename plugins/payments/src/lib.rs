@@ -1,7 +1,7 @@
 //! Payments of orders, by a provider outside.
 //!
 //! ```text
-//! POST /                   {orderId, amount, currency, card} → 201 captured; 402 declined, 409 cancelled, 503 later
+//! POST /                   {orderId, amount, currency, card, userId?} → 201 captured; 402 declined, 409 cancelled, 503 later
 //! POST /{orderId}/refund   200 refunded, 202 while the card is being charged (both for services and administrators)
 //! GET  /{orderId}          (who pays, services and administrators)
 //! GET  /health, /info

@@ -85,6 +85,19 @@ pub(crate) fn rotate(now: i64) -> Result<String, Error> {
     })
 }
 
+/// From now on a key signs that nobody has seen, and no other one is shown: what was signed before ends as soon as
+/// gateways read the set. The id of the new key is the answer.
+pub(crate) fn revoke() -> Result<String, Error> {
+    sql::transaction(|tx| {
+        tx.execute("DELETE FROM keys", &[])?;
+        begin(tx)?;
+        let (kid,): (String,) = tx
+            .first("SELECT kid FROM keys WHERE state = 'signs'", &[])?
+            .ok_or_else(|| Error::internal("no key signs"))?;
+        Ok(kid)
+    })
+}
+
 /// Makes the first keys, if there are none.
 fn begin(tx: &Transaction) -> Result<(), Error> {
     let there: Option<(i64,)> = tx.first("SELECT 1 FROM keys WHERE state = 'signs'", &[])?;

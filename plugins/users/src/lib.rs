@@ -4,7 +4,7 @@
 //! POST   /                        {username, email, password, name?} → 201; 409 says what is taken
 //! POST   /login                   {username, password} → {token, tokenType, expiresIn, userId}; 401
 //! GET    /.well-known/jwks.json   the keys with which tokens are checked
-//! POST   /keys/rotate             another key signs (administrators)
+//! POST   /keys/rotate?revoke=     another key signs (administrators)
 //! GET    /?limit&after, /?ids=    a page, or those of these ids (administrators and services)
 //! GET, PUT, DELETE /{id}          profile {name, email, address} (the user, administrators and services)
 //! GET    /health, /info
@@ -120,7 +120,11 @@ fn key_set(_: Request) -> Result<Response, Error> {
 
 fn rotate(request: Request) -> Result<Response, Error> {
     Caller::of(&request).is_admin()?;
-    let kid = keys::rotate(now()?)?;
+    let kid = match request.query("revoke").as_deref() {
+        None | Some("false") => keys::rotate(now()?)?,
+        Some("true") => keys::revoke()?,
+        Some(_) => return Err(unprocessable("revoke", "is true or false".to_owned())),
+    };
     log::info(format_args!("the key {kid} signs"));
     Ok(Response::json(&serde_json::json!({ "kid": kid })))
 }

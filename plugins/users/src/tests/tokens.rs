@@ -133,6 +133,22 @@ fn a_key_stays_for_its_longest_token() {
 }
 
 #[test]
+fn after_a_revocation_no_key_from_before_is_shown() {
+    start();
+    registered("ann");
+    let (before, shown) = (token_of("ann"), kids(0));
+    let revoke = |value: &str| {
+        let target = format!("/keys/rotate?revoke={value}");
+        call_as(Some(("a", "admin")), Method::Post, &target, &Value::Null).status
+    };
+    assert_eq!((revoke("yes"), verified(&before).is_some()), (422, true));
+    assert_eq!(revoke("true"), 200);
+    assert_eq!(verified(&before), None);
+    assert!(kids(0).len() == 2 && !kids(0).iter().any(|kid| shown.contains(kid)), "the next one is another, too");
+    assert!(verified(&token_of("ann")).is_some());
+}
+
+#[test]
 fn keys_cannot_be_piled_up() {
     start();
     assert_eq!(jwks().len(), 2, "made when they are first asked for: the one that signs, and the next");
