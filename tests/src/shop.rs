@@ -20,7 +20,7 @@ use wharf_demo::http::text;
 use wharf_demo::shop::{Person, Product, Shop};
 use wharf_demo::wish::{Kind, Mode, Placed, Wish};
 
-use crate::{binary, root};
+use crate::{binary, eventually, root};
 
 /// Compiled components beyond this number are of builds that are no more.
 const MOST_COMPILED: usize = 80;
@@ -64,6 +64,27 @@ impl OpenShop {
     /// Keeps what was compiled since for the tests that come.
     pub fn keep_compiled(&self) {
         Compiled::lock().take(self.host.folder.dir());
+    }
+
+    /// Takes a service of the shop away; its component, for when it is to come back.
+    pub async fn take_away(&self, service: &str) -> Vec<u8> {
+        let component = self.host.folder.component(service).unwrap();
+        self.host.folder.remove(service).unwrap();
+        let path = self.health(service);
+        eventually(&format!("{service} is gone"), async || {
+            (self.shop.gateway.get(&path).send().await.unwrap().status != 200).then_some(())
+        })
+        .await;
+        component
+    }
+
+    /// The path at which a service of the shop says how it is.
+    pub fn health(&self, service: &str) -> String {
+        match service {
+            "catalog" => "/api/products/health".to_owned(),
+            "bank" => "/bank/health".to_owned(),
+            service => format!("/api/{service}/health"),
+        }
     }
 
     /// Something new in the shelves.

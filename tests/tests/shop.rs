@@ -139,6 +139,49 @@ async fn whichever_step_fails_all_before_it_is_undone() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_not_there_fails_the_workflow_and_delays_the_saga() {
+    let mut open = OpenShop::open(SLOW).await;
+    let pen = open.product("pen", 250, 10).await;
+    let ann = open.person("ann").await;
+    let steps =
+        [("inventory", "stock"), ("payments", "payment"), ("shipping", "shipping"), ("notifications", "notification")];
+    for (service, step) in steps {
+        let component = open.take_away(service).await;
+        let sync = open.wish(Mode::Sync, Kind::Plain, &pen, 2);
+        let failed = open.place(&ann, &sync).await;
+        let said = format!("{step}: the service is not available, try again later; order ");
+        assert_eq!((failed.status, failed.detail.starts_with(&said)), (503, true), "{}", failed.detail);
+        let order = open.order(&failed.order.unwrap()).await;
+        assert_eq!(order["status"], "cancelled", "{service}");
+        let saga = open.wish(Mode::Saga, Kind::Plain, &pen, 1);
+        let waiting = open.place(&ann, &saga).await.order.unwrap();
+        open.host.folder.install(service, &component).unwrap();
+        open.becomes(&waiting, "shipped").await;
+    }
+    let books = open.books().await;
+    assert_eq!(books.orders.values().filter(|order| order.is_alive()).count(), steps.len());
+    assert_eq!(available(&open, &pen.id).await, (6, 0, 4));
+
+    // Who it is and what it costs must be known before there is an order.
+    for service in ["users", "pricing", "catalog"] {
+        let component = open.take_away(service).await;
+        for mode in [Mode::Saga, Mode::Sync] {
+            let wish = open.wish(mode, Kind::Plain, &pen, 1);
+            open.promises.wishes -= 1;
+            let answer = open.shop.gateway.post(wish.path(), &wish.body()).token(&ann.token).send().await.unwrap();
+            assert_eq!(answer.status, 503, "{service}: {}", answer.text());
+        }
+        open.host.folder.install(service, &component).unwrap();
+        let path = open.health(service);
+        eventually(&format!("{service} is back"), async || {
+            (open.shop.gateway.get(&path).send().await.unwrap().status == 200).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(open.books().await.orders.len(), books.orders.len());
+}
+
+#[tokio::test]
 async fn what_cannot_be_ordered_is_refused_and_leaves_nothing_behind() {
     let mut open = OpenShop::open(SLOW).await;
     let pen = open.product("pen", 250, 3).await;
@@ -375,17 +418,12 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
 #[tokio::test]
 async fn every_service_says_how_it_is_and_what_it_hears() {
     let open = OpenShop::open(SLOW).await;
-    let expose = |name: &str| match name {
-        "catalog" => "/api/products".to_owned(),
-        "bank" => "/bank".to_owned(),
-        name => format!("/api/{name}"),
-    };
     let mut published = Vec::new();
     let mut infos = Vec::new();
     for name in SERVICES {
-        let base = expose(name);
-        assert_eq!(open.shop.gateway.get(format!("{base}/health")).send().await.unwrap().status, 200, "{name}");
-        let info = open.shop.gateway.get(format!("{base}/info")).expect(&[200]).await.unwrap();
+        let health = open.health(name);
+        assert_eq!(open.shop.gateway.get(&health).send().await.unwrap().status, 200, "{name}");
+        let info = open.shop.gateway.get(health.replace("/health", "/info")).expect(&[200]).await.unwrap();
         assert_eq!(info["name"], name);
         assert!(info["description"].as_str().is_some_and(|text| text.len() > 10), "{info}");
         published.extend(info["publishes"].as_array().unwrap().iter().cloned());

@@ -318,8 +318,7 @@ async fn each_event_has_what_those_who_hear_it_read() {
         }
     }
     // Money goes back of an order that is paid and cannot be sent: shipping is not there.
-    let shipping = open.host.folder.component("shipping").unwrap();
-    open.host.folder.remove("shipping").unwrap();
+    let shipping = open.take_away("shipping").await;
     let wish = open.wish(Mode::Saga, Kind::Plain, &pen, 1);
     let paid = open.place(&ann, &wish).await.order.unwrap();
     open.becomes(&paid, "confirmed").await;
