@@ -126,7 +126,7 @@ async fn whichever_step_fails_all_before_it_is_undone() {
         let order = open.becomes(&placed.order.unwrap(), end).await;
         let reason = order["reason"].as_str().unwrap_or_default();
         match kind {
-            Kind::SoldOut => assert_eq!(reason, "stock: out of stock"),
+            Kind::SoldOut => assert_eq!(reason, format!("stock: 4 of {} are wanted, 3 available", pen.id)),
             Kind::Declined => assert_eq!(reason, "payment: the card is declined"),
             Kind::Insufficient => assert_eq!(reason, "payment: the funds do not suffice"),
             _ => assert_eq!(reason, ""),

@@ -249,7 +249,17 @@ const HEARD: &[(&str, &str, &[(&str, Is)])] = &[
         ],
     ),
     ("payments", "order.cancelled", &[("/orderId", Text), ("/order/id", Text)]),
-    ("orders", "inventory.rejected", &[("/orderId", Text), ("/reason", Text)]),
+    (
+        "orders",
+        "inventory.rejected",
+        &[
+            ("/orderId", Text),
+            ("/reason", Text),
+            ("/missing/0/productId", Text),
+            ("/missing/0/requested", Number),
+            ("/missing/0/available", Number),
+        ],
+    ),
     ("orders", "payment.completed", &[("/orderId", Text), ("/paymentId", Text)]),
     ("orders", "payment.failed", &[("/orderId", Text), ("/reason", Text)]),
     ("orders", "shipping.scheduled", &[("/orderId", Text), ("/trackingNumber", Text)]),
