@@ -34,8 +34,11 @@ impl Is {
     }
 }
 
+/// Places in JSON, and what is to be there.
+type Fields<'a> = &'a [(&'static str, Is)];
+
 /// What of it is not so: pointers into the JSON.
-fn missing(json: &Value, fields: &[(&str, Is)]) -> Vec<String> {
+fn missing(json: &Value, fields: Fields<'_>) -> Vec<String> {
     let wrong = fields.iter().filter(|(pointer, is)| !is.holds(json.pointer(pointer)));
     wrong.map(|(pointer, is)| format!("`{pointer}` is to be {is:?}, in {json}")).collect()
 }
@@ -45,7 +48,7 @@ struct Call<'a> {
     consumer: &'static str,
     ask: (&'static str, String, Value),
     statuses: &'a [u16],
-    fields: &'a [(&'static str, Is)],
+    fields: Fields<'a>,
 }
 
 /// A shop with another service in it that may call all of them, and so is as good as any of them.
@@ -86,8 +89,8 @@ async fn each_service_answers_what_those_who_call_it_read() {
         "userId": ann.id, "kind": "order.confirmed", "data": { "orderId": order, "total": 500, "currency": "EUR" },
     });
     let parcel = |address: &Value| json!({ "orderId": order, "userId": ann.id, "address": address, "items": line(2) });
-    let detail: &[(&str, Is)] = &[("/detail", Text)];
-    let errors: &[(&str, Is)] = &[("/errors/0/field", Text), ("/errors/0/detail", Text)];
+    let detail: Fields<'_> = &[("/detail", Text)];
+    let errors: Fields<'_> = &[("/errors/0/field", Text), ("/errors/0/detail", Text)];
     let by_orders = |method, url: String, body, statuses, fields| Call {
         consumer: "orders",
         ask: (method, url, body),
@@ -221,7 +224,7 @@ async fn the_bank_answers_what_payments_reads() {
 }
 
 /// Who reads what of which event.
-const HEARD: &[(&str, &str, &[(&str, Is)])] = &[
+const HEARD: &[(&str, &str, Fields<'static>)] = &[
     (
         "inventory",
         "order.created",
