@@ -22,7 +22,6 @@ use crate::Trouble;
 use crate::checks::{Check, Promises};
 use crate::folder::{SERVICES, marked};
 use crate::host::Host;
-use crate::http::{list, text};
 use crate::plan::{self, COUPON, GOODS, PEOPLE, RARE};
 use crate::shop::{Person, Product, Shop};
 use crate::story::Story;
@@ -198,16 +197,10 @@ impl<'a> Day<'a> {
             Midway::Replace(service) => {
                 let wasm = self.host.folder.component(service)?;
                 let began = Instant::now();
-                let before = self.serving(service).await?;
+                let before = self.shop.serving(service).await?;
                 self.host.folder.install(service, &marked(&wasm, "another version"))?;
                 self.story.progress("a new version is compiled beside the old one, which serves");
-                while self.serving(service).await? == before {
-                    if began.elapsed() > PATIENCE {
-                        return Err(Trouble::Host(format!("the new version of {service} does not serve")));
-                    }
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-                let now = self.serving(service).await?;
+                let now = self.shop.replaced(service, &before, PATIENCE).await?;
                 let took = told::span(began.elapsed());
                 self.story.line(&format!("{service}: version {before} is replaced by {now} after {took}"));
                 Ok(())
@@ -221,15 +214,6 @@ impl<'a> Day<'a> {
                 Ok(())
             }
         }
-    }
-
-    /// The digest of the version that serves.
-    async fn serving(&self, service: &str) -> Result<String, Trouble> {
-        let all = self.shop.admin.get("/api/services").expect(&[200]).await?;
-        let of_it = list(&all, "services").iter().find(|one| text(one, "name") == service);
-        let versions = of_it.map(|one| list(one, "versions")).unwrap_or_default();
-        let serving = versions.iter().find(|version| text(version, "state") == "serving");
-        Ok(serving.map(|version| text(version, "digest").chars().take(8).collect()).unwrap_or_default())
     }
 
     /// Orders that are cancelled by their customers at once, or too late; some others are delivered.

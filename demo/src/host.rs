@@ -70,9 +70,7 @@ impl Host {
         let admin = self.admin();
         let began = Instant::now();
         while began.elapsed() < READY {
-            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
-                return Err(Trouble::Host(format!("wharf ended with {status}:\n{}", self.last_lines(20))));
-            }
+            self.check()?;
             if admin.get("/readyz").send().await.is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }
@@ -96,11 +94,26 @@ impl Host {
         self.child.as_ref().and_then(Child::id)
     }
 
+    /// Whether it goes on.
+    ///
+    /// # Errors
+    /// When it has ended, though nobody ended it.
+    pub fn check(&mut self) -> Result<(), Trouble> {
+        match self.child.as_mut().map(Child::try_wait) {
+            Some(Ok(Some(status))) => {
+                Err(Trouble::Host(format!("wharf ended with {status}:\n{}", self.last_lines(20))))
+            }
+            Some(Err(error)) => Err(Trouble::io("the end of wharf")(error)),
+            Some(Ok(None)) | None => Ok(()),
+        }
+    }
+
     /// Ends it where it stands, as a power cut would.
     ///
     /// # Errors
-    /// When the system does not let it.
+    /// When it has ended already, though nobody ended it.
     pub async fn kill(&mut self) -> Result<(), Trouble> {
+        self.check()?;
         match self.child.take() {
             Some(mut child) => child.kill().await.map_err(Trouble::io("kill -9")),
             None => Ok(()),

@@ -82,7 +82,8 @@ async fn run(arguments: &Arguments, story: &mut Story) -> Result<u8, Trouble> {
         Ok(outcome) => outcome,
         Err(trouble) => {
             story.end(&host.last_lines(20));
-            host.kill().await?;
+            // What went wrong first is what is told; the host ends with this program in any case.
+            let _ = host.kill().await;
             return Err(trouble);
         }
     };

@@ -172,6 +172,36 @@ impl Shop {
         }
     }
 
+    /// The digest of the version that serves; empty if none does.
+    ///
+    /// # Errors
+    /// When the host does not say.
+    pub async fn serving(&self, service: &str) -> Result<String, Trouble> {
+        let all = self.admin.get("/api/services").expect(&[200]).await?;
+        let of_it = list(&all, "services").iter().find(|one| text(one, "name") == service);
+        let versions = of_it.map(|one| list(one, "versions")).unwrap_or_default();
+        let serving = versions.iter().find(|version| text(version, "state") == "serving");
+        Ok(serving.map(|version| text(version, "digest").chars().take(8).collect()).unwrap_or_default())
+    }
+
+    /// Waits until another version than this one serves.
+    ///
+    /// # Errors
+    /// When none does in time.
+    pub async fn replaced(&self, service: &str, before: &str, patience: Duration) -> Result<String, Trouble> {
+        let began = Instant::now();
+        loop {
+            let now = self.serving(service).await?;
+            if !now.is_empty() && now != before {
+                return Ok(now);
+            }
+            if began.elapsed() > patience {
+                return Err(Trouble::Host(format!("no new version of {service} serves after {patience:?}")));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// Publishes on a schedule's topic, so that nobody has to wait for its next minute.
     ///
     /// # Errors

@@ -144,7 +144,8 @@ impl OpenShop {
     }
 
     /// The books when nothing goes on any more. Whatever happened, they are right.
-    pub async fn books(&self) -> Books {
+    pub async fn books(&mut self) -> Books {
+        self.host.check().unwrap();
         let books = Books::settled(&self.shop, PATIENCE).await.unwrap_or_else(|trouble| panic!("{trouble}"));
         let broken = checks::broken(&checks::all(&books, &self.promises));
         assert!(broken.is_empty(), "{}\n{books:#?}", broken.join("\n"));

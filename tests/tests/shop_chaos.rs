@@ -77,20 +77,22 @@ async fn whatever_happens_every_order_ends_and_the_books_are_right() {
         open.product("bicycle", 45_000, 1000).await,
     ];
     open.shop.coupon("TEN-OFF", 10).await.unwrap();
+    // Compiled before, so that services are replaced at once when chance has it.
+    let mut versions = BTreeMap::new();
+    for name in REPLACED {
+        let wasm = open.host.folder.component(name).unwrap();
+        let (other, before) = (marked(&wasm, "other"), open.shop.serving(name).await.unwrap());
+        open.host.folder.install(name, &other).unwrap();
+        open.shop.replaced(name, &before, PATIENCE).await.unwrap();
+        versions.insert(name, [wasm, other]);
+    }
+    open.keep_compiled();
     let end = Instant::now() + time;
     let mut customers = JoinSet::new();
     for number in 0..CUSTOMERS {
         let person = open.person(&format!("customer{number}")).await;
         customers.spawn(customer(open.shop.clone(), person, goods.clone(), rng.u64(..), end));
     }
-    let versions: BTreeMap<_, _> = REPLACED
-        .iter()
-        .map(|name| {
-            let wasm = open.host.folder.component(name).unwrap();
-            (*name, [marked(&wasm, "other"), wasm])
-        })
-        .collect();
-
     let mut did = BTreeMap::<&str, usize>::new();
     let mut current = BTreeMap::<&str, usize>::new();
     // Whatever chance says, each has happened once.
@@ -148,6 +150,14 @@ async fn whatever_happens_every_order_ends_and_the_books_are_right() {
         placed.extend(ended.unwrap());
     }
     assert!(did.len() >= 5, "{did:?}");
+    let log = std::fs::read_to_string(open.host.folder.log()).unwrap();
+    let lines = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    let starts = did["kill -9"] + 1;
+    let served: usize =
+        REPLACED.iter().map(|name| lines(&format!("\"message\":\"serving\",\"service\":\"{name}\""))).sum();
+    // One of each at each start, and one that was replaced before anything else happened.
+    let more = (served + lines("rollout: canary")).saturating_sub((starts + 1) * REPLACED.len());
+    assert!(more > 0, "nothing was replaced in {starts} starts");
 
     open.promises.wishes = placed.len();
     placed.iter().for_each(|(wish, placed)| open.promise(wish, placed));
@@ -161,7 +171,6 @@ async fn whatever_happens_every_order_ends_and_the_books_are_right() {
         open.shop.replay(&service, &name).await.unwrap();
     }
     assert_eq!(open.books().await, books);
-    open.keep_compiled();
 }
 
 #[tokio::test]
