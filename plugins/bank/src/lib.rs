@@ -16,10 +16,9 @@ mod input;
 
 use std::time::Duration;
 
-use serde::Serialize;
-use wharf_sdk::{Error, FieldError, Request, Response, Router, get, migrations, post, serve, sql};
+use shop::{Info, Listing};
+use wharf_sdk::{Error, Request, Response, Router, get, migrations, post, serve};
 
-use charge::Charge;
 use input::Order;
 
 migrations!("../migrations": "0001_create_charges.sql");
@@ -30,41 +29,18 @@ static ROUTER: Router = Router::new(&[
     get("/charges/{id}", |request| Ok(Response::json(&charge::get(request.param("id"))?))),
     post("/charges/{id}/capture", |request| Ok(Response::json(&charge::capture(request.param("id"))?))),
     post("/charges/{id}/refund", |request| Ok(Response::json(&charge::refund(request.param("id"))?))),
-    get("/health", health),
-    get("/info", |_| Ok(Response::json(&INFO))),
+    get("/health", |_| shop::health("charges")),
+    get("/info", |_| INFO.show()),
 ]);
 serve!(ROUTER);
 
-#[derive(Serialize)]
-struct Info {
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    publishes: [&'static str; 0],
-    handles: [&'static str; 0],
-}
-
-static INFO: Info = Info {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-    description: env!("CARGO_PKG_DESCRIPTION"),
+static INFO: Info = shop::info! {
     publishes: [],
     handles: [],
 };
 
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Charge>,
-    /// Give it back as `after` to get what comes next.
-    next: Option<String>,
-}
-
 /// How long `tok_slow` takes.
 const SLOW: Duration = Duration::from_secs(3);
-/// Charges on one page, unless the client asks for fewer or more.
-const PAGE: u32 = 20;
-/// The most that it may ask for.
-const MOST: u32 = 100;
 
 fn create(mut request: Request) -> Result<Response, Error> {
     let key = input::idempotency_key(&request)?;
@@ -89,20 +65,7 @@ fn think() {
 }
 
 fn list(request: Request) -> Result<Response, Error> {
-    let limit = request.query("limit").map_or(Ok(PAGE), |text| text.parse::<u32>());
-    let limit = limit.ok().filter(|limit| (1..=MOST).contains(limit)).ok_or_else(|| {
-        let detail = format!("is a number from 1 to {MOST}");
-        Error::unprocessable(vec![FieldError { field: "limit".to_owned(), detail }])
-    })?;
-    let after = request.query("after").unwrap_or_default();
-    let (items, next) = charge::page(request.query("reference").as_deref(), &after, limit)?;
-    Ok(Response::json(&Page { items, next }))
-}
-
-/// Healthy is who can reach its data.
-fn health(_: Request) -> Result<Response, Error> {
-    sql::first::<(i64,)>("SELECT count(*) FROM (SELECT 1 FROM charges LIMIT 1)", &[])?;
-    Ok(Response::text("ok\n"))
+    Ok(Response::json(&charge::page(request.query("reference").as_deref(), &Listing::read(&request)?)?))
 }
 
 #[cfg(test)]

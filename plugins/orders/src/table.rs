@@ -4,6 +4,7 @@
 //! A row is made of all events that an order has at that moment and of nothing else. So all rows can be thrown away and
 //! made again, by the projection, while commands go on: a row that has the projection's event already is passed over.
 
+use shop::{Listing, Page};
 use wharf_sdk::es::{EsError, Loaded, Projection, Recorded};
 use wharf_sdk::sql::{self, SqlError, Transaction, Value as Parameter};
 use wharf_sdk::{Error, params};
@@ -62,24 +63,18 @@ pub(crate) fn rebuild(resume: bool, pieces: u32) -> Result<(u64, bool), Error> {
     Ok((events, false))
 }
 
-/// Which orders.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) user: Option<String>,
-    pub(crate) status: Option<Status>,
-    pub(crate) after: Option<String>,
-    pub(crate) limit: usize,
-}
-
-/// Orders as clients see them, the newest first, and the id to go on after if there are more.
-pub(crate) fn page(wanted: Wanted) -> Result<(Vec<serde_json::Value>, Option<String>), Error> {
-    let Wanted { user, status, after, limit } = wanted;
+/// Orders as clients see them, the newest first: those of a user, or of all, and of a status, or of each.
+pub(crate) fn page(
+    user: Option<String>,
+    status: Option<Status>,
+    listing: &Listing,
+) -> Result<Page<serde_json::Value>, Error> {
     let mut statement = "SELECT id, view FROM orders WHERE 1".to_owned();
     let mut parameters = Vec::new();
     let conditions = [
         ("user_id =", user.map(Parameter::from)),
         ("status =", status.map(|status| status.name().into())),
-        ("id <", after.map(Parameter::from)),
+        ("id <", listing.after.clone().map(Parameter::from)),
     ];
     for (condition, value) in conditions {
         if let Some(value) = value {
@@ -87,15 +82,12 @@ pub(crate) fn page(wanted: Wanted) -> Result<(Vec<serde_json::Value>, Option<Str
             statement.push_str(&format!(" AND {condition} ?{}", parameters.len()));
         }
     }
-    let more = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX);
-    parameters.push(more.into());
+    parameters.push(listing.with_one_more().into());
     statement.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", parameters.len()));
-    let mut rows: Vec<(String, String)> = sql::all(&statement, &parameters)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = if more { rows.last().map(|(id, _)| id.clone()) } else { None };
-    let items = rows.iter().map(|(_, view)| serde_json::from_str(view)).collect::<Result<_, _>>()?;
-    Ok((items, next))
+    let rows: Vec<(String, String)> = sql::all(&statement, &parameters)?;
+    let Page { items, next } = listing.page(rows, |(id, _)| id.clone());
+    let items = items.iter().map(|(_, view)| serde_json::from_str(view)).collect::<Result<_, _>>()?;
+    Ok(Page { items, next })
 }
 
 /// Orders that have been pending since before this time, the oldest first.

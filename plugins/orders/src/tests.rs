@@ -9,7 +9,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use wharf_sdk::{Delivery, Failure, Method, Request, answer_calls, migrate, published};
+use shop::testing::{inside, open_to_strangers};
+use wharf_sdk::{Delivery, Failure, Method, Request, answer_calls, migrate, published, sql};
 
 use super::*;
 
@@ -127,7 +128,7 @@ fn body() -> Value {
 }
 
 fn send(request: Request) -> Seen {
-    let response = ROUTER.handle(request.with_header("x-forwarded-prefix", "/api/orders"));
+    let response = ROUTER.handle(inside(request.with_header("x-forwarded-prefix", "/api/orders")));
     Seen {
         status: response.status(),
         location: response.header_value("location").map(str::to_owned),

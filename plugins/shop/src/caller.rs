@@ -1,8 +1,11 @@
 //! Who is asking, and what that allows.
 //!
 //! Only the host says it, in headers that it takes away from whatever comes from outside: `x-wharf-caller` is the name
-//! of the service that calls, `x-user-id` and `x-user-roles` are of a token that the gateway has checked. Who comes with
-//! none of them is nobody: a service whose configuration forgets to ask for a token is then closed, not open.
+//! of the service that calls, `x-user-id` and `x-user-roles` are of a token that the gateway has checked. Who comes
+//! with none of them is nobody: a service whose configuration forgets to ask for a token is then closed, not open.
+//!
+//! Events that are posted to a service carry none of them either; services of the shop take theirs typed, by
+//! `serve_events!`.
 //!
 //! A call that passes a user's headers on is asked by that user: who acts for somebody may do no more than he could.
 
@@ -11,7 +14,9 @@ use wharf_sdk::{Error, Request};
 const CALLER: &str = "x-wharf-caller";
 const USER: &str = "x-user-id";
 const ROLES: &str = "x-user-roles";
-const ADMIN: &str = "admin";
+
+/// The role that may do everything.
+pub const ADMIN: &str = "admin";
 
 /// Who is asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +85,20 @@ impl Caller {
     /// 401 for nobody, 403 for a user who [may not](Self::may_act_for).
     pub fn check_may_act_for<'u>(&self, user: impl Into<Option<&'u str>>) -> Result<(), Error> {
         self.refuse_unless(self.may_act_for(user), "this belongs to somebody else")
+    }
+
+    /// Whose things are to be listed: those of the user who was asked for; without one, a user's own, and for who is
+    /// inside those of all (`None`).
+    ///
+    /// # Errors
+    /// Those of [`check_may_act_for`](Self::check_may_act_for).
+    pub fn whose(&self, asked: Option<String>) -> Result<Option<String>, Error> {
+        let user = match (asked, self) {
+            (None, Self::User { id, .. }) if !self.is_admin() => Some(id.clone()),
+            (asked, _) => asked,
+        };
+        self.check_may_act_for(user.as_deref())?;
+        Ok(user)
     }
 
     /// # Errors
@@ -165,6 +184,22 @@ mod tests {
         assert_eq!(statuses(&user("ann", &["customer"])), [200, 403, 403, 403]);
         assert_eq!(statuses(&user("bob", &["administrator", "Admin"])), [403; 4]);
         assert_eq!(statuses(&user("bob", &["customer", "admin"])), [200; 4]);
+    }
+
+    #[test]
+    fn users_list_their_own_and_others_inside_everything() {
+        let asks =
+            |caller: &Caller, user: Option<&str>| caller.whose(user.map(str::to_owned)).map_err(|error| error.status());
+        let ann = Some("ann".to_owned());
+        assert_eq!(
+            (asks(&user("ann", &[]), None), asks(&user("ann", &[]), Some("ann"))),
+            (Ok(ann.clone()), Ok(ann.clone()))
+        );
+        assert_eq!((asks(&user("bob", &[]), Some("ann")), asks(&user("", &[]), None)), (Err(403), Err(403)));
+        for inside in [Caller::Service("orders".to_owned()), user("root", &["admin"])] {
+            assert_eq!((asks(&inside, None), asks(&inside, Some("ann"))), (Ok(None), Ok(ann.clone())));
+        }
+        assert_eq!((asks(&Caller::Nobody, None), asks(&Caller::Nobody, Some("ann"))), (Err(401), Err(401)));
     }
 
     #[test]

@@ -48,8 +48,8 @@ pub fn unprocessable(field: impl Into<String>, detail: impl Into<String>) -> Err
     Error::unprocessable(vec![wrong(field, detail)])
 }
 
-/// Whether something can be called this: 1 to 64 letters, digits, `-` and `_`. It is safe as a part of an address, a key,
-/// the id of an event.
+/// Whether something can be called this: 1 to 64 letters, digits, `-` and `_`. It is safe as a part of an address, of a
+/// key, of the id of an event.
 pub fn is_id(text: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=LONGEST_ID).contains(&text.len()) && text.bytes().all(fits)

@@ -1,5 +1,5 @@
-//! What all services of the shop do in the same way: who is asking ([`Caller`]), lists ([`Listing`]), what is wrong with
-//! an input ([`Wrong`]), times, `GET /health` and `GET /info`.
+//! What all services of the shop do in the same way: who is asking ([`Caller`]), lists ([`Listing`]), what is wrong
+//! with an input ([`Wrong`]), times, `GET /health` and `GET /info`.
 //!
 //! ```
 //! use shop::{Caller, Info};
@@ -23,8 +23,8 @@
 //! # assert_eq!(ROUTER.handle(Request::get("/ann").with_header("x-user-id", "ann")).status(), 200);
 //! ```
 //!
-//! Here is only what belongs to this shop and means the same everywhere in it. What any service could use is in the SDK,
-//! and what one service decides stays there.
+//! Here is only what belongs to this shop and means the same everywhere in it. What any service could use is in the
+//! SDK, and what one service decides stays there.
 
 mod caller;
 mod info;
@@ -34,7 +34,7 @@ mod list;
 pub mod testing;
 mod time;
 
-pub use caller::Caller;
+pub use caller::{ADMIN, Caller};
 pub use info::{Info, health};
 pub use input::{CURRENCIES, Wrong, currencies, is_currency, is_id, unprocessable, wrong};
 pub use list::{LARGEST_PAGE, Listing, Page};

@@ -1,5 +1,5 @@
-//! Lists: `?limit=` (1 to 100, else 20) items `?after=` a place, and `{"items", "next"}`, where `next` is the place after
-//! which the rest comes.
+//! Lists: `?limit=` (1 to 100, else 20) items `?after=` a place, and `{"items", "next"}`, where `next` is the place
+//! after which the rest comes.
 
 use serde::Serialize;
 use wharf_sdk::{Error, FieldError, Request};
@@ -57,7 +57,7 @@ impl Listing {
         self.limit.saturating_add(1)
     }
 
-    /// The page, of items that were read [`with_one_more`](Self::with_one_more). `place` is where an item is in the list.
+    /// The page, of items that were read [`with_one_more`](Self::with_one_more). `place` is where an item is.
     pub fn page<T>(&self, mut items: Vec<T>, place: impl FnOnce(&T) -> String) -> Page<T> {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
         let more = items.len() > limit;

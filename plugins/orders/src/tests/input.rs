@@ -184,9 +184,36 @@ fn lists_come_in_pages_the_newest_first() {
     }
     assert_eq!(found, made);
     assert_eq!(read("/?status=cancelled")["items"].as_array().unwrap().len(), 1);
-    for target in ["/?limit=0", "/?limit=101", "/?status=lost"] {
-        assert_eq!(send(by(USER, Method::Get, target)).status, 400, "{target}");
+    for (target, status) in [("/?limit=0", 422), ("/?limit=101", 422), ("/?status=lost", 400)] {
+        assert_eq!(send(by(USER, Method::Get, target)).status, status, "{target}");
     }
+}
+
+#[test]
+fn a_stranger_orders_and_sees_and_cancels_nothing() {
+    let world = World::new();
+    let id = order("/").id();
+    world.calls.borrow_mut().clear();
+    topics();
+    let (one, history, cancel) = (format!("/{id}"), format!("/{id}/history"), format!("/{id}/cancel"));
+    let of_user = format!("/?userId={USER}");
+    let closed = [
+        (Method::Post, "/"),
+        (Method::Post, "/?mode=sync"),
+        (Method::Get, "/"),
+        (Method::Get, of_user.as_str()),
+        (Method::Get, one.as_str()),
+        (Method::Get, "/none"),
+        (Method::Get, history.as_str()),
+        (Method::Post, cancel.as_str()),
+        (Method::Post, "/rebuild"),
+    ];
+    assert_eq!(open_to_strangers(&ROUTER, &closed), []);
+    let mut body = body();
+    body["userId"] = json!(USER);
+    let response = ROUTER.handle(Request::new(Method::Post, "/").with_body(body.to_string()));
+    assert_eq!((response.status(), status(&id)), (401, "pending".to_owned()));
+    assert_eq!((world.calls.borrow().len(), topics().len()), (0, 0));
 }
 
 #[test]
