@@ -31,6 +31,8 @@ use wharf_sdk::{Error, Request, Response, Router, es, get, post, serve, serve_ev
 use handlers::EVENTS;
 use order::{Happened, Order, Status};
 
+// The first is a copy of `es::SCHEMA` by design: a migration that was applied never changes, and what the SDK says may.
+// A test tells when they differ: then another migration is needed, and the first stays as it is.
 wharf_sdk::migrations!("../migrations": "0001_events.sql", "0002_orders.sql");
 
 static ROUTER: Router = Router::new(&[
