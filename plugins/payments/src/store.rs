@@ -63,8 +63,7 @@ pub(crate) struct Payment {
     updated_at: String,
 }
 
-const COLUMNS: &str =
-    "id, order_id, user_id, amount, currency, card, status, reason, charge_id, told, busy_until, created_at, updated_at";
+const COLUMNS: &str = "id, order_id, user_id, amount, currency, card, status, reason, charge_id, told, busy_until, created_at, updated_at";
 
 impl FromRow for Payment {
     fn from_row(row: &Row) -> Result<Self, SqlError> {
