@@ -22,6 +22,10 @@ build-test-guests:
 run *ARGS: build-plugins
     cargo run --release -p wharf -- serve {{ ARGS }}
 
+# A day in the shop: orders in two ways, failures on purpose, and the books afterwards. `just demo --help`.
+demo *ARGS: build build-plugins
+    cargo run --release -p wharf-demo -- {{ ARGS }}
+
 # Lints, then runs all tests.
 test: lint build-plugins build-test-guests
     bash scripts/fuzz.sh 15

@@ -22,6 +22,7 @@ mod client;
 mod load;
 mod process;
 mod program;
+mod shop;
 mod upstream;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +32,7 @@ pub use client::{Answer, Client, Connection};
 pub use load::Load;
 pub use process::{Builder, Wharf, binary};
 pub use program::{Outcome, Program, Running, have};
+pub use shop::OpenShop;
 pub use upstream::{Reply, Seen, Upstream};
 
 /// The repository.

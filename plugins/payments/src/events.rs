@@ -53,8 +53,9 @@ fn reserved(event: Delivery) -> Result<(), Failure> {
     }
     let payment = process::pay(&ask, Some(&told.order)).map_err(failure)?;
     match payment.status {
-        // Told when it happened.
+        // Told when it happened: that it was paid, too, if the money went back since.
         Status::Captured | Status::Failed => Ok(()),
+        Status::Refunding | Status::Refunded if payment.told => Ok(()),
         Status::Pending | Status::Refunding | Status::Refunded | Status::Cancelled => {
             let event = store::failed(&ask.order_id, "order cancelled", Some(&told.order)).map_err(Failure::retry)?;
             event.publish()?;

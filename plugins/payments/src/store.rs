@@ -54,14 +54,16 @@ pub(crate) struct Payment {
     pub(crate) reason: Option<String>,
     #[serde(skip)]
     pub(crate) charge_id: Option<String>,
+    /// Whether others were told that it is paid.
+    #[serde(skip)]
+    pub(crate) told: bool,
     #[serde(skip)]
     busy_until: i64,
     created_at: String,
     updated_at: String,
 }
 
-const COLUMNS: &str =
-    "id, order_id, user_id, amount, currency, card, status, reason, charge_id, busy_until, created_at, updated_at";
+const COLUMNS: &str = "id, order_id, user_id, amount, currency, card, status, reason, charge_id, told, busy_until, created_at, updated_at";
 
 impl FromRow for Payment {
     fn from_row(row: &Row) -> Result<Self, SqlError> {
@@ -84,6 +86,7 @@ impl FromRow for Payment {
             status,
             reason: row.get("reason")?,
             charge_id: row.get("charge_id")?,
+            told: row.get("told")?,
             busy_until: row.get("busy_until")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,

@@ -85,7 +85,7 @@ fn an_order_that_is_cancelled_after_it_was_paid_gets_its_money_back_once() {
     );
     assert_eq!((status(), bank.charges()), ("refunded".to_owned(), charged("refunded")));
     reserved("tok_visa").unwrap();
-    assert_eq!((told(), bank.charges()), (vec![failed("order cancelled")], charged("refunded")));
+    assert_eq!((told(), bank.charges()), (vec![], charged("refunded")), "what was told is not told otherwise");
 }
 
 #[test]
