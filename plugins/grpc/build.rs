@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let set = protox::compile(FILES, ["proto"])?;
     let out = std::env::var("OUT_DIR")?;
-    let mut index = String::from("pub(crate) static FILES: &[File] = &[\n");
+    let mut index = String::from("static FILES: &[File] = &[\n");
     for file in &set.file {
         let mut symbols = Vec::new();
         let services = file.service.iter().map(|service| full(file.package(), service.name())).collect::<Vec<_>>();
