@@ -16,6 +16,7 @@ const FILES: [&str; 4] = [
     "wharf/shop/v1/shop.proto",
 ];
 
+#[expect(clippy::disallowed_methods, reason = "it is how cargo says where to write")]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=proto");
     let set = protox::compile(FILES, ["proto"])?;

@@ -31,7 +31,7 @@ fn calls(shop: &Shop) -> Vec<(String, String)> {
 
 #[tokio::test]
 async fn one_query_asks_three_services_once_each() {
-    let shop = Shop::start(&["graphql"], |builder| builder).await;
+    let shop = Shop::start("graphql").await;
     let (ann, bob) = (shop.user("ann").await, shop.user("bob").await);
     let (tea, mug) = (shop.product("green tea", 350).await, shop.product("blue mug", 990).await);
     for (user, products) in [(&ann, vec![&tea]), (&bob, vec![&tea, &mug]), (&ann, vec![&mug])] {
@@ -60,7 +60,7 @@ async fn one_query_asks_three_services_once_each() {
 
 #[tokio::test]
 async fn who_asks_decides_what_is_seen() {
-    let shop = Shop::start(&["graphql"], |builder| builder).await;
+    let shop = Shop::start("graphql").await;
     let (ann, bob) = (shop.user("ann").await, shop.user("bob").await);
     let tea = shop.product("green tea", 350).await;
     let order = shop.order(&bob, &[&tea]).await;
@@ -86,7 +86,10 @@ async fn who_asks_decides_what_is_seen() {
     assert_eq!((&other["data"]["order"], &other["data"]["orders"]["items"]), (&Value::Null, &json!([])));
     let own = ask(&shop, &shop.token(&bob, &[]), &query).await;
     assert_eq!(codes(&own), ["users FORBIDDEN"]);
-    assert_eq!((&own["data"]["user"]["email"], &own["data"]["order"]["id"]), (&json!("bob@shop.example"), &json!(order)));
+    assert_eq!(
+        (&own["data"]["user"]["email"], &own["data"]["order"]["id"]),
+        (&json!("bob@shop.example"), &json!(order))
+    );
     // Nobody says by a header who it is.
     let headers = [("x-user-id", bob.as_str()), ("x-user-roles", "admin"), ("x-wharf-caller", "orders")];
     let url = shop.wharf.url("/api/graphql?query=%7Busers%7Bitems%7Bid%7D%7D%7D");
@@ -96,9 +99,10 @@ async fn who_asks_decides_what_is_seen() {
 
 #[tokio::test]
 async fn an_order_is_placed_once_for_a_key() {
-    let shop = Shop::start(&["graphql"], |builder| builder).await;
+    let shop = Shop::start("graphql").await;
     let (ann, tea) = (shop.user("ann").await, shop.product("green tea", 350).await);
-    let mutation = "mutation($product: ID!, $key: String) { placeOrder(idempotencyKey: $key, input: { currency: \"EUR\",
+    let mutation =
+        "mutation($product: ID!, $key: String) { placeOrder(idempotencyKey: $key, input: { currency: \"EUR\",
         items: [{ productId: $product, quantity: 3 }], card: \"tok_visa\",
         shippingAddress: { line1: \"1 High Street\", city: \"London\", postalCode: \"N1\", country: \"GB\" } })
         { id status total { amount } user { username } items { product { name } } } }";
@@ -107,7 +111,10 @@ async fn an_order_is_placed_once_for_a_key() {
     let first = post(&shop, &token, mutation, variables.clone()).await.json();
     let order = &first["data"]["placeOrder"];
     assert_eq!((&order["status"], &order["total"]["amount"]), (&json!("PENDING"), &json!(1050)), "{first}");
-    assert_eq!((&order["user"]["username"], &order["items"][0]["product"]["name"]), (&json!("ann"), &json!("green tea")));
+    assert_eq!(
+        (&order["user"]["username"], &order["items"][0]["product"]["name"]),
+        (&json!("ann"), &json!("green tea"))
+    );
     assert_eq!(post(&shop, &token, mutation, variables).await.json(), first);
     let unknown = json!({ "product": "0190d5ef-0000-7000-8000-000000000000" });
     let refused = post(&shop, &token, mutation, unknown).await.json();
@@ -118,14 +125,14 @@ async fn an_order_is_placed_once_for_a_key() {
 
 #[tokio::test]
 async fn a_service_that_is_gone_leaves_the_rest_of_the_answer() {
-    let shop = Shop::start(&["graphql"], |builder| builder).await;
+    let shop = Shop::start("graphql").await;
     let (ann, tea) = (shop.user("ann").await, shop.product("green tea", 350).await);
     shop.order(&ann, &[&tea]).await;
     std::fs::remove_file(shop.wharf.plugin_path("catalog.wasm")).unwrap();
     let query = "{ products { next } orders { items { user { username } items { quantity product { name } } } } }";
     let answer = eventually("the catalog is gone", async || {
         let answer = ask(&shop, &shop.admin(), query).await;
-        answer.get("errors").is_some().then_some(answer)
+        (answer["errors"].as_array().map(Vec::len) == Some(2)).then_some(answer)
     })
     .await;
     let order = json!({ "user": { "username": "ann" }, "items": [{ "quantity": 2, "product": null }] });
@@ -140,7 +147,7 @@ async fn a_service_that_is_gone_leaves_the_rest_of_the_answer() {
 
 #[tokio::test]
 async fn the_operator_bounds_queries_while_it_runs() {
-    let shop = Shop::start(&["graphql"], |builder| builder).await;
+    let shop = Shop::start("graphql").await;
     let (schema, products) = ("{ __schema { queryType { name } } }", "{ products(first: 50) { items { name } } }");
     assert_eq!(ask(&shop, "", schema).await["data"]["__schema"]["queryType"]["name"], "Query");
     assert_eq!(ask(&shop, "", products).await["data"]["products"], json!({ "items": [] }));

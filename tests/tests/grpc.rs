@@ -24,6 +24,7 @@ use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::{v1, v1alpha};
+use wharf_tests::eventually;
 
 async fn connect(shop: &Shop) -> Channel {
     Channel::from_shared(shop.wharf.url("")).unwrap().connect().await.unwrap()
@@ -39,7 +40,7 @@ fn with<T>(token: &str, message: T) -> Request<T> {
 
 #[tokio::test]
 async fn products_are_asked_for_one_by_one_and_as_a_stream() {
-    let shop = Shop::start(&["grpc"], |builder| builder).await;
+    let shop = Shop::start("grpc").await;
     let tea = shop.product("green tea", 5_000_000_000).await;
     for number in 0..4 {
         shop.product(&format!("blue mug {number}"), 990).await;
@@ -65,7 +66,7 @@ async fn products_are_asked_for_one_by_one_and_as_a_stream() {
     let long = ListProductsRequest { query: "x".repeat(70_000), ..Default::default() };
     assert_eq!(catalog.list_products(long).await.unwrap_err().code(), Code::ResourceExhausted);
     std::fs::remove_file(shop.wharf.plugin_path("catalog.wasm")).unwrap();
-    wharf_tests::eventually("the catalog is gone", async || {
+    eventually("the catalog is gone", async || {
         let status = catalog.get_product(GetProductRequest { id: tea.clone() }).await.err()?;
         (status.code() == Code::Unavailable).then_some(())
     })
@@ -74,7 +75,7 @@ async fn products_are_asked_for_one_by_one_and_as_a_stream() {
 
 #[tokio::test]
 async fn an_order_is_watched_while_it_changes() {
-    let shop = Shop::start(&["grpc"], |builder| builder).await;
+    let shop = Shop::start("grpc").await;
     let (ann, bob) = (shop.user("ann").await, shop.user("bob").await);
     let tea = shop.product("green tea", 350).await;
     let id = shop.order(&ann, &[&tea]).await;
@@ -89,6 +90,13 @@ async fn an_order_is_watched_while_it_changes() {
         let status = orders.watch_order(with(&token, WatchOrderRequest { id: id.clone() })).await.unwrap_err();
         assert_eq!(status.code(), expected, "{status:?}");
     }
+    // Who leaves is not waited for: the call is over long before its deadline.
+    let watches = || shop.wharf.access_log().iter().filter(|line| line.contains("WatchOrder")).count();
+    eventually("those that were refused are logged", async || (watches() == 2).then_some(())).await;
+    let mut left = orders.watch_order(with(&own, WatchOrderRequest { id: id.clone() })).await.unwrap().into_inner();
+    assert!(left.message().await.unwrap().is_some());
+    drop(left);
+    eventually("the call is over", async || (watches() == 3).then_some(())).await;
     let began = Instant::now();
     let watch = orders.watch_order(with(&own, WatchOrderRequest { id: id.clone() })).await.unwrap();
     let mut states = watch.into_inner();
@@ -104,7 +112,7 @@ async fn an_order_is_watched_while_it_changes() {
 
 #[tokio::test]
 async fn a_watch_ends_with_a_status_at_its_deadline() {
-    let shop = Shop::start(&["grpc"], |builder| builder).await;
+    let shop = Shop::start("grpc").await;
     let (ann, tea) = (shop.user("ann").await, shop.product("green tea", 350).await);
     let id = shop.order(&ann, &[&tea]).await;
     let own = shop.token(&ann, &[]);
@@ -121,7 +129,7 @@ async fn a_watch_ends_with_a_status_at_its_deadline() {
     // The operator's.
     let yaml = std::fs::read_to_string(shop.wharf.dir().join("gateway-config/services/grpc.yaml")).unwrap();
     shop.wharf.configure("services/grpc.yaml", &yaml.replace("longest: 50s", "longest: 300ms"));
-    wharf_tests::eventually("the configuration holds", async || {
+    eventually("the configuration holds", async || {
         let began = Instant::now();
         let mut request = with(&own, WatchOrderRequest { id: id.clone() });
         request.metadata_mut().insert("grpc-timeout", "3S".parse().unwrap());
@@ -134,7 +142,7 @@ async fn a_watch_ends_with_a_status_at_its_deadline() {
 
 #[tokio::test]
 async fn health_is_that_of_the_services_behind_it() {
-    let shop = Shop::start(&["grpc"], |builder| builder).await;
+    let shop = Shop::start("grpc").await;
     let mut health = HealthClient::new(connect(&shop).await);
     let mut check = async |service: &str| {
         let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await;
@@ -145,8 +153,7 @@ async fn health_is_that_of_the_services_behind_it() {
     }
     assert_eq!(check("nothing").await, Err(Code::NotFound));
     std::fs::remove_file(shop.wharf.plugin_path("orders.wasm")).unwrap();
-    wharf_tests::eventually("the orders are gone", async || (check("wharf.shop.v1.Orders").await == Ok(2)).then_some(()))
-        .await;
+    eventually("the orders are gone", async || (check("wharf.shop.v1.Orders").await == Ok(2)).then_some(())).await;
     assert_eq!(check("wharf.shop.v1.Catalog").await, Ok(1));
 }
 
@@ -155,7 +162,7 @@ async fn reflection_answers_while_it_is_asked() {
     use v1::server_reflection_request::MessageRequest;
     use v1::server_reflection_response::MessageResponse;
 
-    let shop = Shop::start(&["grpc"], |builder| builder).await;
+    let shop = Shop::start("grpc").await;
     let channel = connect(&shop).await;
     let (ask, asked) = tokio::sync::mpsc::channel(1);
     let questions = stream::unfold(asked, async |mut asked| Some((asked.recv().await?, asked)));
@@ -191,7 +198,7 @@ async fn reflection_answers_while_it_is_asked() {
 
 #[tokio::test]
 async fn what_is_not_spoken_here_is_said_in_the_words_of_grpc() {
-    let shop = Shop::start(&["grpc"], |builder| builder).await;
+    let shop = Shop::start("grpc").await;
     let url = shop.wharf.url("/wharf.shop.v1.Catalog/GetProduct");
     let send = async |url: &str, headers: &[(&str, &str)]| {
         shop.wharf.client().send_http2("POST", url, headers, b"\0\0\0\0\0".as_slice()).await

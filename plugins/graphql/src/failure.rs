@@ -17,7 +17,7 @@ pub(crate) struct Failure {
     message: String,
     /// The service that could not answer.
     service: Option<&'static str>,
-    problem: Problem,
+    problem: Box<Problem>,
 }
 
 /// The parts of a problem document (RFC 9457) that a client is shown.
@@ -41,7 +41,12 @@ struct Wrong {
 impl Failure {
     /// A failure that no service has part in.
     pub(crate) fn new(code: &'static str, status: u16, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), service: None, problem: Problem { status, ..Problem::default() } }
+        Self {
+            code,
+            message: message.into(),
+            service: None,
+            problem: Box::new(Problem { status, ..Problem::default() }),
+        }
     }
 
     /// The client has to ask for something else.
@@ -76,7 +81,7 @@ impl Failure {
         if matches!(code, "INTERNAL") {
             problem = Problem { status, ..Problem::default() };
         }
-        Self { code, message, service: Some(service), problem }
+        Self { code, message, service: Some(service), problem: Box::new(problem) }
     }
 
     /// No answer. Who operates this reads the cause in the log.
@@ -88,7 +93,12 @@ impl Failure {
             CallError::Denied | CallError::Invalid(_) => ("INTERNAL", 500),
         };
         let problem = Problem { status, ..Problem::default() };
-        Self { code, message: format!("{service} does not answer now"), service: Some(service), problem }
+        Self {
+            code,
+            message: format!("{service} does not answer now"),
+            service: Some(service),
+            problem: Box::new(problem),
+        }
     }
 
     /// Its status in HTTP.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::deadline::Deadline;
+use crate::deadline::{Deadline, pause};
 use crate::partner::{Page, Partners, check_id};
 use crate::pb::shop::{GetOrderRequest, Money, Order, OrderItem, OrderState, OrderStatus, WatchOrderRequest};
 use crate::rpc::{Out, Stream};
@@ -103,7 +103,7 @@ pub(crate) fn watch(request: WatchOrderRequest, partners: Partners) -> Result<St
                 }
                 wait = SHORT;
             }
-            std::thread::sleep(wait.min(deadline.left()?));
+            pause(wait.min(deadline.left()?));
             wait = LONG.min(wait.saturating_mul(3) / 2);
             events = again(&history, deadline)?;
         }
@@ -115,7 +115,7 @@ fn again<T>(history: impl Fn() -> Result<T, Status>, deadline: Deadline) -> Resu
     for _ in 0..3 {
         match history() {
             Err(status) if matches!(status.code, Code::Unavailable | Code::ResourceExhausted) => {
-                std::thread::sleep(LONG.min(deadline.left()?));
+                pause(LONG.min(deadline.left()?));
             }
             other => return other,
         }

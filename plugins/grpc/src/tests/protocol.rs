@@ -95,12 +95,12 @@ fn headers_say_what_is_not_understood() {
 #[test]
 fn a_service_that_is_slow_is_no_deadline_and_a_deadline_is_one() {
     answered_by(|_, _| {
-        std::thread::sleep(std::time::Duration::from_millis(60));
+        deadline::pause(std::time::Duration::from_millis(60));
         Err(Error::new(503, "no place"))
     });
     assert_eq!(code::<Product>(request(PRODUCT, asked())), 14);
     answer_calls(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(60));
+        deadline::pause(std::time::Duration::from_millis(60));
         Ok(Response::text("no JSON"))
     });
     assert_eq!(code::<Product>(request(PRODUCT, asked()).with_header("grpc-timeout", "50m")), 4);
