@@ -5,7 +5,14 @@
 
 mod front;
 
-#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated")]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    clippy::allow_attributes_without_reason,
+    reason = "generated"
+)]
 mod shop {
     tonic::include_proto!("wharf.shop.v1");
 }
