@@ -5,8 +5,8 @@
 //! so on. Nobody guesses how long to wait for more, as one would with a timer: when the query stands still, there is no
 //! more. What was found is kept to the end of the request, so nothing is asked for twice.
 //!
-//! A request makes at most [`MOST_CALLS`] calls, which is less than the host lets it make: it ends with a field that
-//! says so, not with calls that are refused.
+//! A request makes at most [`MOST_CALLS`] calls in at most [`TIME`], which is less than the host lets it: it ends with
+//! fields that say so, not with calls that are refused or with no answer at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -14,7 +14,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use wharf_sdk::{Call, Method, Request};
@@ -29,6 +29,9 @@ pub(crate) const MOST_CALLS: u32 = 80;
 const BATCH: usize = 100;
 /// No answer is worth more of the time that the request has.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// The time for all calls of a request, which is less than the gateway gives it: what is missing then is null, and the
+/// client has the rest.
+const TIME: Duration = Duration::from_secs(12);
 
 pub(crate) const USERS: &str = "users";
 pub(crate) const CATALOG: &str = "catalog";
@@ -39,6 +42,7 @@ pub(crate) struct Session {
     pub(crate) caller: Caller,
     identity: Vec<(String, String)>,
     calls: AtomicU32,
+    pub(crate) until: Instant,
     waiting: Mutex<Waiting>,
 }
 
@@ -68,6 +72,7 @@ impl Session {
             caller: Caller::of(request),
             identity: caller::identity(request),
             calls: AtomicU32::new(0),
+            until: Instant::now() + TIME,
             waiting: Mutex::default(),
         }
     }
@@ -167,8 +172,12 @@ impl Session {
             let message = format!("the query needs more than {MOST_CALLS} questions to other services");
             return Err(Failure::new("QUERY_TOO_EXPENSIVE", 400, message));
         }
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Failure::new("UNAVAILABLE", 504, "there was no time left to ask for this"));
+        }
         let identity = self.identity.iter();
-        let call = identity.fold(call.timeout(PATIENCE), |call, (name, value)| call.header(name, value));
+        let call = identity.fold(call.timeout(left.min(PATIENCE)), |call, (name, value)| call.header(name, value));
         let answer = call.send().map_err(|error| Failure::called(service, &error))?;
         if !(200..300).contains(&answer.status()) {
             return Err(Failure::answered(service, answer));

@@ -107,3 +107,16 @@ fn bodies_are_bounded_json_of_a_known_form() {
     }
     assert_eq!(post(json, "{\"query\": \"{ __typename }\", \"variables\": null}").0, 200);
 }
+
+#[test]
+fn what_there_is_no_time_for_is_null() {
+    let asked = services(&[]);
+    let mut session = Session::new(&as_admin(Request::get("/")));
+    session.until = std::time::Instant::now();
+    let session = Arc::new(session);
+    let question = async_graphql::Request::new("{ __typename product(id: \"p1\") { id } orders { next } }");
+    let answer = session::run(&session, shop().unwrap().execute(question.data(Arc::clone(&session)))).unwrap();
+    let data = serde_json::to_value(&answer.data).unwrap();
+    assert_eq!(data, json!({ "__typename": "Query", "product": null, "orders": null }));
+    assert_eq!((answer.errors.len(), asked.borrow().len()), (2, 0));
+}
