@@ -129,8 +129,8 @@ fn answer(request: &Request, input: Result<Input, Failure>, may_change: bool) ->
     ))
 }
 
-/// A request that is not run. Its status is always shown if it is about HTTP; what is wrong with the query itself is 200
-/// for clients that only know `application/json`, as they expect it.
+/// A request that is not run. Its status is always shown if it is about HTTP; what is wrong with the query itself is
+/// 200 for clients that only know `application/json`, as they expect it.
 fn refusal(request: &Request, failure: Failure, about_http: bool) -> Response {
     let status = if about_http || speaks_graphql(request) { failure.status() } else { 200 };
     let error = async_graphql::Error::from(failure).into_server_error(async_graphql::Pos::default());

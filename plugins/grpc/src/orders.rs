@@ -1,7 +1,7 @@
 //! `wharf.shop.v1.Orders`
 //!
-//! Who watches an order sees each thing that happened to it once, in order: they are numbered, and the service tells all
-//! of them. It is asked again and again, more and more seldom.
+//! Who watches an order sees each thing that happened to it once, in order: they are numbered, and the service tells
+//! all of them. It is asked again and again, more and more seldom.
 
 use std::time::Duration;
 
