@@ -8,9 +8,8 @@
 //! A charge is known by its idempotency key: asked for again, there is still one, also when two ask at once. Each step
 //! is one update on the condition of the state before, and a step that was done already is done.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
+use shop::{Listing, Page};
 use uuid::Uuid;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError};
 use wharf_sdk::{Error, params};
@@ -93,9 +92,8 @@ pub(crate) fn create(key: &str, order: &Order) -> Result<Charge, Error> {
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) RETURNING {COLUMNS}"
         );
         let id = Uuid::now_v7().to_string();
-        let created_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
         let Order { reference, amount, currency, card } = order;
-        let values = params![id, key, reference, *amount, currency, card, status, reason, created_at];
+        let values = params![id, key, reference, *amount, currency, card, status, reason, shop::now()];
         Ok::<_, Error>(tx.first(&insert, values)?)
     })?;
     let charge = found.ok_or_else(|| Error::new(503, "the bank does not answer: try again"))?;
@@ -133,15 +131,10 @@ pub(crate) fn get(id: &str) -> Result<Charge, Error> {
     charge.ok_or_else(|| Error::not_found("no charge has this id"))
 }
 
-/// At most `limit` charges after the one with the id `after`, of this reference if there is one, and the id to go on from
-/// if there are more.
-pub(crate) fn page(reference: Option<&str>, after: &str, limit: u32) -> Result<(Vec<Charge>, Option<String>), Error> {
+/// Charges in the order in which they were made, of this reference if there is one.
+pub(crate) fn page(reference: Option<&str>, listing: &Listing) -> Result<Page<Charge>, Error> {
     let query =
         format!("SELECT {COLUMNS} FROM charges WHERE (?1 IS NULL OR reference = ?1) AND id > ?2 ORDER BY id LIMIT ?3");
-    let mut charges: Vec<Charge> = sql::all(&query, params![reference, after, limit.saturating_add(1)])?;
-    let limit = usize::try_from(limit)?;
-    let more = charges.len() > limit;
-    charges.truncate(limit);
-    let next = if more { charges.last().map(|charge| charge.id.clone()) } else { None };
-    Ok((charges, next))
+    let charges = sql::all(&query, params![reference, listing.after(), listing.with_one_more()])?;
+    Ok(listing.page(charges, |charge: &Charge| charge.id.clone()))
 }

@@ -1,7 +1,8 @@
 //! What a charge may look like. All that is wrong is said at once.
 
 use serde::Deserialize;
-use wharf_sdk::{Error, FieldError, Request};
+use shop::{Wrong, currencies, is_currency};
+use wharf_sdk::{Error, Request};
 
 use crate::charge::verdict;
 
@@ -21,17 +22,15 @@ pub(crate) struct Order {
 impl Order {
     pub(crate) fn read(request: &mut Request) -> Result<Self, Error> {
         let order: Self = request.json()?;
-        let mut wrong = Vec::new();
-        let mut check = |field: &str, holds: bool, detail: &str| {
-            if !holds {
-                wrong.push(FieldError { field: field.to_owned(), detail: detail.to_owned() });
-            }
-        };
-        check("amount", (1..=MOST).contains(&order.amount), "is not from 1 to 1000000000000 minor units");
-        check("currency", ["EUR", "USD", "GBP"].contains(&order.currency.as_str()), "is not EUR, USD or GBP");
-        check("card", verdict(&order.card, order.amount, 1).is_some(), "is no token that this bank has given out");
-        check("reference", is_word(&order.reference), "is not 1 to 100 visible characters");
-        if wrong.is_empty() { Ok(order) } else { Err(Error::unprocessable(wrong)) }
+        let mut wrong = Wrong::default();
+        let amount = (1..=MOST).contains(&order.amount);
+        wrong.unless(amount, "amount", format!("is not from 1 to {MOST} minor units"));
+        wrong.unless(is_currency(&order.currency), "currency", currencies());
+        let card = verdict(&order.card, order.amount, 1).is_some();
+        wrong.unless(card, "card", "is no token that this bank has given out");
+        wrong.unless(is_word(&order.reference), "reference", "is not 1 to 100 visible characters");
+        wrong.end()?;
+        Ok(order)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a product and a question may look like. All that is wrong is said at once.
 
 use serde::Deserialize;
-use wharf_sdk::{Error, FieldError, Request};
+use shop::{LARGEST_PAGE, Listing, Wrong, currencies, is_currency};
+use wharf_sdk::{Error, Request};
 
 /// Characters in a sku.
 const LONGEST_SKU: usize = 64;
@@ -16,10 +17,6 @@ const LONGEST_SEARCH: usize = 100;
 const MOST_WORDS: usize = 10;
 /// A thousand million, in minor units: any sum of a basket still is a number.
 const HIGHEST_PRICE: i64 = 100_000_000_000;
-const CURRENCIES: [&str; 3] = ["EUR", "USD", "GBP"];
-/// Items on one page, unless the client says another number, and the most that it gets.
-const PAGE: usize = 20;
-const LARGEST_PAGE: usize = 100;
 
 /// What a client says of a product.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,24 +55,7 @@ pub(crate) struct Filter {
     pub(crate) words: Option<Vec<String>>,
     pub(crate) category: Option<String>,
     pub(crate) inactive: bool,
-    pub(crate) after: Option<String>,
-    pub(crate) limit: usize,
-}
-
-/// Collects what is wrong.
-#[derive(Default)]
-struct Wrong(Vec<FieldError>);
-
-impl Wrong {
-    fn unless(&mut self, fine: bool, field: &str, detail: impl Into<String>) {
-        if !fine {
-            self.0.push(FieldError { field: field.to_owned(), detail: detail.into() });
-        }
-    }
-
-    fn end(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::unprocessable(self.0)) }
-    }
+    pub(crate) listing: Listing,
 }
 
 impl Input {
@@ -96,8 +76,7 @@ impl Input {
         wrong.unless(text, "description", "has a control character");
         let amount = (0..=HIGHEST_PRICE).contains(&input.price.amount);
         wrong.unless(amount, "price.amount", format!("0 to {HIGHEST_PRICE} in minor units"));
-        let known = CURRENCIES.contains(&input.price.currency.as_str());
-        wrong.unless(known, "price.currency", format!("one of {}", CURRENCIES.join(", ")));
+        wrong.unless(is_currency(&input.price.currency), "price.currency", currencies());
         wrong.end()?;
         Ok(input)
     }
@@ -110,16 +89,17 @@ impl Wanted {
             let mut ids: Vec<_> = ids.split(',').filter(|id| !id.is_empty()).map(str::to_owned).collect();
             ids.sort_unstable();
             ids.dedup();
-            wrong.unless(ids.len() <= LARGEST_PAGE, "ids", format!("at most {LARGEST_PAGE}"));
+            wrong.unless(ids.len() <= usize::try_from(LARGEST_PAGE)?, "ids", format!("at most {LARGEST_PAGE}"));
             wrong.end()?;
             return Ok(Self::Ids(ids));
         }
         let search = request.query("q");
         let short = search.as_ref().is_none_or(|text| text.chars().count() <= LONGEST_SEARCH);
         wrong.unless(short, "q", format!("at most {LONGEST_SEARCH} characters"));
-        let limit = request.query("limit").map_or(Some(PAGE), |text| text.parse().ok());
-        let limit = limit.filter(|limit| (1..=LARGEST_PAGE).contains(limit));
-        wrong.unless(limit.is_some(), "limit", format!("1 to {LARGEST_PAGE}"));
+        let listing = Listing::check(request);
+        if let Err(error) = &listing {
+            wrong.add(error.clone());
+        }
         let inactive = match request.query("inactive").as_deref() {
             None | Some("false") => Some(false),
             Some("true") => Some(true),
@@ -127,6 +107,7 @@ impl Wanted {
         };
         wrong.unless(inactive.is_some(), "inactive", "true or false");
         wrong.end()?;
+        let listing = listing.map_err(|error| Error::unprocessable(vec![error]))?;
         let words = search.filter(|text| !text.trim().is_empty()).map(|text| {
             let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
             words.take(MOST_WORDS).map(str::to_owned).collect()
@@ -135,8 +116,7 @@ impl Wanted {
             words,
             category: request.query("category").filter(|category| !category.is_empty()),
             inactive: inactive.unwrap_or_default(),
-            after: request.query("after"),
-            limit: limit.unwrap_or(PAGE),
+            listing,
         }))
     }
 }

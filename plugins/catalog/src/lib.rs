@@ -10,16 +10,15 @@
 //! GET    /health, /info
 //! ```
 //!
-//! [`store`] keeps them, [`input`] says what a product may look like, [`caller`] who may do what; here is only HTTP.
+//! [`store`] keeps them, [`input`] says what a product may look like; here is only HTTP.
 
-mod caller;
 mod input;
 mod store;
 
 use std::time::SystemTime;
 
-use serde::Serialize;
-use wharf_sdk::{Error, Request, Response, Router, delete, get, log, post, put, serve, sql};
+use shop::{Caller, Info, Page};
+use wharf_sdk::{Error, Request, Response, Router, delete, get, log, post, put, serve};
 
 use input::{Input, Wanted};
 use store::{Precondition, Product};
@@ -29,53 +28,34 @@ wharf_sdk::migrations!("../migrations": "0001_create_products.sql");
 static ROUTER: Router = Router::new(&[
     get("/", list),
     post("/", create),
-    get("/health", health),
-    get("/info", |_| Ok(Response::json(&INFO))),
+    get("/health", |_| shop::health("products")),
+    get("/info", |_| INFO.show()),
     get("/{id}", read),
     put("/{id}", update),
     delete("/{id}", remove),
 ]);
 serve!(ROUTER);
 
-#[derive(Serialize)]
-struct Info {
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    publishes: &'static [&'static str],
-    handles: &'static [&'static str],
-}
-
-static INFO: Info = Info {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-    description: env!("CARGO_PKG_DESCRIPTION"),
-    publishes: &["product.created", "product.updated", "product.deleted"],
-    handles: &[],
+static INFO: Info = shop::info! {
+    publishes: ["product.created", "product.updated", "product.deleted"],
+    handles: [],
 };
 
-#[derive(Serialize)]
-struct Page {
-    items: Vec<Product>,
-    /// Give it back as `after` to get what comes next.
-    next: Option<String>,
-}
-
 fn list(request: Request) -> Result<Response, Error> {
-    let (items, next) = match Wanted::read(&request)? {
-        Wanted::Ids(ids) => (store::batch(ids)?, None),
+    let page = match Wanted::read(&request)? {
+        Wanted::Ids(ids) => Page::whole(store::batch(ids)?),
         Wanted::Page(filter) => {
             if filter.inactive {
-                caller::must_be_known(&request)?;
+                Caller::of(&request).check_inside()?;
             }
             store::page(filter)?
         }
     };
-    Ok(Response::json(&Page { items, next }))
+    Ok(Response::json(&page))
 }
 
 fn create(mut request: Request) -> Result<Response, Error> {
-    caller::must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let product = store::create(Input::read(&mut request)?, SystemTime::now())?;
     log::info(format_args!("made product {}", product.id));
     let location = request.url_for(&format!("/{}", product.id));
@@ -93,7 +73,7 @@ fn read(request: Request) -> Result<Response, Error> {
 }
 
 fn update(mut request: Request) -> Result<Response, Error> {
-    caller::must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let on = precondition(&request);
     if matches!(on, Precondition::None) {
         return Err(Error::new(428, "say in If-Match which version you have seen, by its ETag"));
@@ -103,15 +83,9 @@ fn update(mut request: Request) -> Result<Response, Error> {
 }
 
 fn remove(request: Request) -> Result<Response, Error> {
-    caller::must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     store::deactivate(request.param("id"), &precondition(&request), SystemTime::now())?;
     Ok(Response::empty(204))
-}
-
-/// Healthy is who can reach its data.
-fn health(_: Request) -> Result<Response, Error> {
-    sql::first::<(i64,)>("SELECT 1 FROM (SELECT count(*) FROM products WHERE number < 0)", &[])?;
-    Ok(Response::text("ok\n"))
 }
 
 fn tag(product: &Product) -> String {

@@ -6,6 +6,7 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use shop::{Page, rfc3339};
 use uuid::Uuid;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError, Transaction, Value};
 use wharf_sdk::{Error, Event, params};
@@ -71,11 +72,11 @@ pub(crate) fn batch(ids: Vec<String>) -> Result<Vec<Product>, Error> {
     Ok(sql::all(&statement, &ids)?)
 }
 
-/// One page in the order in which products were made, and where the next begins.
-pub(crate) fn page(filter: Filter) -> Result<(Vec<Product>, Option<String>), Error> {
-    let limit = filter.limit;
+/// Products in the order in which they were made.
+pub(crate) fn page(filter: Filter) -> Result<Page<Product>, Error> {
+    let listing = filter.listing;
     let mut conditions = vec!["id > ?1".to_owned()];
-    let mut parameters = params![filter.after.unwrap_or_default()].to_vec();
+    let mut parameters = params![listing.after()].to_vec();
     let mut add = |condition: &str, value: String| {
         parameters.push(value.into());
         conditions.push(format!("{condition} ?{}", parameters.len()));
@@ -86,7 +87,7 @@ pub(crate) fn page(filter: Filter) -> Result<(Vec<Product>, Option<String>), Err
     if let Some(words) = filter.words {
         if words.is_empty() {
             // Nothing but punctuation: no word of a product is like that.
-            return Ok((Vec::new(), None));
+            return Ok(Page::whole(Vec::new()));
         }
         // Words are letters and digits only, so nothing in them means anything to the index.
         let words: Vec<_> = words.iter().map(|word| format!("\"{word}\"*")).collect();
@@ -99,17 +100,12 @@ pub(crate) fn page(filter: Filter) -> Result<(Vec<Product>, Option<String>), Err
         conditions.push("active".to_owned());
     }
     let conditions = conditions.join(" AND ");
-    // One more than asked for tells whether there are more.
-    let statement = format!("SELECT * FROM products WHERE {conditions} ORDER BY id LIMIT {}", limit.saturating_add(1));
-    let mut items: Vec<Product> = sql::all(&statement, &parameters)?;
-    let more = items.len() > limit;
-    items.truncate(limit);
-    let next = items.last().filter(|_| more).map(|last| last.id.clone());
-    Ok((items, next))
+    let statement = format!("SELECT * FROM products WHERE {conditions} ORDER BY id LIMIT {}", listing.with_one_more());
+    Ok(listing.page(sql::all(&statement, &parameters)?, |product: &Product| product.id.clone()))
 }
 
 pub(crate) fn create(input: Input, now: SystemTime) -> Result<Product, Error> {
-    let now = time(now);
+    let now = rfc3339(now);
     sql::transaction(|tx| {
         refuse_taken_sku(tx, &input.sku, "")?;
         let mut product = Product {
@@ -192,7 +188,7 @@ fn current(tx: &Transaction, id: &str, on: &Precondition) -> Result<Product, Err
 
 fn write(tx: &Transaction, mut product: Product, topic: &str, now: SystemTime) -> Result<Product, Error> {
     product.version = product.version.checked_add(1).ok_or_else(|| Error::internal("no more versions"))?;
-    product.updated_at = time(now);
+    product.updated_at = rfc3339(now);
     tx.execute(
         "UPDATE products SET sku = ?2, name = ?3, description = ?4, category = ?5, amount = ?6, currency = ?7, \
          active = ?8, version = ?9, updated_at = ?10 WHERE id = ?1",
@@ -243,8 +239,4 @@ fn same(a: &Product, b: &Product) -> bool {
 
 fn unknown() -> Error {
     Error::not_found("no product has this id")
-}
-
-fn time(now: SystemTime) -> String {
-    humantime::format_rfc3339_millis(now).to_string()
 }

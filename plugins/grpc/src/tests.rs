@@ -158,7 +158,10 @@ fn history(last: &'static str) -> Rc<RefCell<Vec<String>>> {
             return Err(Error::new(503, "no place"));
         }
         let events = [("created", json!({ "total": 1 })), ("confirmed", json!({})), (last, json!({ "reason": "r" }))];
-        let event = |(at, (event, data)): (usize, (&str, Value))| json!({ "version": at + 1, "event": event, "at": "2026-01-01T00:00:00Z", "data": data });
+        let event = |(at, (event, data)): (usize, (&str, Value))| {
+            let version = at + 1;
+            json!({ "version": version, "event": event, "at": "2026-01-01T00:00:00Z", "data": data })
+        };
         let items: Vec<_> = events.into_iter().take(count).enumerate().map(event).collect();
         Ok(Response::json(&json!({ "items": items, "next": null })))
     })

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shop::is_id;
 use wharf_sdk::sql::{self, Transaction};
 use wharf_sdk::{Delivery, Error, Event, Events, Failure, log, on};
 
@@ -66,7 +67,7 @@ struct Rejected<'a> {
 fn read(event: &Delivery) -> Result<(Order, Value), Failure> {
     let Told { order: json } = event.json()?;
     let order = Order::deserialize(&json).map_err(|error| Failure::reject(format_args!("the order: {error}")))?;
-    if input::is_id(&order.id) { Ok((order, json)) } else { Err(Failure::reject("the order's id is no id")) }
+    if is_id(&order.id) { Ok((order, json)) } else { Err(Failure::reject("the order's id is no id")) }
 }
 
 fn created(event: Delivery) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use shop::{Wrong, is_id, unprocessable, wrong};
 use wharf_sdk::{Error, FieldError, Request};
 
 use crate::reservation::Item;
@@ -12,13 +13,9 @@ pub(crate) const HIGHEST: i64 = 1_000_000_000;
 const LARGEST_QUANTITY: i64 = 1_000_000;
 /// Products in one reservation.
 const MOST_ITEMS: usize = 100;
-/// Characters of an id, a reason, an idempotency key.
-const LONGEST_ID: usize = 64;
+/// Characters of a reason, and of an idempotency key.
 const LONGEST_REASON: usize = 200;
 const LONGEST_KEY: usize = 255;
-/// Items on one page, unless the client says another number, and the most that it gets.
-const PAGE: i64 = 20;
-const LARGEST_PAGE: i64 = 100;
 /// Words that are paths of the service, and so no ids of products.
 const PATHS: [&str; 4] = ["health", "info", "movements", "reservations"];
 
@@ -45,18 +42,12 @@ pub(crate) struct Wish {
     items: Vec<Item>,
 }
 
-/// A part of a list.
-#[derive(Debug)]
-pub(crate) struct Page {
-    pub(crate) after: String,
-    limit: i64,
-}
-
 impl Count {
     pub(crate) fn read(request: &mut Request) -> Result<Self, Error> {
         let count: Self = request.json()?;
-        let fits = (0..=HIGHEST).contains(&count.available);
-        all_right(vec![(fits, wrong("available", format!("0 to {HIGHEST}")))])?;
+        let mut wrong = Wrong::default();
+        wrong.unless((0..=HIGHEST).contains(&count.available), "available", format!("0 to {HIGHEST}"));
+        wrong.end()?;
         Ok(count)
     }
 }
@@ -68,11 +59,12 @@ impl Adjustment {
         let reason = (1..=LONGEST_REASON).contains(&input.reason.trim().chars().count());
         let reason = reason && !input.reason.chars().any(char::is_control);
         let key = input.key.as_ref().is_none_or(|key| (1..=LONGEST_KEY).contains(&key.len()));
-        all_right(vec![
-            ((-HIGHEST..=HIGHEST).contains(&input.delta) && input.delta != 0, wrong("delta", "a number but 0")),
-            (reason, wrong("reason", format!("1 to {LONGEST_REASON} characters"))),
-            (key, wrong("idempotency-key", format!("1 to {LONGEST_KEY} characters"))),
-        ])?;
+        let delta = (-HIGHEST..=HIGHEST).contains(&input.delta) && input.delta != 0;
+        let mut wrong = Wrong::default();
+        wrong.unless(delta, "delta", "a number but 0");
+        wrong.unless(reason, "reason", format!("1 to {LONGEST_REASON} characters"));
+        wrong.unless(key, "idempotency-key", format!("1 to {LONGEST_KEY} characters"));
+        wrong.end()?;
         input.reason = input.reason.trim().to_owned();
         Ok(input)
     }
@@ -90,29 +82,6 @@ impl Wish {
                 Err(Error::unprocessable(order.into_iter().chain(items.err().unwrap_or_default()).collect()))
             }
         }
-    }
-}
-
-impl Page {
-    pub(crate) fn read(request: &Request) -> Result<Self, Error> {
-        let limit = request.query("limit").map_or(Some(PAGE), |text| text.parse().ok());
-        let limit = limit.filter(|limit| (1..=LARGEST_PAGE).contains(limit));
-        all_right(vec![(limit.is_some(), wrong("limit", format!("1 to {LARGEST_PAGE}")))])?;
-        Ok(Self { after: request.query("after").unwrap_or_default(), limit: limit.unwrap_or(PAGE) })
-    }
-
-    /// One more than asked for tells whether there are more.
-    pub(crate) fn with_one_more(&self) -> i64 {
-        self.limit.saturating_add(1)
-    }
-
-    /// What is asked for, and where the next page begins.
-    pub(crate) fn cut<T>(&self, mut items: Vec<T>, cursor: fn(&T) -> String) -> (Vec<T>, Option<String>) {
-        let limit = usize::try_from(self.limit).unwrap_or_default();
-        let more = items.len() > limit;
-        items.truncate(limit);
-        let next = items.last().filter(|_| more).map(cursor);
-        (items, next)
     }
 }
 
@@ -147,19 +116,5 @@ pub(crate) fn product(request: &Request) -> Result<&str, Error> {
 pub(crate) fn below(request: &Request) -> Result<Option<i64>, Error> {
     let Some(text) = request.query("below") else { return Ok(None) };
     let below = text.parse().ok().filter(|below| (0..=HIGHEST).contains(below));
-    all_right(vec![(below.is_some(), wrong("below", format!("0 to {HIGHEST}")))])?;
-    Ok(below)
-}
-
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=LONGEST_ID).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-pub(crate) fn wrong(field: impl Into<String>, detail: impl Into<String>) -> FieldError {
-    FieldError { field: field.into(), detail: detail.into() }
-}
-
-fn all_right(checks: Vec<(bool, FieldError)>) -> Result<(), Error> {
-    let errors: Vec<_> = checks.into_iter().filter(|(fine, _)| !fine).map(|(_, error)| error).collect();
-    if errors.is_empty() { Ok(()) } else { Err(Error::unprocessable(errors)) }
+    below.map(Some).ok_or_else(|| unprocessable("below", format!("0 to {HIGHEST}")))
 }

@@ -14,9 +14,8 @@
 //! ```
 //!
 //! What inside means: another service, or an admin. [`stock`] counts, [`reservation`] says what orders hold, [`events`]
-//! does the same for sagas, [`input`] says what may come, [`caller`] from whom; here is only HTTP.
+//! does the same for sagas, [`input`] says what may come; here is only HTTP.
 
-mod caller;
 mod events;
 mod input;
 mod reservation;
@@ -25,19 +24,19 @@ mod stock;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use shop::{Caller, Info, Listing};
 use wharf_sdk::{Error, Request, Response, Router, get, log, post, put, serve, serve_events, sql};
 
-use caller::must_be_admin_or_service;
 use events::EVENTS;
-use input::{Adjustment, Count, Page, Wish};
+use input::{Adjustment, Count, Wish};
 use reservation::{Missing, Outcome, Reservation, Status};
 
 wharf_sdk::migrations!("../migrations": "0001_create_stock.sql");
 
 static ROUTER: Router = Router::new(&[
     get("/", list),
-    get("/health", health),
-    get("/info", |_| Ok(Response::json(&INFO))),
+    get("/health", |_| shop::health("stock")),
+    get("/info", |_| INFO.show()),
     get("/movements", movements),
     post("/reservations", reserve),
     get("/reservations/{order}", reservation),
@@ -50,29 +49,10 @@ static ROUTER: Router = Router::new(&[
 serve!(ROUTER);
 serve_events!(EVENTS);
 
-#[derive(Serialize)]
-struct Info {
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    publishes: &'static [&'static str],
-    handles: &'static [&'static str],
-}
-
-static INFO: Info = Info {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-    description: env!("CARGO_PKG_DESCRIPTION"),
-    publishes: &["inventory.reserved", "inventory.rejected"],
-    handles: &["order.created", "order.confirmed", "order.cancelled"],
+static INFO: Info = shop::info! {
+    publishes: ["inventory.reserved", "inventory.rejected"],
+    handles: ["order.created", "order.confirmed", "order.cancelled"],
 };
-
-#[derive(Serialize)]
-struct List<T> {
-    items: Vec<T>,
-    /// Give it back as `after` to get what comes next.
-    next: Option<String>,
-}
 
 /// 409 that says what is missing, for programs too.
 #[derive(Serialize)]
@@ -85,16 +65,14 @@ struct Short {
 }
 
 fn list(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
-    let (items, next) = stock::page(input::below(&request)?, &Page::read(&request)?)?;
-    Ok(Response::json(&List { items, next }))
+    Caller::of(&request).check_inside()?;
+    Ok(Response::json(&stock::page(input::below(&request)?, &Listing::read(&request)?)?))
 }
 
 fn movements(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let product = request.query("product").unwrap_or_default();
-    let (items, next) = stock::movements(&product, &Page::read(&request)?)?;
-    Ok(Response::json(&List { items, next }))
+    Ok(Response::json(&stock::movements(&product, &Listing::read(&request)?)?))
 }
 
 fn read(request: Request) -> Result<Response, Error> {
@@ -102,20 +80,20 @@ fn read(request: Request) -> Result<Response, Error> {
 }
 
 fn count(mut request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let Count { available } = Count::read(&mut request)?;
     Ok(Response::json(&stock::set(input::product(&request)?, available, SystemTime::now())?))
 }
 
 fn adjust(mut request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let Adjustment { delta, reason, key } = Adjustment::read(&mut request)?;
     let product = input::product(&request)?;
     Ok(Response::json(&stock::adjust(product, delta, &reason, key.as_deref(), SystemTime::now())?))
 }
 
 fn reserve(mut request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let (order, items) = Wish::read(&mut request)?;
     match sql::transaction(|tx| reservation::reserve(tx, &order, &items, SystemTime::now()))? {
         // Who asks again gets the answer of the first time.
@@ -145,12 +123,12 @@ fn short(missing: Vec<Missing>) -> Response {
 }
 
 fn reservation(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     known(reservation::get(request.param("order"))?)
 }
 
 fn commit(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     match sql::transaction(|tx| reservation::commit(tx, request.param("order"), SystemTime::now()))? {
         Some(there) if there.status != Status::Committed => {
             Err(Error::conflict("the order holds nothing any more that could leave"))
@@ -160,19 +138,13 @@ fn commit(request: Request) -> Result<Response, Error> {
 }
 
 fn release(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     known(sql::transaction(|tx| reservation::release(tx, request.param("order"), SystemTime::now()))?)
 }
 
 fn known(reservation: Option<Reservation>) -> Result<Response, Error> {
     let reservation = reservation.ok_or_else(|| Error::not_found("this order has no reservation"))?;
     Ok(Response::json(&reservation))
-}
-
-/// Healthy is who can reach its data.
-fn health(_: Request) -> Result<Response, Error> {
-    sql::first::<(i64,)>("SELECT count(*) FROM stock WHERE product_id = ''", &[])?;
-    Ok(Response::text("ok\n"))
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use shop::rfc3339;
 use wharf_sdk::params;
 use wharf_sdk::sql::{self, SqlError, Transaction};
 
@@ -207,13 +208,13 @@ fn move_all(tx: &Transaction, there: &Reservation, step: &str) -> Result<(), Sql
 }
 
 fn add(tx: &Transaction, order: &str, status: Status, now: SystemTime) -> Result<(), SqlError> {
-    let now = crate::stock::time(now);
+    let now = rfc3339(now);
     tx.execute("INSERT INTO reservations VALUES (?1, ?2, ?3, ?3)", params![order, status.text(), now])?;
     Ok(())
 }
 
 fn set(tx: &Transaction, order: &str, status: Status, now: SystemTime) -> Result<(), SqlError> {
     let step = "UPDATE reservations SET status = ?2, updated_at = ?3 WHERE order_id = ?1";
-    tx.execute(step, params![order, status.text(), crate::stock::time(now)])?;
+    tx.execute(step, params![order, status.text(), rfc3339(now)])?;
     Ok(())
 }

@@ -6,10 +6,11 @@
 use std::time::SystemTime;
 
 use serde::Serialize;
+use shop::{Listing, Page, rfc3339, unprocessable};
 use wharf_sdk::sql::{self, FromRow, Row, SqlError, Transaction};
 use wharf_sdk::{Error, params};
 
-use crate::input::{HIGHEST, Page};
+use crate::input::HIGHEST;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -59,28 +60,28 @@ pub(crate) fn get(product: &str) -> Result<Stock, Error> {
 }
 
 /// One page by the ids of products; with `below`, only those of which fewer than that are available.
-pub(crate) fn page(below: Option<i64>, page: &Page) -> Result<(Vec<Stock>, Option<String>), Error> {
-    let limit = page.with_one_more();
+pub(crate) fn page(below: Option<i64>, listing: &Listing) -> Result<Page<Stock>, Error> {
+    let (after, limit) = (listing.after(), listing.with_one_more());
     let items = match below {
         None => {
             let statement = "SELECT * FROM stock WHERE product_id > ?1 ORDER BY product_id LIMIT ?2";
-            sql::all(statement, params![&page.after, limit])?
+            sql::all(statement, params![after, limit])?
         }
         Some(below) => {
             let statement = "SELECT * FROM stock WHERE product_id > ?1 AND available < ?3 ORDER BY product_id LIMIT ?2";
-            sql::all(statement, params![&page.after, limit, below])?
+            sql::all(statement, params![after, limit, below])?
         }
     };
-    Ok(page.cut(items, |stock: &Stock| stock.product_id.clone()))
+    Ok(listing.page(items, |stock: &Stock| stock.product_id.clone()))
 }
 
 /// What came in and went out by hand, the first first.
-pub(crate) fn movements(product: &str, page: &Page) -> Result<(Vec<Movement>, Option<String>), Error> {
-    let after: i64 = if page.after.is_empty() { Ok(0) } else { page.after.parse() }
-        .map_err(|_| Error::unprocessable(vec![crate::input::wrong("after", "is no place in this list")]))?;
+pub(crate) fn movements(product: &str, listing: &Listing) -> Result<Page<Movement>, Error> {
+    let after: Result<i64, _> = if listing.after().is_empty() { Ok(0) } else { listing.after().parse() };
+    let after = after.map_err(|_| unprocessable("after", "is no place in this list"))?;
     let statement = "SELECT * FROM movements WHERE product_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-    let items = sql::all(statement, params![product, after, page.with_one_more()])?;
-    Ok(page.cut(items, |movement: &Movement| movement.id.to_string()))
+    let items = sql::all(statement, params![product, after, listing.with_one_more()])?;
+    Ok(listing.page(items, |movement: &Movement| movement.id.to_string()))
 }
 
 /// Makes this many available, whatever is reserved.
@@ -149,11 +150,7 @@ fn change(
     tx.execute(
         "INSERT INTO movements (product_id, delta, reason, idempotency_key, available, reserved, committed, at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![&stock.product_id, delta, reason, key, stock.available, stock.reserved, stock.committed, time(now)],
+        params![&stock.product_id, delta, reason, key, stock.available, stock.reserved, stock.committed, rfc3339(now)],
     )?;
     Ok(stock)
-}
-
-pub(crate) fn time(now: SystemTime) -> String {
-    humantime::format_rfc3339_millis(now).to_string()
 }

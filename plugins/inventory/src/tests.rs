@@ -2,6 +2,7 @@ mod model;
 mod saga;
 
 use serde_json::{Value, json};
+use shop::testing::{inside, open_to_strangers, stranger};
 use wharf_sdk::{Delivery, Event, Failure, Method, Request, migrate, published};
 
 use super::*;
@@ -11,7 +12,7 @@ fn setup() {
 }
 
 fn send(request: Request) -> (u16, Value) {
-    let response = ROUTER.handle(request);
+    let response = ROUTER.handle(inside(request));
     let status = response.status();
     (status, serde_json::from_slice(&response.into_bytes()).unwrap_or_default())
 }
@@ -200,6 +201,8 @@ fn customers_see_the_stock_of_a_product_and_nothing_else() {
         let admin = Request::new(method, target).with_header("x-user-id", "u").with_header("x-user-roles", "admin");
         assert_ne!(send(admin).0, 403, "{target}");
     }
+    assert_eq!(open_to_strangers(&ROUTER, &all), []);
+    assert_eq!(stranger(&ROUTER, Method::Get, "/a"), 200);
     assert_eq!(send(Request::get("/a").with_header("x-user-id", "u")).0, 200);
 }
 

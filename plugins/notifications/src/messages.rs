@@ -3,6 +3,7 @@
 //! Nothing leaves the shop: what would hand messages to a mail server reads them here, or hears of the event.
 
 use serde::Serialize;
+use shop::{Listing, Page};
 use uuid::Uuid;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError, Value as Parameter};
 use wharf_sdk::{Error, Event, params};
@@ -43,7 +44,7 @@ pub(crate) fn write(user: &str, kind: Kind, facts: &Facts) -> Result<Message, Er
             return Ok(there);
         }
         let id = Uuid::now_v7().to_string();
-        let created_at = humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string();
+        let created_at = shop::now();
         let insert = "INSERT INTO messages VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         tx.execute(insert, params![&id, user, name, reference, &subject, &text, &created_at])?;
         let event = Event::json("notification.sent", &Told { id: &id, user_id: user, kind: name, reference })?;
@@ -53,27 +54,19 @@ pub(crate) fn write(user: &str, kind: Kind, facts: &Facts) -> Result<Message, Er
     })
 }
 
-/// Messages to a user, or to all, the newest first, and the id to go on after if there are more.
-pub(crate) fn page(
-    user: Option<String>,
-    after: Option<String>,
-    limit: usize,
-) -> Result<(Vec<Message>, Option<String>), Error> {
+/// Messages to a user, or to all, the newest first.
+pub(crate) fn page(user: Option<String>, listing: &Listing) -> Result<Page<Message>, Error> {
     let mut statement = format!("SELECT {COLUMNS} FROM messages WHERE 1");
     let mut parameters: Vec<Parameter> = Vec::new();
-    for (condition, value) in [("user_id =", user), ("id <", after)] {
+    for (condition, value) in [("user_id =", user), ("id <", listing.after.clone())] {
         if let Some(value) = value {
             parameters.push(value.into());
             statement.push_str(&format!(" AND {condition} ?{}", parameters.len()));
         }
     }
-    parameters.push(u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX).into());
+    parameters.push(listing.with_one_more().into());
     statement.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", parameters.len()));
-    let mut messages: Vec<Message> = sql::all(&statement, &parameters)?;
-    let more = messages.len() > limit;
-    messages.truncate(limit);
-    let next = if more { messages.last().map(|message| message.id.clone()) } else { None };
-    Ok((messages, next))
+    Ok(listing.page(sql::all(&statement, &parameters)?, |message: &Message| message.id.clone()))
 }
 
 impl FromRow for Message {

@@ -1,7 +1,8 @@
 //! What is written to a user: a text for each kind, and what has to be known for it.
 
 use serde::Deserialize;
-use wharf_sdk::{Error, FieldError};
+use shop::unprocessable;
+use wharf_sdk::Error;
 
 /// The occasions, named like the events that they come with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +106,7 @@ fn needed<'a>(field: &str, value: &'a Option<String>) -> Result<&'a str, Error> 
 }
 
 fn missing(field: &str) -> Error {
-    let detail = "is needed for a message of this kind".to_owned();
-    Error::unprocessable(vec![FieldError { field: format!("data.{field}"), detail }])
+    unprocessable(format!("data.{field}"), "is needed for a message of this kind")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use shop::testing::{inside, open_to_strangers};
 use wharf_sdk::{Delivery, Failure, Method, migrate, published};
 
 use super::*;
@@ -8,7 +9,7 @@ fn database() {
 }
 
 fn send(request: Request) -> (u16, Value) {
-    let response = ROUTER.handle(request);
+    let response = ROUTER.handle(inside(request));
     (response.status(), serde_json::from_slice(&response.into_bytes()).unwrap_or(Value::Null))
 }
 
@@ -104,6 +105,14 @@ fn only_services_and_administrators_write_and_everybody_reads_their_own() {
 }
 
 #[test]
+fn a_stranger_writes_and_reads_nothing() {
+    database();
+    hear("order.confirmed", &order("o1")).unwrap();
+    let closed = [(Method::Post, "/"), (Method::Get, "/"), (Method::Get, "/?userId=ann")];
+    assert_eq!(open_to_strangers(&ROUTER, &closed), []);
+}
+
+#[test]
 fn messages_come_in_pages() {
     database();
     for n in 0..5 {
@@ -124,7 +133,7 @@ fn messages_come_in_pages() {
     sorted.dedup();
     assert_eq!((pages, seen.len()), (3, 5));
     assert_eq!(seen, sorted);
-    assert_eq!(send(Request::get("/?limit=0")).0, 400);
+    assert_eq!(send(Request::get("/?limit=0")).0, 422);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 
 use wharf_sdk::es::{self, Aggregate, EsError, Loaded, Recorded};
 use wharf_sdk::sql::{self, SqlError, Transaction};
-use wharf_sdk::{Error, Failure, params};
+use wharf_sdk::{Error, Failure, log, params};
 
 use crate::order::{Draft, Happened, Order, Status};
 use crate::{announce, table};
@@ -16,6 +16,8 @@ use crate::{announce, table};
 pub(crate) enum Refusal {
     /// No order has this id.
     Unknown,
+    /// The database cannot at the moment.
+    Busy(String),
     /// The database or what is in it failed.
     Failed(String),
 }
@@ -68,12 +70,7 @@ pub(crate) fn deliver(id: &str, tracking: &str) -> Result<Loaded<Order>, Refusal
 
 /// An order as it is, for who only looks: without a transaction, which would wait for those that write.
 pub(crate) fn look(id: &str) -> Result<Loaded<Order>, Refusal> {
-    let mut order = Loaded::<Order>::default();
-    for event in history(id)? {
-        order.state.apply(&event.read()?);
-        order.version = event.version;
-    }
-    if order.version == 0 { Err(Refusal::Unknown) } else { Ok(order) }
+    known(made_of(&history(id)?)?)
 }
 
 /// All that happened to it.
@@ -83,7 +80,24 @@ pub(crate) fn history(id: &str) -> Result<Vec<Recorded>, SqlError> {
 }
 
 fn load(tx: &Transaction, id: &str) -> Result<Loaded<Order>, Refusal> {
-    let order = es::load::<Order>(tx, id)?;
+    known(stream(tx, id)?)
+}
+
+/// An order as it is in this transaction. There are no snapshots to look for: a stream has five events at most.
+pub(crate) fn stream(tx: &Transaction, id: &str) -> Result<Loaded<Order>, EsError> {
+    made_of(&es::read(tx, &es::stream::<Order>(id), 0)?)
+}
+
+fn made_of(events: &[Recorded]) -> Result<Loaded<Order>, EsError> {
+    let mut order = Loaded::<Order>::default();
+    for event in events {
+        order.state.apply(&event.read()?);
+        order.version = event.version;
+    }
+    Ok(order)
+}
+
+fn known(order: Loaded<Order>) -> Result<Loaded<Order>, Refusal> {
     if order.version == 0 { Err(Refusal::Unknown) } else { Ok(order) }
 }
 
@@ -104,20 +118,28 @@ fn record(
     if !happened.is_empty() {
         es::save(tx, id, &mut order, happened)?;
         tx.publish(announce::all(&order, happened)?)?;
-        table::ORDERS.catch_up_in(tx, table::PIECE)?;
+        table::write(tx, &order)?;
     }
     Ok(order)
 }
 
 impl From<SqlError> for Refusal {
     fn from(error: SqlError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            SqlError::Timeout(why) | SqlError::Closed(why) | SqlError::Full(why) | SqlError::Unavailable(why) => {
+                Self::Busy(why)
+            }
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
 impl From<EsError> for Refusal {
     fn from(error: EsError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            EsError::Sql(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
@@ -131,6 +153,10 @@ impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unknown => Self::not_found("no order has this id"),
+            Refusal::Busy(why) => {
+                log::warn(format_args!("the database: {why}"));
+                Self::new(503, "orders cannot be written now, try again later")
+            }
             Refusal::Failed(why) => Self::internal(why),
         }
     }
@@ -141,7 +167,7 @@ impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Unknown => Self::reject("no order has this id"),
-            Refusal::Failed(why) => Self::Retry(why),
+            Refusal::Busy(why) | Refusal::Failed(why) => Self::Retry(why),
         }
     }
 }

@@ -27,8 +27,7 @@ const MOST_SWEPT: u32 = 200;
 
 fn out_of_stock(event: Delivery) -> Result<(), Failure> {
     let rejected: inventory::Rejected = event.json()?;
-    let reason = format!("stock: {}", rejected.reason);
-    commands::cancel(&rejected.order_id, &[Status::Pending], &reason)?;
+    commands::cancel(&rejected.order_id, &[Status::Pending], &rejected.reason())?;
     Ok(())
 }
 

@@ -1,14 +1,13 @@
 //! What an order may ask for. All that is wrong is said at once.
 
 use serde::{Deserialize, Serialize};
-use wharf_sdk::{Error, FieldError};
+use shop::{Caller, Wrong, currencies, is_currency, is_id};
+use wharf_sdk::Error;
 
-use crate::caller::Caller;
 use crate::order::Address;
 
 const MOST_ITEMS: usize = 50;
 const MOST_OF_ONE: i64 = 1000;
-const CURRENCIES: [&str; 3] = ["EUR", "GBP", "USD"];
 
 /// The body of `POST /`. Written again as JSON it is what a repetition is compared with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -36,45 +35,35 @@ impl Input {
         let user = match (&self.user_id, caller) {
             (Some(user), _) => user.clone(),
             (None, Caller::User { id, .. }) => id.clone(),
-            (None, Caller::Inside) => String::new(),
+            (None, Caller::Service(_) | Caller::Nobody) => String::new(),
         };
-        wrong.unless("userId", is_id(&user), "is to be the id of a user");
-        if self.items.is_empty() || self.items.len() > MOST_ITEMS {
-            wrong.add("items", format!("has {}, from 1 to {MOST_ITEMS} can be ordered", self.items.len()));
-        }
+        wrong.unless(is_id(&user), "userId", "is to be the id of a user");
+        let count = self.items.len();
+        let detail = format!("has {count}, from 1 to {MOST_ITEMS} can be ordered");
+        wrong.unless((1..=MOST_ITEMS).contains(&count), "items", detail);
         for (at, item) in self.items.iter().take(MOST_ITEMS).enumerate() {
             let field = |name: &str| format!("items[{at}].{name}");
-            wrong.unless(&field("productId"), is_id(&item.product_id), "is to be the id of a product");
+            wrong.unless(is_id(&item.product_id), field("productId"), "is to be the id of a product");
             let again = self.items.iter().take(at).any(|other| other.product_id == item.product_id);
-            wrong.unless(&field("productId"), !again, "is there twice");
+            wrong.unless(!again, field("productId"), "is there twice");
             let fits = (1..=MOST_OF_ONE).contains(&item.quantity);
-            wrong.unless(&field("quantity"), fits, &format!("is to be from 1 to {MOST_OF_ONE}"));
+            wrong.unless(fits, field("quantity"), format!("is to be from 1 to {MOST_OF_ONE}"));
         }
-        let known = CURRENCIES.contains(&self.currency.as_str());
-        wrong.unless("currency", known, &format!("is to be one of {}", CURRENCIES.join(", ")));
+        wrong.unless(is_currency(&self.currency), "currency", currencies());
         let coupon = self.coupon.as_deref().is_none_or(|text| is_text(text, 64));
-        wrong.unless("coupon", coupon, "is to have 1 to 64 characters");
-        wrong.unless("card", is_word(&self.card), "is to be the token of a card");
+        wrong.unless(coupon, "coupon", "is to have 1 to 64 characters");
+        wrong.unless(is_word(&self.card), "card", "is to be the token of a card");
         let Address { line1, city, postal_code, country } = &self.shipping_address;
         for (name, text, most) in [("line1", line1, 200), ("city", city, 100), ("postalCode", postal_code, 20)] {
             let field = format!("shippingAddress.{name}");
-            wrong.unless(&field, is_text(text, most), &format!("is to have 1 to {most} characters"));
+            wrong.unless(is_text(text, most), field, format!("is to have 1 to {most} characters"));
         }
         let is_country = country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_uppercase());
-        wrong.unless("shippingAddress.country", is_country, "is to be two capital letters (ISO 3166)");
-        if !wrong.0.is_empty() {
-            return Err(Error::unprocessable(wrong.0));
-        }
-        if !caller.may_act_for(&user) {
-            return Err(Error::new(403, "an order is made for oneself"));
-        }
+        wrong.unless(is_country, "shippingAddress.country", "is to be two capital letters (ISO 3166)");
+        wrong.end()?;
+        caller.check_may_act_for(user.as_str())?;
         Ok(user)
     }
-}
-
-/// An id of another service, which becomes part of an address.
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn is_word(text: &str) -> bool {
@@ -84,19 +73,4 @@ fn is_word(text: &str) -> bool {
 fn is_text(text: &str, most: usize) -> bool {
     let length = text.chars().count();
     (1..=most).contains(&length) && text.trim() == text && !text.chars().any(char::is_control)
-}
-
-#[derive(Default)]
-struct Wrong(Vec<FieldError>);
-
-impl Wrong {
-    fn add(&mut self, field: &str, detail: String) {
-        self.0.push(FieldError { field: field.to_owned(), detail });
-    }
-
-    fn unless(&mut self, field: &str, holds: bool, detail: &str) {
-        if !holds {
-            self.add(field, detail.to_owned());
-        }
-    }
 }

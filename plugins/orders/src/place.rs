@@ -6,12 +6,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use shop::{Caller, now, rfc3339};
 use uuid::Uuid;
 use wharf_sdk::es::Loaded;
 use wharf_sdk::sql;
 use wharf_sdk::{Error, Request, Response, log};
 
-use crate::caller::Caller;
 use crate::commands::{self, Refusal};
 use crate::input::Input;
 use crate::order::{Draft, Mode, Order, Status};
@@ -25,7 +25,7 @@ pub(crate) fn place(mut request: Request) -> Result<Response, Error> {
         Some("sync") => Mode::Sync,
         Some(_) => return Err(Error::invalid("mode", "is to be saga or sync")),
     };
-    let caller = Caller::of(&request);
+    let caller = Caller::known(&request)?;
     let input: Input = request.json()?;
     let user_id = input.check(&caller)?;
     let key = Key::of(&request, &user_id, serde_json::to_string(&(mode, &input))?)?;
@@ -62,7 +62,7 @@ pub(crate) fn place(mut request: Request) -> Result<Response, Error> {
 }
 
 /// Keeps the order, with the key of its request. Nothing if another request has taken the key.
-fn keep(draft: &Draft, key: Option<&Key>) -> Result<Option<Loaded<Order>>, Error> {
+pub(crate) fn keep(draft: &Draft, key: Option<&Key>) -> Result<Option<Loaded<Order>>, Error> {
     let kept: Result<_, Refusal> = sql::transaction(|tx| {
         if let Some(key) = key
             && !key.take(tx, &draft.id)?
@@ -115,12 +115,7 @@ fn made(request: &Request, id: &str, status: u16, answer: String) -> Result<Resp
     Ok(if status < 400 { response.header("location", &request.url_for(&format!("/{id}"))) } else { response })
 }
 
-/// RFC 3339 with milliseconds, so that times are compared as text.
-pub(crate) fn now() -> String {
-    ago(Duration::ZERO)
-}
-
+/// The time that it was then.
 pub(crate) fn ago(span: Duration) -> String {
-    let time = SystemTime::now().checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH);
-    humantime::format_rfc3339_millis(time).to_string()
+    rfc3339(SystemTime::now().checked_sub(span).unwrap_or(SystemTime::UNIX_EPOCH))
 }

@@ -1,19 +1,23 @@
-//! The table for questions: a projection of all events, kept up in the transaction of every command.
+//! The table for questions: a row for each order, written in the transaction of every command, so that a question never
+//! sees less than what was answered before.
 //!
-//! A row is made of its whole stream and not of one event, so an event that the row has already is passed over.
+//! A row is made of all events that an order has at that moment and of nothing else. So all rows can be thrown away and
+//! made again, by the projection, while commands go on: a row that has the projection's event already is passed over.
 
-use wharf_sdk::es::{self, EsError, Projection, Recorded};
+use shop::{Listing, Page};
+use wharf_sdk::es::{EsError, Loaded, Projection, Recorded};
 use wharf_sdk::sql::{self, SqlError, Transaction, Value as Parameter};
 use wharf_sdk::{Error, params};
 
+use crate::commands;
 use crate::order::{Order, Status};
 
-/// Events that are taken in at once. A command takes in its own, and a piece of what a rebuild has left to do.
-pub(crate) const PIECE: u32 = 200;
+/// Events that a rebuild takes in in one transaction, which others wait for.
+const PIECE: u32 = 100;
 /// Pieces in one request to rebuild: what one request has the time for.
-const MOST_PIECES: u32 = 50;
+pub(crate) const MOST_PIECES: u32 = 100;
 
-pub(crate) const ORDERS: Projection = Projection { name: "orders", clear, apply };
+const ORDERS: Projection = Projection { name: "orders", clear, apply };
 
 fn clear(tx: &Transaction) -> Result<(), EsError> {
     tx.execute("DELETE FROM orders", &[])?;
@@ -24,27 +28,33 @@ fn apply(tx: &Transaction, event: &Recorded) -> Result<(), EsError> {
     let Some(id) = event.stream.strip_prefix("order/") else { return Ok(()) };
     let version = i64::try_from(event.version).unwrap_or(i64::MAX);
     let known = tx.first::<(i64,)>("SELECT 1 FROM orders WHERE id = ?1 AND version >= ?2", params![id, version])?;
-    if known.is_some() {
-        return Ok(());
+    if known.is_none() {
+        write(tx, &commands::stream(tx, id)?)?;
     }
-    let order = es::load::<Order>(tx, id)?;
+    Ok(())
+}
+
+/// Makes the row of an order say how it is.
+pub(crate) fn write(tx: &Transaction, order: &Loaded<Order>) -> Result<(), EsError> {
     let state = &order.state;
     let view =
         serde_json::to_string(&state.view(order.version)).map_err(|error| EsError::refused(error.to_string()))?;
     let version = i64::try_from(order.version).unwrap_or(i64::MAX);
     let write = "INSERT INTO orders (id, user_id, status, version, created_at, view) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (id) DO UPDATE SET status = excluded.status, version = excluded.version, view = excluded.view";
-    let user = &state.draft.user_id;
+    let (id, user) = (&state.draft.id, &state.draft.user_id);
     tx.execute(write, params![id, user, state.status.name(), version, &state.created_at, view])?;
     Ok(())
 }
 
-/// Throws the rows away and makes them of the events again. Says how many events there were, and whether that was all:
-/// else the next commands do the rest.
-pub(crate) fn rebuild() -> Result<(u64, bool), Error> {
-    ORDERS.rebuild()?;
+/// Throws the rows away and makes them of the events again, or goes on with that. Says how many events there were, and
+/// whether that was all.
+pub(crate) fn rebuild(resume: bool, pieces: u32) -> Result<(u64, bool), Error> {
+    if !resume {
+        ORDERS.rebuild()?;
+    }
     let mut events = 0_u64;
-    for _ in 0..MOST_PIECES {
+    for _ in 0..pieces {
         match ORDERS.catch_up(PIECE)? {
             0 => return Ok((events, true)),
             more => events = events.saturating_add(more),
@@ -53,24 +63,18 @@ pub(crate) fn rebuild() -> Result<(u64, bool), Error> {
     Ok((events, false))
 }
 
-/// Which orders.
-#[derive(Debug, Default)]
-pub(crate) struct Wanted {
-    pub(crate) user: Option<String>,
-    pub(crate) status: Option<Status>,
-    pub(crate) after: Option<String>,
-    pub(crate) limit: usize,
-}
-
-/// Orders as clients see them, the newest first, and the id to go on after if there are more.
-pub(crate) fn page(wanted: Wanted) -> Result<(Vec<serde_json::Value>, Option<String>), Error> {
-    let Wanted { user, status, after, limit } = wanted;
+/// Orders as clients see them, the newest first: those of a user, or of all, and of a status, or of each.
+pub(crate) fn page(
+    user: Option<String>,
+    status: Option<Status>,
+    listing: &Listing,
+) -> Result<Page<serde_json::Value>, Error> {
     let mut statement = "SELECT id, view FROM orders WHERE 1".to_owned();
     let mut parameters = Vec::new();
     let conditions = [
         ("user_id =", user.map(Parameter::from)),
         ("status =", status.map(|status| status.name().into())),
-        ("id <", after.map(Parameter::from)),
+        ("id <", listing.after.clone().map(Parameter::from)),
     ];
     for (condition, value) in conditions {
         if let Some(value) = value {
@@ -78,15 +82,12 @@ pub(crate) fn page(wanted: Wanted) -> Result<(Vec<serde_json::Value>, Option<Str
             statement.push_str(&format!(" AND {condition} ?{}", parameters.len()));
         }
     }
-    let more = u32::try_from(limit.saturating_add(1)).unwrap_or(u32::MAX);
-    parameters.push(more.into());
+    parameters.push(listing.with_one_more().into());
     statement.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", parameters.len()));
-    let mut rows: Vec<(String, String)> = sql::all(&statement, &parameters)?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = if more { rows.last().map(|(id, _)| id.clone()) } else { None };
-    let items = rows.iter().map(|(_, view)| serde_json::from_str(view)).collect::<Result<_, _>>()?;
-    Ok((items, next))
+    let rows: Vec<(String, String)> = sql::all(&statement, &parameters)?;
+    let Page { items, next } = listing.page(rows, |(id, _)| id.clone());
+    let items = items.iter().map(|(_, view)| serde_json::from_str(view)).collect::<Result<_, _>>()?;
+    Ok(Page { items, next })
 }
 
 /// Orders that have been pending since before this time, the oldest first.

@@ -9,7 +9,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use wharf_sdk::{Delivery, Failure, Method, Request, answer_calls, migrate, published};
+use shop::testing::{inside, open_to_strangers};
+use wharf_sdk::{Delivery, Failure, Method, Request, answer_calls, migrate, published, sql};
 
 use super::*;
 
@@ -29,7 +30,11 @@ fn database() {
 struct World {
     calls: Rc<RefCell<Vec<(String, Value)>>>,
     instead: Rc<RefCell<Vec<(String, u16, Value)>>>,
+    meanwhile: Rc<RefCell<Option<Meanwhile>>>,
 }
+
+/// What happens while a call is under way.
+type Meanwhile = (&'static str, fn(&Value));
 
 impl World {
     fn new() -> Self {
@@ -41,6 +46,9 @@ impl World {
             let name = format!("{:?} {}{}", request.method(), host.trim_end_matches(".internal"), request.path());
             let body = request.json().unwrap_or(Value::Null);
             this.calls.borrow_mut().push((name.clone(), body.clone()));
+            if let Some((_, happen)) = this.meanwhile.borrow_mut().take_if(|(call, _)| name == *call) {
+                happen(&body);
+            }
             let instead = this.instead.borrow().iter().find(|(prefix, ..)| name.starts_with(prefix)).cloned();
             let (status, answer) = match instead {
                 Some((_, status, answer)) => (status, answer),
@@ -54,6 +62,11 @@ impl World {
     /// From now on, calls that begin like this are answered so.
     fn answers(&self, call: &str, status: u16, answer: Value) {
         self.instead.borrow_mut().insert(0, (call.to_owned(), status, answer));
+    }
+
+    /// Once, while this call is under way, this happens.
+    fn meanwhile(&self, call: &'static str, happen: fn(&Value)) {
+        *self.meanwhile.borrow_mut() = Some((call, happen));
     }
 
     /// The calls since the last time, without those that every order begins with.
@@ -115,7 +128,7 @@ fn body() -> Value {
 }
 
 fn send(request: Request) -> Seen {
-    let response = ROUTER.handle(request.with_header("x-forwarded-prefix", "/api/orders"));
+    let response = ROUTER.handle(inside(request.with_header("x-forwarded-prefix", "/api/orders")));
     Seen {
         status: response.status(),
         location: response.header_value("location").map(str::to_owned),

@@ -8,9 +8,10 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use shop::is_id;
 use wharf_sdk::{Delivery, Events, Failure, on};
 
-use crate::input::{self, Ask};
+use crate::input::Ask;
 use crate::process::{self, Stop};
 use crate::store::{self, Status};
 
@@ -47,7 +48,7 @@ fn reserved(event: Delivery) -> Result<(), Failure> {
     }
     let Order { id: order_id, user_id, total: amount, currency, card } = order;
     let ask = Ask { order_id, amount, currency, card, user_id };
-    if let Some(wrong) = ask.faults().first() {
+    if let Some(wrong) = ask.check().into_fields().first() {
         return Err(Failure::reject(format_args!("the order: {} {}", wrong.field, wrong.detail)));
     }
     let payment = process::pay(&ask, Some(&told.order)).map_err(failure)?;
@@ -64,7 +65,7 @@ fn reserved(event: Delivery) -> Result<(), Failure> {
 
 fn cancelled(event: Delivery) -> Result<(), Failure> {
     let Told { order_id, order } = event.json()?;
-    if !input::is_id(&order_id) {
+    if !is_id(&order_id) {
         return Err(Failure::reject("the order's id is no id"));
     }
     process::cancel(&order_id, Some(&order)).map_err(failure)?;

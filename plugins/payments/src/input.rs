@@ -1,7 +1,8 @@
 //! What is to be paid, by a call or by the order in an event.
 
 use serde::Deserialize;
-use wharf_sdk::{Error, FieldError, Request};
+use shop::{Wrong, currencies, is_currency, is_id};
+use wharf_sdk::{Error, Request};
 
 /// The most that a payment may be, in minor units: nothing overflows with it.
 const MOST: i64 = 1_000_000_000_000;
@@ -14,37 +15,28 @@ pub(crate) struct Ask {
     pub(crate) amount: i64,
     pub(crate) currency: String,
     pub(crate) card: String,
-    /// Said by orders, never in a body.
-    #[serde(skip)]
+    /// Who pays, and may look at it. Not always known.
     pub(crate) user_id: Option<String>,
 }
 
 impl Ask {
     pub(crate) fn read(request: &mut Request) -> Result<Self, Error> {
         let ask: Self = request.json()?;
-        let wrong = ask.faults();
-        if wrong.is_empty() { Ok(ask) } else { Err(Error::unprocessable(wrong)) }
+        ask.check().end()?;
+        Ok(ask)
     }
 
     /// What is wrong with it.
-    pub(crate) fn faults(&self) -> Vec<FieldError> {
-        let mut wrong = Vec::new();
-        let mut check = |field: &str, holds: bool, detail: &str| {
-            if !holds {
-                wrong.push(FieldError { field: field.to_owned(), detail: detail.to_owned() });
-            }
-        };
-        check("orderId", is_id(&self.order_id), "is not 1 to 64 letters, digits, `-` and `_`");
-        check("amount", (0..=MOST).contains(&self.amount), "is not from 0 to 1000000000000 minor units");
-        check("currency", ["EUR", "USD", "GBP"].contains(&self.currency.as_str()), "is not EUR, USD or GBP");
+    pub(crate) fn check(&self) -> Wrong {
+        let mut wrong = Wrong::default();
+        let id = "is not 1 to 64 letters, digits, `-` and `_`";
+        wrong.unless(is_id(&self.order_id), "orderId", id);
+        let amount = (0..=MOST).contains(&self.amount);
+        wrong.unless(amount, "amount", format!("is not from 0 to {MOST} minor units"));
+        wrong.unless(is_currency(&self.currency), "currency", currencies());
+        wrong.unless(self.user_id.as_deref().is_none_or(is_id), "userId", id);
         let is_token = (1..=64).contains(&self.card.len()) && self.card.bytes().all(|byte| byte.is_ascii_graphic());
-        check("card", is_token, "is not the token of a card: 1 to 64 visible characters");
+        wrong.unless(is_token, "card", "is not the token of a card: 1 to 64 visible characters");
         wrong
     }
-}
-
-/// Whether an order can be called this. It becomes a part of addresses and keys.
-pub(crate) fn is_id(text: &str) -> bool {
-    let known = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (1..=64).contains(&text.len()) && text.bytes().all(known)
 }

@@ -1,7 +1,7 @@
 //! Payments of orders, by a provider outside.
 //!
 //! ```text
-//! POST /                   {orderId, amount, currency, card} → 201 captured; 402 declined, 409 cancelled, 503 later
+//! POST /                   {orderId, amount, currency, card, userId?} → 201 captured; 402 declined, 409 cancelled, 503 later
 //! POST /{orderId}/refund   200 refunded, 202 while the card is being charged (both for services and administrators)
 //! GET  /{orderId}          (who pays, services and administrators)
 //! GET  /health, /info
@@ -10,15 +10,14 @@
 //! [`store`] keeps what is to be done and what was, [`provider`] talks to the provider, [`process`] does the one by the
 //! other, [`events`] is the saga; here is only HTTP.
 
-mod caller;
 mod events;
 mod input;
 mod process;
 mod provider;
 mod store;
 
-use serde::Serialize;
-use wharf_sdk::{Error, Request, Response, Router, get, log, migrations, post, serve, serve_events, sql};
+use shop::{Caller, Info};
+use wharf_sdk::{Error, Request, Response, Router, get, log, migrations, post, serve, serve_events};
 
 use events::EVENTS;
 use input::Ask;
@@ -29,33 +28,22 @@ migrations!("../migrations": "0001_create_payments.sql");
 
 static ROUTER: Router = Router::new(&[
     post("/", pay),
-    get("/health", health),
-    get("/info", |_| Ok(Response::json(&INFO))),
+    // The provider is somebody else: without it, payments wait.
+    get("/health", |_| shop::health("payments")),
+    get("/info", |_| INFO.show()),
     get("/{orderId}", read),
     post("/{orderId}/refund", refund),
 ]);
 serve!(ROUTER);
 serve_events!(EVENTS);
 
-#[derive(Serialize)]
-struct Info {
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    publishes: &'static [&'static str],
-    handles: &'static [&'static str],
-}
-
-static INFO: Info = Info {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-    description: env!("CARGO_PKG_DESCRIPTION"),
-    publishes: &["payment.completed", "payment.failed", "payment.refunded"],
-    handles: &["inventory.reserved", "order.cancelled", "payments.sweep"],
+static INFO: Info = shop::info! {
+    publishes: ["payment.completed", "payment.failed", "payment.refunded"],
+    handles: ["inventory.reserved", "order.cancelled", "payments.sweep"],
 };
 
 fn pay(mut request: Request) -> Result<Response, Error> {
-    caller::must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let ask = Ask::read(&mut request)?;
     let payment = process::pay(&ask, None).map_err(refusal)?;
     match payment.status {
@@ -71,7 +59,7 @@ fn pay(mut request: Request) -> Result<Response, Error> {
 }
 
 fn refund(request: Request) -> Result<Response, Error> {
-    caller::must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let payment = process::refund(request.param("orderId")).map_err(refusal)?.ok_or_else(unknown)?;
     match payment.status {
         Status::Refunded | Status::Cancelled => Ok(Response::json(&payment)),
@@ -83,14 +71,9 @@ fn refund(request: Request) -> Result<Response, Error> {
 
 fn read(request: Request) -> Result<Response, Error> {
     let payment = store::get(request.param("orderId"))?;
-    caller::must_be(&request, payment.as_ref().and_then(|payment| payment.user_id.as_deref()))?;
+    let payer = payment.as_ref().and_then(|payment| payment.user_id.as_deref());
+    Caller::of(&request).check_may_act_for(payer)?;
     Ok(Response::json(&payment.ok_or_else(unknown)?))
-}
-
-/// Healthy is who can reach its data. The provider is somebody else: without it, payments wait.
-fn health(_: Request) -> Result<Response, Error> {
-    sql::first::<(i64,)>("SELECT count(*) FROM (SELECT 1 FROM payments LIMIT 1)", &[])?;
-    Ok(Response::text("ok\n"))
 }
 
 fn refusal(stop: Stop) -> Error {

@@ -15,6 +15,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use shop::rfc3339;
 use uuid::Uuid;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError, Transaction};
 use wharf_sdk::{Error, Event, params};
@@ -117,7 +118,7 @@ pub(crate) fn begin(ask: &Ask, now: SystemTime) -> Result<Payment, SqlError> {
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'pending', ?7, ?7) ON CONFLICT DO NOTHING";
         let id = Uuid::now_v7().to_string();
         let (user, currency, card) = (ask.user_id.as_deref(), &ask.currency, &ask.card);
-        tx.execute(insert, params![&ask.order_id, id, user, ask.amount, currency, card, text(now)])?;
+        tx.execute(insert, params![&ask.order_id, id, user, ask.amount, currency, card, rfc3339(now)])?;
         let lease = "UPDATE payments SET busy_until = ?2 WHERE order_id = ?1 AND status = 'pending'";
         tx.execute(lease, params![&ask.order_id, millis(now).saturating_add(LEASE)])?;
         there(tx, &ask.order_id)
@@ -129,7 +130,7 @@ pub(crate) fn fail(order: &str, reason: &str, told: Option<&Value>, now: SystemT
     sql::transaction(|tx| {
         let update = "UPDATE payments SET status = 'failed', reason = ?2, busy_until = 0, updated_at = ?3
                       WHERE order_id = ?1 AND status = 'pending'";
-        if tx.execute(update, params![order, reason, text(now)])?.rows == 1 {
+        if tx.execute(update, params![order, reason, rfc3339(now)])?.rows == 1 {
             tx.publish(vec![failed(order, reason, told)?])?;
         }
         Ok(there(tx, order)?)
@@ -147,7 +148,7 @@ pub(crate) fn complete(
         let update =
             "UPDATE payments SET status = 'captured', charge_id = ?2, told = 1, busy_until = 0, updated_at = ?3
                       WHERE order_id = ?1 AND status = 'pending'";
-        let is_new = tx.execute(update, params![order, charge, text(now)])?.rows == 1;
+        let is_new = tx.execute(update, params![order, charge, rfc3339(now)])?.rows == 1;
         // Somebody wants it back meanwhile: whoever settles that knows now where it is, and need not wait.
         let note = "UPDATE payments SET charge_id = ?2, busy_until = 0 WHERE order_id = ?1 AND status = 'refunding'";
         tx.execute(note, params![order, charge])?;
@@ -164,7 +165,7 @@ pub(crate) fn cancel(order: &str, now: SystemTime) -> Result<Payment, SqlError> 
     sql::transaction(|tx| {
         let mark = "INSERT INTO payments (order_id, id, status, created_at, updated_at)
                     VALUES (?1, ?2, 'cancelled', ?3, ?3) ON CONFLICT DO NOTHING";
-        tx.execute(mark, params![order, Uuid::now_v7().to_string(), text(now)])?;
+        tx.execute(mark, params![order, Uuid::now_v7().to_string(), rfc3339(now)])?;
         give_back(tx, order, now)?;
         there(tx, order)
     })
@@ -181,7 +182,7 @@ pub(crate) fn refund(order: &str, now: SystemTime) -> Result<Option<Payment>, Sq
 fn give_back(tx: &Transaction, order: &str, now: SystemTime) -> Result<(), SqlError> {
     let update = "UPDATE payments SET status = 'refunding', updated_at = ?2
                   WHERE order_id = ?1 AND status IN ('pending', 'captured')";
-    tx.execute(update, params![order, text(now)]).map(drop)
+    tx.execute(update, params![order, rfc3339(now)]).map(drop)
 }
 
 /// The provider has nothing of it any more.
@@ -190,7 +191,7 @@ pub(crate) fn settle(order: &str, told: Option<&Value>, now: SystemTime) -> Resu
         let update =
             "UPDATE payments SET status = CASE told WHEN 1 THEN 'refunded' ELSE 'cancelled' END, updated_at = ?2
                       WHERE order_id = ?1 AND status = 'refunding'";
-        let is_new = tx.execute(update, params![order, text(now)])?.rows == 1;
+        let is_new = tx.execute(update, params![order, rfc3339(now)])?.rows == 1;
         let payment = there(tx, order)?;
         if is_new && payment.status == Status::Refunded {
             tx.publish(vec![moved("refunded", &payment, told)?])?;
@@ -236,10 +237,6 @@ fn event(what: &str, order: &str, mut data: Value, told: Option<&Value>) -> Resu
 fn there(tx: &Transaction, order: &str) -> Result<Payment, SqlError> {
     let found = tx.first(&format!("SELECT {COLUMNS} FROM payments WHERE order_id = ?1"), params![order])?;
     found.ok_or_else(|| SqlError::Column(format!("the payment of {order} is gone")))
-}
-
-fn text(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 fn millis(time: SystemTime) -> i64 {

@@ -1,5 +1,6 @@
 use serde_json::{Value, json};
-use wharf_sdk::{Delivery, Event, Failure, Method, migrate, published};
+use shop::testing::{inside, open_to_strangers};
+use wharf_sdk::{Delivery, Event, Failure, Method, migrate, published, sql};
 
 use super::*;
 use bank::{Bank, Fault};
@@ -17,7 +18,7 @@ fn call_as(who: Option<(&str, &str)>, method: Method, target: &str, body: &Value
     if let Some((id, roles)) = who {
         request = request.with_header("x-user-id", id).with_header("x-user-roles", roles);
     }
-    let response = ROUTER.handle(request.with_body(body.to_string()));
+    let response = ROUTER.handle(inside(request.with_body(body.to_string())));
     (response.status(), serde_json::from_slice(&response.into_bytes()).unwrap_or(Value::Null))
 }
 
@@ -172,7 +173,7 @@ fn what_makes_no_sense_is_refused_field_by_field() {
     assert_eq!((status, fields), (422, vec!["orderId", "amount", "currency", "card"]));
     assert_eq!(pay("tok_visa", 1_000_000_000_001).0, 422);
     let mut more = ask("tok_visa", 1);
-    more["userId"] = json!("ann");
+    more["tip"] = json!(1);
     assert_eq!(call(Method::Post, "/", &more).0, 400);
     assert_eq!((bank.requests(), call(Method::Get, "/o1", &Value::Null).0), (0, 404));
 }
@@ -186,6 +187,27 @@ fn users_neither_pay_nor_refund_by_themselves() {
     assert_eq!(call_as(user, Method::Get, "/o1", &Value::Null).0, 403, "nor learn what orders there are");
     assert_eq!(call_as(Some(("root", "customer,admin")), Method::Post, "/", &ask("tok_visa", 1)).0, 201);
     assert_eq!(call_as(user, Method::Get, "/o1", &Value::Null).0, 403);
+}
+
+#[test]
+fn a_stranger_learns_nothing_and_changes_nothing() {
+    let bank = start(&[]);
+    assert_eq!(pay("tok_visa", 1999).0, 201);
+    let closed = [(Method::Post, "/"), (Method::Post, "/o1/refund"), (Method::Get, "/o1"), (Method::Get, "/none")];
+    assert_eq!(open_to_strangers(&ROUTER, &closed), []);
+    assert_eq!(bank.charges(), charged("captured"));
+}
+
+#[test]
+fn a_payment_by_call_is_seen_by_who_pays() {
+    start(&[]);
+    let mut ask = ask("tok_visa", 1);
+    ask["userId"] = json!("a n n");
+    assert_eq!(call(Method::Post, "/", &ask).1["errors"][0]["field"], "userId");
+    ask["userId"] = json!("ann");
+    assert_eq!(call(Method::Post, "/", &ask).0, 201);
+    let seen = |user: &str| call_as(Some((user, "customer")), Method::Get, "/o1", &Value::Null).0;
+    assert_eq!((seen("ann"), seen("bob")), (200, 403));
 }
 
 #[test]

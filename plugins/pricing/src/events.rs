@@ -6,6 +6,7 @@
 use std::time::SystemTime;
 
 use serde::Deserialize;
+use shop::is_id;
 use wharf_sdk::{Delivery, Events, Failure, on};
 
 use crate::{input, rules};
@@ -31,7 +32,7 @@ fn used(event: &Delivery, cancelled: bool) -> Result<(), Failure> {
     let Told { order } = event.json()?;
     let Some(coupon) = order.coupon else { return Ok(()) };
     let code = input::code(&coupon).ok_or_else(|| Failure::reject("the order's coupon is none"))?;
-    if !input::is_id(&order.id) {
+    if !is_id(&order.id) {
         return Err(Failure::reject("the order's id is no id"));
     }
     Ok(rules::used(&order.id, &code, &order.user_id, cancelled, SystemTime::now())?)

@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
-use wharf_sdk::{Error, FieldError, Request};
+use shop::{Caller, Wrong, currencies, is_currency, is_id};
+use wharf_sdk::{Error, Request};
 
 use crate::basket::Tier;
 use crate::money::{HIGHEST, HIGHEST_FACTOR, Rate};
 
-pub(crate) const CURRENCIES: [&str; 3] = ["EUR", "USD", "GBP"];
 /// Lines of a basket: what the catalog tells of at once.
 const MOST_LINES: usize = 100;
 const LARGEST_QUANTITY: i64 = 10_000;
 const MOST_TIERS: usize = 20;
-const LONGEST_ID: usize = 64;
 
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -28,7 +27,7 @@ pub(crate) struct Question {
     pub(crate) currency: String,
     pub(crate) items: Vec<Item>,
     pub(crate) coupon: Option<String>,
-    /// Whose order it would be. What the gateway says of the client wins.
+    /// Whose order it would be; one's own, if nothing is said.
     pub(crate) user_id: Option<String>,
 }
 
@@ -70,22 +69,6 @@ struct Tiers {
     tiers: Vec<Tier>,
 }
 
-/// Collects what is wrong.
-#[derive(Default)]
-struct Wrong(Vec<FieldError>);
-
-impl Wrong {
-    fn unless(&mut self, fine: bool, field: impl Into<String>, detail: impl Into<String>) {
-        if !fine {
-            self.0.push(wrong(field, detail));
-        }
-    }
-
-    fn end(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::unprocessable(self.0)) }
-    }
-}
-
 impl Question {
     pub(crate) fn read(request: &mut Request) -> Result<Self, Error> {
         let mut question: Self = request.json()?;
@@ -105,7 +88,13 @@ impl Question {
         }
         wrong.unless(question.user_id.as_deref().is_none_or(is_id), "userId", "is no id");
         wrong.end()?;
-        question.user_id = request.header("x-user-id").or(question.user_id);
+        // Whether somebody has used a coupon is nobody else's business.
+        let caller = Caller::of(request);
+        match (&question.user_id, &caller) {
+            (Some(user), _) => caller.check_may_act_for(user.as_str())?,
+            (None, Caller::User { id, .. }) => question.user_id = Some(id.clone()),
+            (None, Caller::Service(_) | Caller::Nobody) => {}
+        }
         Ok(question)
     }
 }
@@ -176,22 +165,6 @@ pub(crate) fn tiers(request: &mut Request) -> Result<Vec<Tier>, Error> {
 pub(crate) fn code(text: &str) -> Option<String> {
     let fits = (3..=32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
     fits.then(|| text.to_ascii_uppercase())
-}
-
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=LONGEST_ID).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-pub(crate) fn wrong(field: impl Into<String>, detail: impl Into<String>) -> FieldError {
-    FieldError { field: field.into(), detail: detail.into() }
-}
-
-fn is_currency(text: &str) -> bool {
-    CURRENCIES.contains(&text)
-}
-
-fn currencies() -> String {
-    format!("one of {}", CURRENCIES.join(", "))
 }
 
 fn yes() -> bool {

@@ -15,7 +15,6 @@
 //! from the catalog, [`quote`] brings all of it together. [`events`] counts the uses of coupons.
 
 mod basket;
-mod caller;
 mod events;
 mod input;
 mod money;
@@ -26,10 +25,10 @@ mod rules;
 use std::time::SystemTime;
 
 use serde::Serialize;
-use wharf_sdk::{Error, Request, Response, Router, get, post, put, serve, serve_events, sql};
+use shop::{Caller, Info, unprocessable};
+use wharf_sdk::{Error, Request, Response, Router, get, post, put, serve, serve_events};
 
 use basket::Tier;
-use caller::must_be_admin_or_service;
 use events::EVENTS;
 use input::{CouponInput, Question};
 use rules::NamedRate;
@@ -44,27 +43,15 @@ static ROUTER: Router = Router::new(&[
     put("/rates/{from}/{to}", write_rate),
     get("/quantity-discounts", read_tiers),
     put("/quantity-discounts", write_tiers),
-    get("/health", health),
-    get("/info", |_| Ok(Response::json(&INFO))),
+    get("/health", |_| shop::health("coupons")),
+    get("/info", |_| INFO.show()),
 ]);
 serve!(ROUTER);
 serve_events!(EVENTS);
 
-#[derive(Serialize)]
-struct Info {
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    publishes: &'static [&'static str],
-    handles: &'static [&'static str],
-}
-
-static INFO: Info = Info {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-    description: env!("CARGO_PKG_DESCRIPTION"),
-    publishes: &[],
-    handles: &["order.created", "order.cancelled"],
+static INFO: Info = shop::info! {
+    publishes: [],
+    handles: ["order.created", "order.cancelled"],
 };
 
 #[derive(Serialize)]
@@ -83,12 +70,12 @@ fn price(mut request: Request) -> Result<Response, Error> {
 }
 
 fn read_coupon(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     coupon(&code(&request)?, 200)
 }
 
 fn write_coupon(mut request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let code = code(&request)?;
     let new = rules::set_coupon(&code, &CouponInput::read(&mut request)?)?;
     coupon(&code, if new { 201 } else { 200 })
@@ -100,39 +87,31 @@ fn coupon(code: &str, status: u16) -> Result<Response, Error> {
 }
 
 fn code(request: &Request) -> Result<String, Error> {
-    input::code(request.param("code")).ok_or_else(|| {
-        let detail = "3 to 32 letters, digits and `-`";
-        Error::unprocessable(vec![input::wrong("code", detail)])
-    })
+    let code = input::code(request.param("code"));
+    code.ok_or_else(|| unprocessable("code", "3 to 32 letters, digits and `-`"))
 }
 
 fn read_rates(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     Ok(Response::json(&Rates { items: rules::rates()? }))
 }
 
 fn write_rate(mut request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     let (from, to, rate) = input::rate(&mut request)?;
     rules::set_rate(&from, &to, rate, SystemTime::now())?;
     Ok(Response::json(&NamedRate { from, to, rate }))
 }
 
 fn read_tiers(request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     Ok(Response::json(&Tiers { tiers: rules::tiers()? }))
 }
 
 fn write_tiers(mut request: Request) -> Result<Response, Error> {
-    must_be_admin_or_service(&request)?;
+    Caller::of(&request).check_inside()?;
     rules::set_tiers(&input::tiers(&mut request)?)?;
     Ok(Response::json(&Tiers { tiers: rules::tiers()? }))
-}
-
-/// Healthy is who can reach its data.
-fn health(_: Request) -> Result<Response, Error> {
-    sql::first::<(i64,)>("SELECT count(*) FROM coupons WHERE code = ''", &[])?;
-    Ok(Response::text("ok\n"))
 }
 
 #[cfg(test)]

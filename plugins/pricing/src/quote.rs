@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
-use wharf_sdk::{Error, FieldError};
+use shop::{Wrong, unprocessable, wrong};
+use wharf_sdk::Error;
 
 use crate::basket::{self, Coupon, Product, Quote, Reduction, Refusal, Wanted};
-use crate::input::{CouponInput, Price, Question, wrong};
+use crate::input::{CouponInput, Price, Question};
 use crate::money::Rate;
 use crate::{products, rules};
 
@@ -23,10 +24,10 @@ pub(crate) fn of(question: &Question, now: SystemTime) -> Result<Quote, Error> {
     let wanted = wanted(question, &rates)?;
     let quote = basket::quote(&question.currency, &wanted, &rules::tiers()?, coupon.as_ref());
     quote.map_err(|refusal| match refusal {
-        Refusal::TooMuch => field("items", "cost more than can be counted".to_owned()),
+        Refusal::TooMuch => unprocessable("items", "cost more than can be counted"),
         Refusal::BelowMinimum(minimum) => {
             let currency = &question.currency;
-            field("coupon", format!("is for baskets from {}.{:02} {currency} on", minimum / 100, minimum % 100))
+            unprocessable("coupon", format!("is for baskets from {}.{:02} {currency} on", minimum / 100, minimum % 100))
         }
     })
 }
@@ -34,20 +35,18 @@ pub(crate) fn of(question: &Question, now: SystemTime) -> Result<Quote, Error> {
 fn wanted(question: &Question, rates: &Rates) -> Result<Vec<Wanted>, Error> {
     let found = products::get(question.items.iter().map(|item| item.product_id.as_str()))?;
     let mut lines = Vec::with_capacity(question.items.len());
-    let mut errors: Vec<FieldError> = Vec::new();
+    let mut errors = Wrong::default();
     for (place, item) in question.items.iter().enumerate() {
         let id = &item.product_id;
         let name = format!("items[{place}].productId");
         match found.get(id) {
-            None => errors.push(wrong(name, format!("there is no product {id}"))),
-            Some(product) if !product.active => errors.push(wrong(name, format!("product {id} is not for sale"))),
+            None => errors.add(wrong(name, format!("there is no product {id}"))),
+            Some(product) if !product.active => errors.add(wrong(name, format!("product {id} is not for sale"))),
             Some(product) => match rates.get(&product.price.currency) {
                 None => {
                     let (from, to) = (&product.price.currency, &question.currency);
-                    errors.push(wrong(
-                        name,
-                        format!("product {id} is sold in {from}, of which there is no rate to {to}"),
-                    ));
+                    errors
+                        .add(wrong(name, format!("product {id} is sold in {from}, of which there is no rate to {to}")));
                 }
                 Some(rate) => {
                     let products::Product { id, sku, name, price, .. } = product.clone();
@@ -57,12 +56,13 @@ fn wanted(question: &Question, rates: &Rates) -> Result<Vec<Wanted>, Error> {
             },
         }
     }
-    if errors.is_empty() { Ok(lines) } else { Err(Error::unprocessable(errors)) }
+    errors.end()?;
+    Ok(lines)
 }
 
 /// The coupon in the currency of the quote, if it may be used now.
 fn coupon(code: &str, question: &Question, rates: &Rates, now: SystemTime) -> Result<Coupon, Error> {
-    let refuse = |why: &str| Err(field("coupon", why.to_owned()));
+    let refuse = |why: &str| Err(unprocessable("coupon", why));
     let Some(kept) = rules::coupon(code)?.filter(|coupon| coupon.rule.active) else {
         return refuse("there is no such coupon");
     };
@@ -95,9 +95,5 @@ fn coupon(code: &str, question: &Question, rates: &Rates, now: SystemTime) -> Re
 fn converted(price: &Price, rates: &Rates, question: &Question) -> Result<i64, Error> {
     let rate = rates.get(&price.currency);
     let amount = rate.and_then(|rate| rate.convert(price.amount).ok());
-    amount.ok_or_else(|| field("coupon", format!("cannot be used in {}", question.currency)))
-}
-
-fn field(name: &str, detail: String) -> Error {
-    Error::unprocessable(vec![wrong(name, detail)])
+    amount.ok_or_else(|| unprocessable("coupon", format!("cannot be used in {}", question.currency)))
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 use serde::Serialize;
+use shop::rfc3339;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError};
 use wharf_sdk::{Error, params};
 
@@ -79,7 +80,7 @@ pub(crate) fn set_rate(from: &str, to: &str, rate: Rate, now: SystemTime) -> Res
     sql::execute(
         "INSERT INTO rates VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET \
          numerator = excluded.numerator, denominator = excluded.denominator, updated_at = excluded.updated_at",
-        params![from, to, rate.numerator, rate.denominator, humantime::format_rfc3339_millis(now).to_string()],
+        params![from, to, rate.numerator, rate.denominator, rfc3339(now)],
     )?;
     Ok(())
 }
@@ -144,7 +145,7 @@ pub(crate) fn used(order: &str, code: &str, user: &str, cancelled: bool, now: Sy
     sql::execute(
         "INSERT INTO coupon_uses VALUES (?1, ?2, ?3, ?4, ?5) \
          ON CONFLICT DO UPDATE SET cancelled = max(cancelled, excluded.cancelled)",
-        params![order, code, user, cancelled, humantime::format_rfc3339_millis(now).to_string()],
+        params![order, code, user, cancelled, rfc3339(now)],
     )?;
     Ok(())
 }

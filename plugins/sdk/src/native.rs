@@ -299,8 +299,8 @@ impl Request {
 
     /// The same with one more header.
     #[must_use]
-    pub fn with_header(self, name: &str, value: &str) -> Self {
-        self.rebuilt(|given| given.headers.push((name.to_owned(), value.into())))
+    pub fn with_header(self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.rebuilt(|given| given.headers.push((name.to_owned(), value.as_ref().to_vec())))
     }
 
     /// The same with this body.

@@ -1,7 +1,8 @@
 //! What is to be sent, and where. All that is wrong is said at once.
 
 use serde::{Deserialize, Serialize};
-use wharf_sdk::{Error, FieldError};
+use shop::{Wrong, is_id};
+use wharf_sdk::Error;
 
 const MOST_ITEMS: usize = 100;
 
@@ -49,17 +50,12 @@ impl Parcel {
             ("address.postalCode", is_text(postal_code, 20), "is to have 1 to 20 characters"),
             ("address.country", is_country, "is to be two capital letters (ISO 3166)"),
         ];
-        let wrong: Vec<_> = checks
-            .into_iter()
-            .filter(|(_, holds, _)| !holds)
-            .map(|(field, _, detail)| FieldError { field: field.to_owned(), detail: detail.to_owned() })
-            .collect();
-        if wrong.is_empty() { Ok(()) } else { Err(Error::unprocessable(wrong)) }
+        let mut wrong = Wrong::default();
+        for (field, holds, detail) in checks {
+            wrong.unless(holds, field, detail);
+        }
+        wrong.end()
     }
-}
-
-fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 fn is_text(text: &str, most: usize) -> bool {

@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use shop::now;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError, Transaction};
 use wharf_sdk::{Error, Event, Failure, config, log, params};
 
@@ -150,10 +151,6 @@ fn country() -> String {
     }
     log::warn(format_args!("origin-country is {country}, which is no country: it counts as DE"));
     "DE".to_owned()
-}
-
-fn now() -> String {
-    humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string()
 }
 
 impl From<SqlError> for Refusal {

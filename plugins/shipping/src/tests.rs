@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use shop::testing::{inside, open_to_strangers};
 use wharf_sdk::{Delivery, Failure, Method, migrate, published, set_config};
 
 use super::*;
@@ -8,7 +9,7 @@ fn database() {
 }
 
 fn send(request: Request) -> (u16, Value) {
-    let response = ROUTER.handle(request);
+    let response = ROUTER.handle(inside(request));
     (response.status(), serde_json::from_slice(&response.into_bytes()).unwrap_or(Value::Null))
 }
 
@@ -122,6 +123,16 @@ fn only_services_and_administrators_send_and_only_the_owner_sees() {
     let seen = |user: &str| send(as_user(Request::get("/o1"), user)).0;
     assert_eq!((seen("ann"), seen("bob")), (200, 404));
     assert_eq!(send(as_user(Request::get("/o1"), "root").with_header("x-user-roles", "a, admin")).0, 200);
+}
+
+#[test]
+fn a_stranger_sends_and_sees_nothing() {
+    database();
+    schedule("o1");
+    told();
+    let closed = [(Method::Post, "/"), (Method::Get, "/o1"), (Method::Get, "/none"), (Method::Post, "/o1/deliver")];
+    assert_eq!(open_to_strangers(&ROUTER, &closed), []);
+    assert_eq!((status("o1"), told().len()), (json!("scheduled"), 0));
 }
 
 #[test]

@@ -5,8 +5,6 @@
 //! The service makes its keys itself when it needs them: there is nothing to install, and no secret outside of its own
 //! database. Keys that have ended are deleted when the next one is made.
 
-use std::time::SystemTime;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::SigningKey;
@@ -85,6 +83,19 @@ pub(crate) fn rotate(now: i64) -> Result<String, Error> {
     })
 }
 
+/// From now on a key signs that nobody has seen, and no other one is shown: what was signed before ends as soon as
+/// gateways read the set. The id of the new key is the answer.
+pub(crate) fn revoke() -> Result<String, Error> {
+    sql::transaction(|tx| {
+        tx.execute("DELETE FROM keys", &[])?;
+        begin(tx)?;
+        let (kid,): (String,) = tx
+            .first("SELECT kid FROM keys WHERE state = 'signs'", &[])?
+            .ok_or_else(|| Error::internal("no key signs"))?;
+        Ok(kid)
+    })
+}
+
 /// Makes the first keys, if there are none.
 fn begin(tx: &Transaction) -> Result<(), Error> {
     let there: Option<(i64,)> = tx.first("SELECT 1 FROM keys WHERE state = 'signs'", &[])?;
@@ -101,7 +112,7 @@ fn add(tx: &Transaction, state: &str) -> Result<(), Error> {
     let part = |part: Option<&[u8]>| part.map(|bytes| URL_SAFE_NO_PAD.encode(bytes)).unwrap_or_default();
     let (x, y) = (part(point.x().map(AsRef::as_ref)), part(point.y().map(AsRef::as_ref)));
     let kid = thumbprint(&x, &y);
-    let created_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
+    let created_at = shop::now();
     tx.execute(
         "INSERT INTO keys (kid, x, y, state, secret, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         params![kid, x, y, state, key.to_bytes().to_vec(), created_at],

@@ -4,16 +4,15 @@
 //! POST   /                        {username, email, password, name?} → 201; 409 says what is taken
 //! POST   /login                   {username, password} → {token, tokenType, expiresIn, userId}; 401
 //! GET    /.well-known/jwks.json   the keys with which tokens are checked
-//! POST   /keys/rotate             another key signs (administrators)
+//! POST   /keys/rotate?revoke=     another key signs (administrators)
 //! GET    /?limit&after, /?ids=    a page, or those of these ids (administrators and services)
 //! GET, PUT, DELETE /{id}          profile {name, email, address} (the user, administrators and services)
 //! GET    /health, /info
 //! ```
 //!
-//! [`users`] keeps them, [`input`] says what they may look like, [`keys`] and [`token`] make tokens, [`caller`] knows
-//! who asks; here is only HTTP. Tokens are checked by the gateway, never here.
+//! [`users`] keeps them, [`input`] says what they may look like, [`keys`] and [`token`] make tokens; here is only
+//! HTTP. Tokens are checked by the gateway, never here.
 
-mod caller;
 mod input;
 mod keys;
 mod password;
@@ -23,13 +22,10 @@ mod users;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use wharf_sdk::{
-    Error, FieldError, Request, Response, Router, config, delete, get, log, migrations, post, put, serve, sql,
-};
+use shop::{Caller, Info, LARGEST_PAGE, Listing, Page, unprocessable};
+use wharf_sdk::{Error, Request, Response, Router, config, delete, get, log, migrations, post, put, serve};
 
-use caller::Caller;
 use input::{Profile, Registration};
-use users::User;
 
 migrations!("../migrations": "0001_create_users.sql");
 
@@ -39,37 +35,18 @@ static ROUTER: Router = Router::new(&[
     post("/login", login),
     get("/.well-known/jwks.json", key_set),
     post("/keys/rotate", rotate),
-    get("/health", health),
-    get("/info", |_| Ok(Response::json(&INFO))),
+    get("/health", |_| shop::health("users")),
+    get("/info", |_| INFO.show()),
     get("/{id}", read),
     put("/{id}", update),
     delete("/{id}", remove),
 ]);
 serve!(ROUTER);
 
-#[derive(Serialize)]
-struct Info {
-    name: &'static str,
-    version: &'static str,
-    description: &'static str,
-    publishes: &'static [&'static str],
-    handles: &'static [&'static str],
-}
-
-static INFO: Info = Info {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-    description: env!("CARGO_PKG_DESCRIPTION"),
-    publishes: &["user.registered", "user.deleted"],
-    handles: &[],
+static INFO: Info = shop::info! {
+    publishes: ["user.registered", "user.deleted"],
+    handles: [],
 };
-
-#[derive(Serialize)]
-struct Page {
-    items: Vec<User>,
-    /// Give it back as `after` to get what comes next.
-    next: Option<String>,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,11 +63,6 @@ struct LoggedIn {
     expires_in: i64,
     user_id: String,
 }
-
-/// Users on one page, unless the client asks for fewer or more.
-const PAGE: u32 = 20;
-/// The most that it may ask for.
-const MOST: u32 = 100;
 
 fn register(mut request: Request) -> Result<Response, Error> {
     let registration = Registration::read(&mut request)?;
@@ -119,54 +91,45 @@ fn key_set(_: Request) -> Result<Response, Error> {
 }
 
 fn rotate(request: Request) -> Result<Response, Error> {
-    Caller::of(&request).is_admin()?;
-    let kid = keys::rotate(now()?)?;
+    Caller::of(&request).check_admin()?;
+    let kid = match request.query("revoke").as_deref() {
+        None | Some("false") => keys::rotate(now()?)?,
+        Some("true") => keys::revoke()?,
+        Some(_) => return Err(unprocessable("revoke", "is true or false")),
+    };
     log::info(format_args!("the key {kid} signs"));
     Ok(Response::json(&serde_json::json!({ "kid": kid })))
 }
 
 fn list(request: Request) -> Result<Response, Error> {
-    Caller::of(&request).may_see_all()?;
+    Caller::of(&request).check_inside()?;
     if let Some(ids) = request.query("ids") {
         let ids: Vec<_> = ids.split(',').filter(|id| !id.is_empty()).collect();
-        if ids.len() > usize::try_from(MOST)? {
-            return Err(unprocessable("ids", format!("has {} ids, at most {MOST} are looked up at once", ids.len())));
+        if ids.len() > usize::try_from(LARGEST_PAGE)? {
+            let detail = format!("has {} ids, at most {LARGEST_PAGE} are looked up at once", ids.len());
+            return Err(unprocessable("ids", detail));
         }
-        return Ok(Response::json(&Page { items: users::batch(&ids)?, next: None }));
+        return Ok(Response::json(&Page::whole(users::batch(&ids)?)));
     }
-    let limit = request.query("limit").map_or(Ok(PAGE), |text| text.parse::<u32>());
-    let limit = limit.ok().filter(|limit| (1..=MOST).contains(limit));
-    let limit = limit.ok_or_else(|| unprocessable("limit", format!("is a number from 1 to {MOST}")))?;
-    let (items, next) = users::page(&request.query("after").unwrap_or_default(), limit)?;
-    Ok(Response::json(&Page { items, next }))
+    Ok(Response::json(&users::page(&Listing::read(&request)?)?))
 }
 
 fn read(request: Request) -> Result<Response, Error> {
-    Caller::of(&request).may_see(request.param("id"))?;
+    Caller::of(&request).check_may_act_for(request.param("id"))?;
     Ok(Response::json(&users::get(request.param("id"))?))
 }
 
 fn update(mut request: Request) -> Result<Response, Error> {
-    Caller::of(&request).may_see(request.param("id"))?;
+    Caller::of(&request).check_may_act_for(request.param("id"))?;
     let profile = Profile::read(&mut request)?;
     Ok(Response::json(&users::update(request.param("id"), profile)?))
 }
 
 fn remove(request: Request) -> Result<Response, Error> {
-    Caller::of(&request).may_see(request.param("id"))?;
+    Caller::of(&request).check_may_act_for(request.param("id"))?;
     users::delete(request.param("id"))?;
     log::info(format_args!("user {} is deleted", request.param("id")));
     Ok(Response::empty(204))
-}
-
-/// Healthy is who can reach its data.
-fn health(_: Request) -> Result<Response, Error> {
-    sql::first::<(i64,)>("SELECT count(*) FROM (SELECT 1 FROM users LIMIT 1)", &[])?;
-    Ok(Response::text("ok\n"))
-}
-
-fn unprocessable(field: &str, detail: String) -> Error {
-    Error::unprocessable(vec![FieldError { field: field.to_owned(), detail }])
 }
 
 /// Seconds since 1970.

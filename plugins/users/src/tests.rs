@@ -1,4 +1,5 @@
 use serde_json::{Value, json};
+use shop::testing::{inside, open_to_strangers, stranger};
 use wharf_sdk::{Delivery, Method, migrate, published};
 
 use super::*;
@@ -20,7 +21,7 @@ fn call_as(who: Option<(&str, &str)>, method: Method, target: &str, body: &Value
     if let Some((id, roles)) = who {
         request = request.with_header("x-user-id", id).with_header("x-user-roles", roles);
     }
-    let response = ROUTER.handle(request.with_body(body.to_string()));
+    let response = ROUTER.handle(inside(request.with_body(body.to_string())));
     Answer {
         status: response.status(),
         location: response.header_value("location").map(str::to_owned),
@@ -189,6 +190,26 @@ fn users_see_themselves_and_administrators_see_all() {
     let try_all = |who: Option<(&str, &str)>| call_as(who, Method::Get, &format!("/{ann}"), &Value::Null).status;
     assert_eq!((try_all(None), try_all(Some((&bob, "customer, admin")))), (200, 200));
     assert_eq!(call(Method::Post, "/keys/rotate", &Value::Null).status, 403, "no service rotates keys");
+}
+
+#[test]
+fn a_stranger_registers_and_logs_in_and_no_more() {
+    start();
+    let ann = format!("/{}", registered("ann"));
+    let ids = format!("/?ids={ann}");
+    let closed = [
+        (Method::Get, "/"),
+        (Method::Get, ids.as_str()),
+        (Method::Get, ann.as_str()),
+        (Method::Put, ann.as_str()),
+        (Method::Delete, ann.as_str()),
+        (Method::Post, "/keys/rotate"),
+    ];
+    assert_eq!(open_to_strangers(&ROUTER, &closed), []);
+    assert_eq!(stranger(&ROUTER, Method::Get, "/.well-known/jwks.json"), 200);
+    for target in ["/", "/login"] {
+        assert_eq!(stranger(&ROUTER, Method::Post, target), 400, "{target} is open, and wants a body");
+    }
 }
 
 #[test]

@@ -7,9 +7,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::Signature;
 use p256::ecdsa::signature::Signer as _;
 use serde::Serialize;
+use shop::ADMIN;
 use wharf_sdk::{Error, config};
 
-use crate::caller::ADMIN;
 use crate::keys;
 use crate::users::Account;
 

@@ -1,8 +1,7 @@
 //! The users in the database. A change and the event that tells of it are one transaction.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
+use shop::{Listing, Page};
 use uuid::Uuid;
 use wharf_sdk::sql::{self, FromRow, Row, SqlError, Transaction};
 use wharf_sdk::{Error, Event, params};
@@ -58,7 +57,7 @@ pub(crate) fn register(new: Registration, hash: &str, admins: &str) -> Result<Us
         email,
         name,
         address: None,
-        created_at: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        created_at: shop::now(),
     };
     let (username_key, email_key) = (user.username.to_ascii_lowercase(), user.email.to_lowercase());
     sql::transaction(|tx| {
@@ -108,8 +107,7 @@ pub(crate) fn delete(id: &str) -> Result<(), Error> {
         if tx.execute("DELETE FROM users WHERE id = ?1", params![id])?.rows == 0 {
             return Err(unknown());
         }
-        let deleted_at = humantime::format_rfc3339_millis(SystemTime::now()).to_string();
-        let data = serde_json::json!({ "id": id, "deletedAt": deleted_at });
+        let data = serde_json::json!({ "id": id, "deletedAt": shop::now() });
         tx.publish(vec![told("user.deleted", id, &data)?])?;
         Ok(())
     })
@@ -127,15 +125,11 @@ pub(crate) fn batch(ids: &[&str]) -> Result<Vec<User>, Error> {
     Ok(sql::all(&query, &ids)?)
 }
 
-/// At most `limit` users after the one with the id `after`, and the id to go on from if there are more.
-pub(crate) fn page(after: &str, limit: u32) -> Result<(Vec<User>, Option<String>), Error> {
+/// Users in the order in which they registered.
+pub(crate) fn page(listing: &Listing) -> Result<Page<User>, Error> {
     let query = format!("SELECT {COLUMNS} FROM users WHERE id > ?1 ORDER BY id LIMIT ?2");
-    let mut users: Vec<User> = sql::all(&query, params![after, limit.saturating_add(1)])?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = users.len() > limit;
-    users.truncate(limit);
-    let next = if more { users.last().map(|user| user.id.clone()) } else { None };
-    Ok((users, next))
+    let users = sql::all(&query, params![listing.after(), listing.with_one_more()])?;
+    Ok(listing.page(users, |user: &User| user.id.clone()))
 }
 
 /// Whose username this is.

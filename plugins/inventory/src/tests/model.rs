@@ -9,9 +9,9 @@ use wharf_sdk::{Failure, sql};
 use super::{answers, numbers, order, post_to, put_to, setup, told, wish};
 
 const SEEDS: u64 = 40;
-const STEPS: usize = 150;
+const STEPS: usize = 80;
 const PRODUCTS: [&str; 3] = ["a", "b", "c"];
-const ORDERS: [&str; 6] = ["o0", "o1", "o2", "o3", "o4", "o5"];
+const ORDERS: [&str; 8] = ["o0", "o1", "o2", "o3", "o4", "o5", "o6", "o7"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -94,6 +94,10 @@ fn run(seed: u64) -> BTreeMap<&'static str, usize> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     let mut model = Model::default();
     let mut seen = BTreeMap::new();
+    for product in PRODUCTS {
+        put_to(&format!("/{product}"), &json!({ "available": 12 }));
+        model.received.insert(product, 12);
+    }
     for _ in 0..STEPS {
         let (said, reached) = step(&mut dice, &mut model);
         *seen.entry(reached).or_insert(0) += 1;
@@ -106,9 +110,9 @@ fn run(seed: u64) -> BTreeMap<&'static str, usize> {
 fn step(dice: &mut Dice, model: &mut Model) -> (String, &'static str) {
     let id = dice.of(&ORDERS);
     let product = dice.of(&PRODUCTS);
-    match dice.below(9) {
+    match dice.below(12) {
         0 => {
-            let available = dice.number(15);
+            let available = dice.number(20);
             let (status, _) = put_to(&format!("/{product}"), &json!({ "available": available }));
             let delta = available - model.available(product);
             *model.received.entry(product).or_default() += delta;
@@ -127,7 +131,7 @@ fn step(dice: &mut Dice, model: &mut Model) -> (String, &'static str) {
         }
         2 | 3 => by_call(id, basket(dice), model),
         4 | 5 => by_event(id, basket(dice), model),
-        6 => {
+        6..=8 => {
             let event = dice.below(2) == 0;
             let done = if event {
                 let done = told("order.confirmed", &json!({ "id": id }));
@@ -143,7 +147,7 @@ fn step(dice: &mut Dice, model: &mut Model) -> (String, &'static str) {
             assert!(event || done == holds, "commit {id}");
             (format!("commit {id}, by event: {event}"), if holds { "committed" } else { "nothing" })
         }
-        7 => {
+        9 | 10 => {
             let (status, _) = post_to(&format!("/reservations/{id}/release"), &Value::Null);
             assert_eq!(status, if model.state(id).is_some() { 200 } else { 404 });
             let reached = match model.state(id) {

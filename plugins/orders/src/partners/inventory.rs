@@ -53,5 +53,27 @@ pub(crate) fn release(order_id: &str) -> Result<(), Error> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Rejected {
     pub(crate) order_id: String,
-    pub(crate) reason: String,
+    reason: String,
+    #[serde(default)]
+    missing: Vec<Missing>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Missing {
+    product_id: String,
+    requested: i64,
+    available: i64,
+}
+
+impl Rejected {
+    /// As the customer reads it.
+    pub(crate) fn reason(&self) -> String {
+        let Some(Missing { product_id, requested, available }) = self.missing.first() else {
+            return format!("{STEP}: {}", self.reason);
+        };
+        let others = self.missing.len().saturating_sub(1);
+        let more = if others == 0 { String::new() } else { format!(" and {others} more") };
+        format!("{STEP}: {requested} of {product_id} are wanted, {available} available{more}")
+    }
 }

@@ -16,6 +16,7 @@ const WITHIN: Duration = Duration::from_secs(15);
 #[serde(rename_all = "camelCase")]
 struct Charge<'a> {
     order_id: &'a str,
+    user_id: &'a str,
     amount: i64,
     currency: &'a str,
     card: &'a str,
@@ -28,8 +29,8 @@ struct Payment {
 
 /// Says the id of the payment.
 pub(crate) fn charge(order: &Draft) -> Result<String, Error> {
-    let Draft { id: order_id, total: amount, currency, card, .. } = order;
-    let charge = Charge { order_id, amount: *amount, currency, card };
+    let Draft { id: order_id, user_id, total: amount, currency, card, .. } = order;
+    let charge = Charge { order_id, user_id, amount: *amount, currency, card };
     let answer = post(STEP, "http://payments.internal/", &charge, WITHIN)?;
     match answer.status() {
         200 | 201 => Ok(read::<Payment>(STEP, answer)?.id),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use wharf_sdk::{Call, Error, FieldError};
+use shop::unprocessable;
+use wharf_sdk::{Call, Error};
 
 use super::{ask, unexpected};
 
@@ -12,10 +13,7 @@ pub(crate) fn check(id: &str) -> Result<(), Error> {
     let answer = ask(STEP, Call::get(format!("http://users.internal/{id}")), Duration::from_secs(3))?;
     match answer.status() {
         200 => Ok(()),
-        404 => {
-            let detail = "no user has this id".to_owned();
-            Err(Error::unprocessable(vec![FieldError { field: "userId".to_owned(), detail }]))
-        }
+        404 => Err(unprocessable("userId", "no user has this id")),
         _ => Err(unexpected(STEP, &answer)),
     }
 }

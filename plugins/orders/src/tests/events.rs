@@ -157,6 +157,22 @@ fn a_database_that_fails_is_a_reason_to_try_again() {
 }
 
 #[test]
+fn while_the_database_is_busy_clients_and_events_come_again() {
+    World::new();
+    let id = pending();
+    sql::transaction(|_| {
+        let seen = order("/");
+        assert_eq!((seen.status, seen.detail()), (503, "orders cannot be written now, try again later"));
+        assert_eq!(send(by(USER, Method::Post, &format!("/{id}/cancel"))).status, 503);
+        assert!(matches!(paid(&id), Err(Failure::Retry(_))));
+        assert_eq!(status(&id), "pending", "who only looks does not wait");
+        Ok::<_, sql::SqlError>(())
+    })
+    .unwrap();
+    assert_eq!(paid(&id), Ok(()));
+}
+
+#[test]
 fn the_sweep_cancels_what_is_pending_for_too_long() {
     World::new();
     let (young, old, confirmed) = (pending(), pending(), pending());
@@ -177,4 +193,20 @@ fn the_sweep_cancels_what_is_pending_for_too_long() {
     assert_eq!((told.len(), &told[0].1["orderId"]), (1, &json!(old)));
     assert_eq!(told[0].1["reason"], "nothing was heard of it for 1m 30s");
     assert_eq!((status(&young), status(&confirmed)), ("pending".to_owned(), "confirmed".to_owned()));
+}
+
+#[test]
+fn a_customer_reads_what_is_missing() {
+    World::new();
+    let missing = |count: usize| vec![json!({ "productId": PEN, "requested": 5, "available": 2 }); count];
+    for (count, reason) in [
+        (0, "stock: out of stock".to_owned()),
+        (1, format!("stock: 5 of {PEN} are wanted, 2 available")),
+        (3, format!("stock: 5 of {PEN} are wanted, 2 available and 2 more")),
+    ] {
+        let id = pending();
+        let data = json!({ "orderId": id, "reason": "out of stock", "missing": missing(count) });
+        hear("inventory.rejected", &data).unwrap();
+        assert_eq!(read(&format!("/{id}"))["reason"], reason);
+    }
 }

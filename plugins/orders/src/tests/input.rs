@@ -115,6 +115,24 @@ fn a_request_that_was_broken_off_is_answered_by_its_order() {
 }
 
 #[test]
+fn of_two_requests_at_once_with_one_key_one_makes_the_order() {
+    let world = World::new();
+    // The other one is quicker: it has the key while this one asks for the price.
+    world.meanwhile("Post pricing/quote", |_| {
+        let input: crate::input::Input = serde_json::from_value(body()).unwrap();
+        let asked = serde_json::to_string(&(order::Mode::Saga, &input)).unwrap();
+        let request = Request::get("/").with_header("idempotency-key", "k");
+        let key = requests::Key::of(&request, USER, asked).unwrap();
+        let draft = order::Draft { id: "first".to_owned(), user_id: USER.to_owned(), ..Default::default() };
+        assert!(place::keep(&draft, key.as_ref()).unwrap().is_some());
+    });
+    let second = keyed("/", "k", &body());
+    assert_eq!((second.status, topics().len()), (202, 1));
+    let orders = read("/")["items"].as_array().unwrap().clone();
+    assert_eq!((orders.len(), second.id()), (1, "first".to_owned()));
+}
+
+#[test]
 fn keys_are_forgotten_after_a_day() {
     World::new();
     keyed("/", "old", &body());
@@ -166,9 +184,36 @@ fn lists_come_in_pages_the_newest_first() {
     }
     assert_eq!(found, made);
     assert_eq!(read("/?status=cancelled")["items"].as_array().unwrap().len(), 1);
-    for target in ["/?limit=0", "/?limit=101", "/?status=lost"] {
-        assert_eq!(send(by(USER, Method::Get, target)).status, 400, "{target}");
+    for (target, status) in [("/?limit=0", 422), ("/?limit=101", 422), ("/?status=lost", 400)] {
+        assert_eq!(send(by(USER, Method::Get, target)).status, status, "{target}");
     }
+}
+
+#[test]
+fn a_stranger_orders_and_sees_and_cancels_nothing() {
+    let world = World::new();
+    let id = order("/").id();
+    world.calls.borrow_mut().clear();
+    topics();
+    let (one, history, cancel) = (format!("/{id}"), format!("/{id}/history"), format!("/{id}/cancel"));
+    let of_user = format!("/?userId={USER}");
+    let closed = [
+        (Method::Post, "/"),
+        (Method::Post, "/?mode=sync"),
+        (Method::Get, "/"),
+        (Method::Get, of_user.as_str()),
+        (Method::Get, one.as_str()),
+        (Method::Get, "/none"),
+        (Method::Get, history.as_str()),
+        (Method::Post, cancel.as_str()),
+        (Method::Post, "/rebuild"),
+    ];
+    assert_eq!(open_to_strangers(&ROUTER, &closed), []);
+    let mut body = body();
+    body["userId"] = json!(USER);
+    let response = ROUTER.handle(Request::new(Method::Post, "/").with_body(body.to_string()));
+    assert_eq!((response.status(), status(&id)), (401, "pending".to_owned()));
+    assert_eq!((world.calls.borrow().len(), topics().len()), (0, 0));
 }
 
 #[test]
@@ -202,5 +247,24 @@ fn the_table_for_questions_can_be_made_again_of_the_events() {
     let seen = send(Request::new(Method::Post, "/rebuild"));
     assert_eq!(seen.json, json!({ "events": 6, "complete": true }));
     assert_eq!(sql::all::<(String, String)>("SELECT id, view FROM orders", &[]).unwrap(), before);
+    assert_rows_are_the_streams();
+}
+
+#[test]
+fn a_rebuild_that_was_not_complete_goes_on_while_orders_change() {
+    World::new();
+    let ids: Vec<_> = (0..60).map(|_| order("/").id()).collect();
+    for id in &ids {
+        commands::confirm(id, "p").unwrap();
+    }
+    let count = || sql::first::<(i64,)>("SELECT count(*) FROM orders", &[]).unwrap().unwrap().0;
+    assert_eq!((table::rebuild(false, 0).unwrap(), count()), ((0, false), 0));
+    commands::cancel(&ids[59], &[Status::Confirmed], "r").unwrap();
+    assert_eq!((count(), read("/?status=cancelled")["items"].as_array().unwrap().len()), (1, 1));
+    assert_eq!(table::rebuild(true, 1).unwrap(), (100, false));
+    assert_eq!(
+        send(Request::new(Method::Post, "/rebuild?resume=true")).json,
+        json!({ "events": 21, "complete": true })
+    );
     assert_rows_are_the_streams();
 }

@@ -55,7 +55,7 @@ fn the_steps_tell_partners_what_they_need() {
     let items = json!([{ "productId": PEN, "quantity": 2 }, { "productId": INK, "quantity": 1 }]);
     assert_eq!(sent("Post pricing/quote"), json!({ "currency": "EUR", "items": items, "userId": USER }));
     assert_eq!(sent("Post inventory/reservations"), json!({ "orderId": id, "items": items }));
-    let payment = json!({ "orderId": id, "amount": 750, "currency": "EUR", "card": "tok_visa" });
+    let payment = json!({ "orderId": id, "userId": USER, "amount": 750, "currency": "EUR", "card": "tok_visa" });
     assert_eq!(sent("Post payments/"), payment);
     let parcel = json!({ "orderId": id, "userId": USER, "address": body()["shippingAddress"], "items": items });
     assert_eq!(sent("Post shipping/"), parcel);

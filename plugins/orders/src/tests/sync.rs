@@ -122,18 +122,8 @@ fn a_service_that_is_not_there_at_all_fails_its_step() {
 #[test]
 fn an_order_that_is_cancelled_meanwhile_is_not_confirmed() {
     let world = World::new();
-    // The customer cancels while the payment is under way.
-    let this = world.clone();
-    answer_calls(move |mut request| {
-        let host = request.header("host").unwrap();
-        let name = format!("{:?} {}{}", request.method(), host.trim_end_matches(".internal"), request.path());
-        let body: Value = request.json().unwrap_or(Value::Null);
-        this.calls.borrow_mut().push((name.clone(), body.clone()));
-        if name == "Post payments/" {
-            commands::cancel(body["orderId"].as_str().unwrap(), &[Status::Pending], "no more").unwrap();
-        }
-        let (status, answer) = usual(&name, &body);
-        Ok(Response::json(&answer).with_status(status))
+    world.meanwhile("Post payments/", |body| {
+        commands::cancel(body["orderId"].as_str().unwrap(), &[Status::Pending], "no more").unwrap();
     });
     let seen = order("/?mode=sync");
     assert_eq!(seen.status, 409);
@@ -141,4 +131,29 @@ fn an_order_that_is_cancelled_meanwhile_is_not_confirmed() {
     let calls = world.calls();
     assert!(calls[2].ends_with("/refund") && calls[3].ends_with("/release"), "{calls:?}");
     assert_eq!(topics(), ["order.created", "order.cancelled", "order.cancelled"], "once more, for the money");
+}
+
+#[test]
+fn an_order_that_is_confirmed_by_the_event_of_its_payment_goes_on() {
+    let world = World::new();
+    world.meanwhile("Post payments/", |body| {
+        hear("payment.completed", &json!({ "orderId": body["orderId"], "paymentId": "pay-1" })).unwrap();
+    });
+    let seen = order("/?mode=sync");
+    assert_eq!((seen.status, world.calls().len()), (201, 4));
+    assert_eq!(topics(), ["order.created", "order.confirmed", "order.shipped"]);
+}
+
+#[test]
+fn what_has_arrived_is_not_taken_back_when_the_message_fails() {
+    let world = World::new();
+    world.answers("Post notifications/", 503, json!({}));
+    world.meanwhile("Post notifications/", |body| {
+        let data = json!({ "orderId": body["data"]["orderId"], "trackingNumber": "T1" });
+        hear("shipping.delivered", &data).unwrap();
+    });
+    let seen = order("/?mode=sync");
+    assert_eq!((seen.status, seen.detail()), (503, "notification: the service is not available, try again later"));
+    assert_eq!(world.calls().len(), 4, "nothing is undone");
+    assert_eq!(topics(), ["order.created", "order.confirmed", "order.shipped", "order.delivered"]);
 }

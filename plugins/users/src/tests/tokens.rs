@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use p256::ecdsa::signature::Verifier;
 use p256::ecdsa::{Signature, VerifyingKey};
-use wharf_sdk::set_config;
+use wharf_sdk::{set_config, sql};
 
 use super::*;
 
@@ -130,6 +130,22 @@ fn a_key_stays_for_its_longest_token() {
     token_of("ann");
     rotate();
     assert!(kids(86_400).contains(&old) && !kids(86_500).contains(&old));
+}
+
+#[test]
+fn after_a_revocation_no_key_from_before_is_shown() {
+    start();
+    registered("ann");
+    let (before, shown) = (token_of("ann"), kids(0));
+    let revoke = |value: &str| {
+        let target = format!("/keys/rotate?revoke={value}");
+        call_as(Some(("a", "admin")), Method::Post, &target, &Value::Null).status
+    };
+    assert_eq!((revoke("yes"), verified(&before).is_some()), (422, true));
+    assert_eq!(revoke("true"), 200);
+    assert_eq!(verified(&before), None);
+    assert!(kids(0).len() == 2 && !kids(0).iter().any(|kid| shown.contains(kid)), "the next one is another, too");
+    assert!(verified(&token_of("ann")).is_some());
 }
 
 #[test]
