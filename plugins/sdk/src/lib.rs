@@ -60,7 +60,7 @@ pub use native::{answer_calls, published, set_config};
 pub use once::{once, once_in};
 pub use queue::{Message, Queue, Received};
 pub use request::{Method, Request};
-pub use response::{Body, Response};
+pub use response::{Body, Response, Trailers};
 pub use router::{Handler, Route, Router, delete, get, patch, post, put};
 
 #[cfg(target_family = "wasm")]

@@ -7,8 +7,11 @@ use serde::Serialize;
 
 use crate::Error;
 
-/// Writes a body piece by piece. What is written is on its way after `flush`.
-type Writer = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()>>;
+/// Headers that are sent after a body: names and values.
+pub type Trailers = Vec<(String, String)>;
+
+/// Writes a body piece by piece. What is written is on its way after `flush`. Gives what follows the body.
+type Writer = Box<dyn FnOnce(&mut dyn Write) -> io::Result<Trailers>>;
 
 /// The body of a response.
 pub enum Body {
@@ -59,6 +62,15 @@ impl Response {
 
     /// Status 200 with a body that is written while it is sent; call `flush` after each piece that must not wait.
     pub fn stream(content_type: &str, write: impl FnOnce(&mut dyn Write) -> io::Result<()> + 'static) -> Self {
+        Self::stream_with_trailers(content_type, |out| write(out).map(|()| Trailers::new()))
+    }
+
+    /// The same with headers that follow the body: what is known only at its end, such as a sum or how it went. A client
+    /// of HTTP/1.1 sees them only if it asked for them (`te: trailers`).
+    pub fn stream_with_trailers(
+        content_type: &str,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<Trailers> + 'static,
+    ) -> Self {
         Self::with_body(content_type, Body::Stream(Box::new(write)))
     }
 
@@ -103,16 +115,22 @@ impl Response {
 
     /// Its whole body; a stream is run, and what it wrote before it failed counts.
     pub fn into_bytes(self) -> Vec<u8> {
+        self.into_bytes_and_trailers().0
+    }
+
+    /// The same, and what follows the body: nothing if it failed.
+    pub fn into_bytes_and_trailers(self) -> (Vec<u8>, Trailers) {
         match self.body {
-            Body::Bytes(bytes) => bytes,
+            Body::Bytes(bytes) => (bytes, Trailers::new()),
             Body::Stream(write) => {
                 let mut bytes = Vec::new();
-                if let Err(error) = write(&mut bytes) {
+                let trailers = write(&mut bytes).unwrap_or_else(|error| {
                     eprintln!("the body broke off: {error}");
-                }
-                bytes
+                    Trailers::new()
+                });
+                (bytes, trailers)
             }
-            Body::Omitted => Vec::new(),
+            Body::Omitted => (Vec::new(), Trailers::new()),
         }
     }
 
@@ -156,6 +174,20 @@ mod tests {
             out.write_all(b"b")
         });
         assert_eq!(response.into_bytes(), b"ab");
+    }
+
+    #[test]
+    fn trailers_are_known_when_all_is_written() {
+        let sum = |fails: bool| {
+            Response::stream_with_trailers("text/plain", move |out| {
+                out.write_all(b"abc")?;
+                if fails { Err(io::Error::other("broken")) } else { Ok(vec![("x-sum".to_owned(), "3".to_owned())]) }
+            })
+        };
+        let trailers = vec![("x-sum".to_owned(), "3".to_owned())];
+        assert_eq!(sum(false).into_bytes_and_trailers(), (b"abc".to_vec(), trailers));
+        assert_eq!(sum(true).into_bytes_and_trailers(), (b"abc".to_vec(), Trailers::new()));
+        assert_eq!(Response::text("abc").into_bytes_and_trailers(), (b"abc".to_vec(), Trailers::new()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use wasip2::http::types::{
 use wasip2::io::streams::{InputStream, OutputStream};
 
 use crate::request::Source;
-use crate::{Body, Error, Method, Request, Response, Router};
+use crate::{Body, Error, Method, Request, Response, Router, Trailers};
 
 /// Answers one request.
 pub fn answer(router: &Router, request: IncomingRequest, out: ResponseOutparam) {
@@ -99,9 +99,9 @@ fn send(response: Response, out: ResponseOutparam) {
         Body::Stream(write) => {
             ResponseOutparam::set(out, Ok(response));
             match write(&mut stream) {
-                Ok(()) => {
+                Ok(trailers) => {
                     drop(stream);
-                    end(outgoing);
+                    end_with(outgoing, trailers);
                 }
                 // Without its end the host breaks the response off, and the client sees that something is missing.
                 Err(error) => eprintln!("the response broke off: {error}"),
@@ -119,9 +119,20 @@ fn fits(stream: &OutputStream, length: usize) -> bool {
     length == 0 || stream.check_write().is_ok_and(|room| u64::try_from(length).is_ok_and(|length| length <= room))
 }
 
-/// The client may have left; then nobody needs the end.
 fn end(body: OutgoingBody) {
-    if let Err(error) = OutgoingBody::finish(body, None) {
+    end_with(body, Trailers::new());
+}
+
+/// The client may have left; then nobody needs the end.
+fn end_with(body: OutgoingBody, trailers: Trailers) {
+    let trailers: Vec<_> = trailers.into_iter().map(|(name, value)| (name, value.into_bytes())).collect();
+    let fields = match Fields::from_list(&trailers) {
+        _ if trailers.is_empty() => None,
+        Ok(fields) => Some(fields),
+        // Without its end the client sees that something is missing.
+        Err(error) => return eprintln!("the response has a bad trailer: {error:?}"),
+    };
+    if let Err(error) = OutgoingBody::finish(body, fields) {
         eprintln!("the response was not taken to its end: {error:?}");
     }
 }
