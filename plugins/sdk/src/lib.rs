@@ -40,6 +40,7 @@ pub mod log;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 mod once;
+mod openapi;
 mod queue;
 mod request;
 mod response;
