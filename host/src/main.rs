@@ -40,7 +40,13 @@ enum Command {
         /// Exit with code 2 if there are warnings
         #[arg(long)]
         strict: bool,
+        /// Also the OpenAPI documents of the components in this folder, and what new versions break
+        #[arg(long, value_name = "DIR")]
+        plugins: Option<PathBuf>,
     },
+    /// What a service promises its clients: OpenAPI documents
+    #[command(subcommand)]
+    Contract(ContractCommand),
     /// Print the configuration in force, with every default filled in
     Config {
         #[command(flatten)]
@@ -167,6 +173,20 @@ enum Command {
     Compile {
         /// The version of wasi:http
         http: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ContractCommand {
+    /// Show what a new document breaks for clients of an old one; exit code 1 if something
+    Diff {
+        /// The old one: a component, or its OpenAPI document
+        old: PathBuf,
+        /// The new one
+        new: PathBuf,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
 }
 
@@ -493,9 +513,17 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             self::serve(serve)
         }
-        Command::Validate { source, format, strict } => {
+        Command::Validate { source, format, strict, plugins } => {
             let colour = out.is_terminal();
-            match cli::validate::run(&source.into(), format.into(), colour, &mut out)? {
+            let verdict = cli::validate::run(&source.into(), format.into(), colour, &mut out)?;
+            let kept = match plugins {
+                Some(dir) => cli::contract::folder(&dir, format.into(), &mut out)?,
+                None => true,
+            };
+            if !kept {
+                return Ok(false);
+            }
+            match verdict {
                 Verdict::Warned if strict => {
                     out.flush()?;
                     std::process::exit(2);
@@ -528,6 +556,9 @@ fn run(command: Command) -> anyhow::Result<bool> {
             };
             cli::schema::run(kind, &mut out)?;
             Ok(true)
+        }
+        Command::Contract(ContractCommand::Diff { old, new, format }) => {
+            Ok(cli::contract::diff(&old, &new, format.into(), &mut out)?)
         }
         Command::Inspect { file, json } => {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -358,7 +358,8 @@ impl Wharf {
     pub fn cpu_seconds(&self) -> f64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
         let (_, after_name) = stat.rsplit_once(')').unwrap();
-        let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
+        let ticks =
+            after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
         ticks as f64 / 100.0
     }
 }

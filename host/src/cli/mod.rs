@@ -3,6 +3,7 @@
 mod admin;
 pub mod backup;
 pub mod config;
+pub mod contract;
 pub mod events;
 pub mod explain;
 pub mod hash;

@@ -55,12 +55,14 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
         return writeln!(out, "no services: drop a component into the plugins folder");
     }
     let mut rows = vec![["SERVICE", "VERSION", "STATE", "SINCE", "HTTP", "SIZE", "FILE"].map(str::to_owned)];
+    let mut notes = Vec::new();
     let mut reasons = Vec::new();
     for service in &list.services {
         for version in &service.versions {
             if let VersionState::Rejected(reason) = &version.state {
                 reasons.push((&version.file, reason));
             }
+            notes.extend(version.notes.iter().map(|note| (&version.file, note)));
             rows.push([
                 service.name.clone(),
                 or_dash(&version.label),
@@ -85,6 +87,9 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
     }
     for (file, reason) in reasons {
         writeln!(out, "\n{file} is rejected: {reason}")?;
+    }
+    for (file, note) in notes {
+        writeln!(out, "\n{file}: {note}")?;
     }
     for refused in &list.refused {
         writeln!(out, "\n{} is no service: {}", refused.file, refused.reason)?;
@@ -180,6 +185,7 @@ mod tests {
             http: "0.2".to_owned(),
             state,
             since: Timestamp::from_second(1000).unwrap(),
+            notes: vec!["it breaks clients of 1.0.0".to_owned()],
         };
         let rejected = VersionState::Rejected("it is a core module".to_owned());
         let list = ServiceList {
