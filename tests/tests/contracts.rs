@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
 
+use std::time::Duration;
+
+use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use wharf_tests::{Answer, Builder, Wharf, eventually, versioned};
 
@@ -19,6 +22,7 @@ paths:
       responses:
         '200': { description: the same, content: { application/json: { schema: { $ref: '#/components/schemas/Out' } }, text/plain: {} } }
   /request: { get: { responses: { '200': { description: seen, content: { application/json: {} } } } } }
+  /sse: { get: { responses: { '200': { description: events, content: { text/event-stream: { schema: { type: string } } } } } } }
   /stream: { get: { responses: { '206': { description: never } } } }
   /info: { get: { responses: { '200': { description: html, content: { text/html: {} } } } } }
 components:
@@ -161,6 +165,24 @@ async fn an_enforced_contract_lets_no_response_out_that_it_does_not_describe() {
 }
 
 #[tokio::test]
+async fn streams_and_codings_go_by_as_they_come() {
+    let wharf = echo("contract: { requests: enforce, responses: enforce }").start().await;
+    // The second event is a minute away; the first is here.
+    let mut events = wharf.client().stream("GET", &wharf.url("/echo/sse?count=2&ms=60000"), "").await;
+    assert_eq!(events.status(), 200);
+    let first = tokio::time::timeout(Duration::from_secs(10), events.body_mut().frame()).await.unwrap();
+    assert!(!first.unwrap().unwrap().into_data().unwrap().is_empty());
+    drop(events);
+    let headers = [("content-type", "application/json"), ("content-encoding", "gzip")];
+    let coded = wharf.client().send("POST", &wharf.url("/echo/"), &headers, "no JSON").await;
+    assert_eq!((coded.status.as_u16(), coded.text().as_str()), (200, "no JSON"));
+    for (direction, reason) in [("response", "not_json"), ("request", "encoded"), ("response", "encoded")] {
+        let line = format!(r#"unchecked_bodies_total{{service="echo",direction="{direction}",reason="{reason}"}}"#);
+        assert_eq!(counted(&wharf, &line).await, 1, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn calls_between_services_are_held_to_it_too() {
     let builder =
         echo("contract: { requests: enforce }").plugin("caller").service("caller", "grants: { calls: [echo] }");
@@ -190,7 +212,7 @@ async fn clients_read_the_documents_that_are_theirs_to_read() {
         paths.sort();
         paths
     };
-    let all = ["/echo/", "/echo/info", "/echo/request", "/echo/stream", "/hello/"];
+    let all = ["/echo/", "/echo/info", "/echo/request", "/echo/sse", "/echo/stream", "/hello/"];
     let document = wharf.get("/api/openapi.json").await.json();
     assert_eq!(paths(&document), all);
     assert_eq!(document["paths"]["/hello/"]["get"]["operationId"], "greeter.hello");
@@ -356,4 +378,37 @@ async fn requests_name_the_version_that_they_want_by_header_or_path() {
         (wharf.get("/orders/v3/").await.header("content-type") != "application/problem+json").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn hostile_documents_cost_their_version_and_nobody_else() {
+    let yaml = |tail: &str| format!("openapi: 3.1.0\npaths:\n  /:\n{tail}\n");
+    let schema = |schema: &str| {
+        yaml(&format!(
+            "    get: {{ responses: {{ '200': {{ content: {{ application/json: {{ schema: {schema} }} }} }} }} }}"
+        ))
+    };
+    let laughs: String =
+        (1..12).map(|n| format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 9].join(","))).collect();
+    let hostile = [
+        (schema("{ $ref: 'http://169.254.169.254/latest' }"), "is not in this document"),
+        (schema("{ $ref: 'file:///etc/passwd' }"), "is not in this document"),
+        (schema("{ $ref: '#/paths/~1/get/responses/200/content/application~1json/schema' }"), "defined by itself"),
+        (schema("{ pattern: '(?=(a+)+$)a' }"), "the pattern cannot be used"),
+        (schema("{ pattern: '((a{1,1000}){1,1000}){1,1000}' }"), "the pattern is too large"),
+        (format!("a0: &a0 [x]\n{laughs}"), "copy more than"),
+        (format!("{{\"openapi\": {}1{}}}", "[".repeat(100_000), "]".repeat(100_000)), "deep"),
+        (" ".repeat(3 << 20), "more than"),
+    ];
+    let builder = Wharf::builder().plugin("echo").plugin("greeter");
+    document(&builder, "echo.openapi.yaml", "a: 1");
+    let wharf = builder.start().await;
+    for (document, said) in hostile {
+        std::fs::write(wharf.plugin_path("echo.openapi.yaml"), document).unwrap();
+        eventually(said, async || wharf.rejection("echo").await.contains(said).then_some(())).await;
+        wharf.get("/greeter/").await.assert_status(200);
+    }
+    assert!(wharf.memory() < 1 << 30, "{}", wharf.memory());
+    std::fs::write(wharf.plugin_path("echo.openapi.yaml"), "openapi: 3.1.0").unwrap();
+    eventually("it serves", async || (wharf.get("/echo/health").await.status == 200).then_some(())).await;
 }

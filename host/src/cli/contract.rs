@@ -72,8 +72,8 @@ pub fn diff(old: &Path, new: &Path, format: OutputFormat, out: &mut dyn Write) -
     Ok(found.is_empty())
 }
 
-/// Prints what is wrong with the documents of the components in a folder, and what their versions break. Returns whether
-/// that is nothing.
+/// Prints what is wrong with the documents of the components in a folder, and what their versions break. Returns
+/// whether that is nothing.
 ///
 /// # Errors
 /// When `out` cannot be written to.

@@ -1,8 +1,8 @@
 //! What is made of a service's OpenAPI document, and what the gateway tells of all of them.
 //!
 //! Decided here: the words, their defaults and bounds. What a document means is for `contract`, who is held to it for
-//! `gateway::contract`. Nothing is checked unless it is asked for: a file that somebody puts beside a component must not
-//! change what clients get, nor cost anything.
+//! `gateway::contract`. Nothing is checked unless it is asked for: a file that somebody puts beside a component must
+//! not change what clients get, nor cost anything.
 
 use std::ops::RangeInclusive;
 

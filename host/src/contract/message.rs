@@ -161,8 +161,8 @@ impl Contract {
         head
     }
 
-    /// What is wrong with a body that is to fit this; nothing if that takes more than `effort`. With all effort there is
-    /// always an answer.
+    /// What is wrong with a body that is to fit this; nothing if that takes more than `effort`. With all effort there
+    /// is always an answer.
     pub(crate) fn body(
         &self,
         Schema(id): Schema,

@@ -1,9 +1,9 @@
 //! A document as clients see it: with the addresses that the gateway has for its paths.
 //!
-//! [`alone`] is the document itself with another `servers`. [`together`] puts the documents of several services into one:
-//! paths get their service's prefix, names of components and operations its name, and every operation its tag, so that
-//! nothing collides. What a document says of servers is left out: clients come through the gateway. Documents of 3.0 are
-//! put into the words of 3.1 on the way.
+//! [`alone`] is the document itself with another `servers`. [`together`] puts the documents of several services into
+//! one: paths get their service's prefix, names of components and operations its name, and every operation its tag, so
+//! that nothing collides. What a document says of servers is left out: clients come through the gateway. Documents of
+//! 3.0 are put into the words of 3.1 on the way.
 
 use serde_json::{Map, Value, json};
 

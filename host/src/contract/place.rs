@@ -1,7 +1,7 @@
 //! Where in a text the value of a JSON pointer stands: asked only when something is wrong with it.
 //!
-//! JSON is near enough to YAML to be walked by the same parser; where that gives up, the place is that of the last thing
-//! on the way that was found.
+//! JSON is near enough to YAML to be walked by the same parser; where that gives up, the place is that of the last
+//! thing on the way that was found.
 
 use granit_parser::{Event, Parser};
 

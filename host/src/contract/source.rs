@@ -1,7 +1,8 @@
 //! Where the document of a component lies: inside of it, or in a file beside it.
 //!
-//! `orders@2.wasm` looks for `orders@2.openapi.yaml` (or `.yml`, `.json`) and then for `orders.openapi.yaml`. Inside, it
-//! is a custom section `wharf:openapi`. Both places at once are refused, because nobody could say which of them counts.
+//! `orders@2.wasm` looks for `orders@2.openapi.yaml` (or `.yml`, `.json`) and then for `orders.openapi.yaml`. Inside,
+//! it is a custom section `wharf:openapi`. Both places at once are refused, because nobody could say which of them
+//! counts.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};

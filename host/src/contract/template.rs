@@ -1,8 +1,8 @@
 //! Paths of a document, and which of them a request means.
 //!
-//! A path is compared segment by segment. Where several match, the one with a word wins over one with `{name}`, from the
-//! first segment on, as the standard has it; two that differ in nothing but names are refused with the document. A `/`
-//! at the end counts.
+//! A path is compared segment by segment. Where several match, the one with a word wins over one with `{name}`, from
+//! the first segment on, as the standard has it; two that differ in nothing but names are refused with the document. A
+//! `/` at the end counts.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;

@@ -13,14 +13,17 @@ paths:
         - { name: limit, in: query, schema: { type: integer, minimum: 1, maximum: 100 } }
         - { name: tag, in: query, schema: { type: array, maxItems: 2, items: { type: string, minLength: 2 } } }
         - { name: ids, in: query, explode: false, schema: { type: array, items: { type: integer } } }
-        - { name: filter, in: query, style: deepObject, schema: { type: object, properties: { age: { type: integer } }, additionalProperties: false } }
+        - { name: filter, in: query, style: deepObject, schema: { type: object,
+            properties: { age: { type: integer } }, additionalProperties: false } }
         - { name: open, in: query, schema: { type: boolean } }
         - { name: x-tenant, in: header, required: true, schema: { type: string, pattern: '^t-' } }
         - { name: session, in: cookie, schema: { type: string, minLength: 3 } }
         - { name: where, in: query, content: { application/json: { schema: { type: object, required: [a] } } } }
-        - { name: pipes, in: query, style: pipeDelimited, explode: false, schema: { type: array, items: { type: integer } } }
+        - { name: pipes, in: query, style: pipeDelimited, explode: false, schema: { type: array,
+            items: { type: integer } } }
       responses:
-        '200': { description: all, content: { application/json: { schema: { type: array, items: { $ref: '#/components/schemas/Order' } } } } }
+        '200': { description: all, content: { application/json: { schema: { type: array,
+            items: { $ref: '#/components/schemas/Order' } } } } }
         4XX: { description: wrong, content: { application/problem+json: {} } }
     post:
       requestBody: { $ref: '#/components/requestBodies/Order' }

@@ -1,8 +1,9 @@
 //! The contract of a version: its OpenAPI document, read before it serves and again when the file beside it changes.
 //!
-//! A document decides whether a version serves only when the version is loaded: one that is broken then rejects it, like
-//! a broken migration, and so does one that breaks clients where `contract.breaking: reject` is said. Later, a file that
-//! has changed replaces the document in force if it is right; if not, people are told and the last good one stays.
+//! A document decides whether a version serves only when the version is loaded: one that is broken then rejects it,
+//! like a broken migration, and so does one that breaks clients where `contract.breaking: reject` is said. Later, a
+//! file that has changed replaces the document in force if it is right; if not, people are told and the last good one
+//! stays.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,8 +80,8 @@ impl OwnContract {
         found
     }
 
-    /// Reads the file beside the component again if it has changed: whether the document in force is another now, or why
-    /// not. One that breaks clients is not taken where that is refused. Blocks.
+    /// Reads the file beside the component again if it has changed: whether the document in force is another now, or
+    /// why not. One that breaks clients is not taken where that is refused. Blocks.
     pub(super) fn refresh(&self, breaking: Breaking) -> Option<Result<(), String>> {
         let (component, seen) = {
             let place = self.lock();

@@ -15,7 +15,8 @@ paths:
       security: []
       parameters: [{ $ref: '#/components/parameters/Id' }]
       responses:
-        '200': { description: one, content: { application/json: { schema: { $ref: '#/components/schemas/Order' }, example: { $ref: '#/components/schemas/Data' } } } }
+        '200': { description: one, content: { application/json: { schema: { $ref: '#/components/schemas/Order' },
+            example: { $ref: '#/components/schemas/Data' } } } }
     delete:
       operationId: del
       servers: [{ url: /x }]
@@ -40,7 +41,8 @@ info: { title: Users, version: '1', description: Who there is }
 paths:
   /orders/{id}: { get: { operationId: get, responses: { '200': { $ref: '#/components/responses/One' } } } }
 components:
-  responses: { One: { description: one, content: { application/json: { schema: { $ref: '#/components/schemas/Order' } } } } }
+  responses: { One: { description: one,
+      content: { application/json: { schema: { $ref: '#/components/schemas/Order' } } } } }
   schemas: { Order: { type: [object, 'null'] } }
 "#;
 

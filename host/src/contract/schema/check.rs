@@ -4,8 +4,8 @@
 //! looked at; when nothing is left, the answer is [`Checked::TooCostly`] and not "right". At most [`MAX_FOUND`] faults
 //! are told. What is said of a fault is what the schema says, never the value: that is a stranger's text.
 //!
-//! Asked of `anyOf`, `not` and the like, a schema only says yes or no. If just one of several has the type of the value,
-//! it is the one that was meant, and tells its faults.
+//! Asked of `anyOf`, `not` and the like, a schema only says yes or no. If just one of several has the type of the
+//! value, it is the one that was meant, and tells its faults.
 
 use serde_json::Value;
 

@@ -4,8 +4,9 @@
 //! nor a ring of them is a chain of calls here. Rings are how trees are described and are in order, but for one that
 //! never looks into the value (`A` is `B`, `B` is `A`): nobody could say whether anything fits that, so it is refused.
 //!
-//! What a schema says is taken at its word: a keyword with a value of the wrong type is a fault, and so are the few that
-//! would change what references mean (`$id`, `$dynamicRef`). Words that are not known are notes, as the standard has it.
+//! What a schema says is taken at its word: a keyword with a value of the wrong type is a fault, and so are the few
+//! that would change what references mean (`$id`, `$dynamicRef`). Words that are not known are notes, as the standard
+//! has it.
 
 use std::collections::{HashMap, VecDeque};
 

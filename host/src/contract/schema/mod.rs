@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Why not a library: a document and a body may both be a stranger's, and what they cost together must have a bound. A
-//! schema of thirty lines can ask for 2^30 comparisons, and a validator that cannot be stopped asks them all. Here every
-//! step is paid for, a schema is compiled once however often it is referred to, and what only a request or only a
+//! schema of thirty lines can ask for 2^30 comparisons, and a validator that cannot be stopped asks them all. Here
+//! every step is paid for, a schema is compiled once however often it is referred to, and what only a request or only a
 //! response must have (`readOnly`, `writeOnly`) is known while it is checked. Tests hold it against such a library.
 
 mod check;

@@ -1,7 +1,7 @@
 //! What was found, for metrics and the log.
 //!
-//! A client can break promises as fast as it can send, so a service's log gets at most [`LINES`] lines a second of them.
-//! The counters have them all.
+//! A client can break promises as fast as it can send, so a service's log gets at most [`LINES`] lines a second of
+//! them. The counters have them all.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,15 +1,16 @@
-//! The documents that clients and operators read: that of one service below its automatic route, and all of them as one.
+//! The documents that clients and operators read: that of one service below its automatic route, and all of them as
+//! one.
 //!
-//! A service's own is answered behind the filters of its route, so whoever may not use the service does not read what it
-//! can do. A service that describes `/openapi.json` itself is asked for it; one without a document, or that is not to
-//! publish it, gets such a request like any other.
+//! A service's own is answered behind the filters of its route, so whoever may not use the service does not read what
+//! it can do. A service that describes `/openapi.json` itself is asked for it; one without a document, or that is not
+//! to publish it, gets such a request like any other.
 //!
 //! The one of all services is an answer of the gateway where no route and no service has its path, and no filter holds
-//! there: it has those services that a stranger might ask just as well. Operators read it with all services that have an
-//! automatic route.
+//! there: it has those services that a stranger might ask just as well. Operators read it with all services that have
+//! an automatic route.
 //!
-//! A document is made once and kept until something it is made of changes: anybody may ask for it, and a large one takes
-//! milliseconds.
+//! A document is made once and kept until something it is made of changes: anybody may ask for it, and a large one
+//! takes milliseconds.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -10,8 +10,8 @@
 //! Deliveries of events are not: they are an agreement with the host, not with clients. Where nothing is asked for, it
 //! costs one comparison a request.
 //!
-//! *Enforced*, a body is read before it goes on, up to `maxBody`; *observed*, it goes on as it comes and a copy is looked
-//! at when it is complete, so that nobody waits for that. All bodies that are kept for either have
+//! *Enforced*, a body is read before it goes on, up to `maxBody`; *observed*, it goes on as it comes and a copy is
+//! looked at when it is complete, so that nobody waits for that. All bodies that are kept for either have
 //! [`check::MAX_KEPT`] bytes together.
 
 mod ahead;
