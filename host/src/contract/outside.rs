@@ -102,9 +102,9 @@ pub(crate) fn together<'a>(parts: impl Iterator<Item = Part<'a>>) -> Value {
             own.insert(format!("x-{}", part.service), Value::Object(others));
         }
         let info = |key: &str| document.pointer(&format!("/info/{key}")).and_then(Value::as_str);
-        let mut tag = json!({ "name": part.service });
+        let mut tag = Map::from_iter([("name".to_owned(), part.service.into())]);
         if let Some(text) = info("description").or_else(|| info("title")) {
-            tag["description"] = text.into();
+            tag.insert("description".to_owned(), text.into());
         }
         tags.push(tag);
     }

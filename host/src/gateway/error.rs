@@ -486,10 +486,7 @@ impl GatewayError {
             said.as_deref()
         };
         let status = self.status();
-        let violations = match self {
-            Self::ContractRequest(refused) => refused.violations.as_slice(),
-            _ => &[],
-        };
+        let violations = if let Self::ContractRequest(refused) = self { refused.violations.as_slice() } else { &[] };
         let problem = Problem {
             kind: "about:blank",
             title: self.title(),

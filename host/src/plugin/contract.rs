@@ -52,17 +52,17 @@ impl OwnContract {
         self.lock().notes.clone()
     }
 
-    /// Reads the document that belongs to this component file. Blocks.
-    ///
-    /// # Errors
-    /// When it is broken, with the file that lies there.
-    pub(super) fn read(&self, component: PathBuf) -> Result<Option<ContractFile>, (Option<ContractFile>, SourceError)> {
+    /// Reads the document that belongs to this component file: what lies beside it, and what is wrong with it. Blocks.
+    pub(super) fn read(&self, component: PathBuf) -> (Option<ContractFile>, Result<(), SourceError>) {
         let (seen, contract) = self.look(&component);
-        let contract = contract.map_err(|error| (seen.clone(), error))?;
+        let contract = match contract {
+            Ok(contract) => contract,
+            Err(error) => return (seen, Err(error)),
+        };
         self.now.store(contract.map(Arc::new));
         let mut place = self.lock();
         (place.component, place.seen) = (Some(component), seen.clone());
-        Ok(seen)
+        (seen, Ok(()))
     }
 
     fn look(&self, component: &Path) -> (Option<ContractFile>, Result<Option<Contract>, SourceError>) {
@@ -180,7 +180,7 @@ mod tests {
         let (component, file) = (root.path().join("orders.wasm"), root.path().join("orders.openapi.yaml"));
         let own = OwnContract::new(None);
         assert!(own.refresh(Breaking::Warn).is_none());
-        own.read(component.clone()).unwrap();
+        own.read(component.clone()).1.unwrap();
         assert!(own.now().is_none() && own.refresh(Breaking::Warn).is_none());
         std::fs::write(&file, DOCUMENT).unwrap();
         assert_eq!(own.refresh(Breaking::Warn), Some(Ok(())));
@@ -209,7 +209,7 @@ mod tests {
         let old = Contract::read("old", DOCUMENT).unwrap();
         let own = OwnContract::new(Some("openapi: 3.1.0\npaths: { /a: { get: {} } }".to_owned()));
         let root = tempfile::tempdir().unwrap();
-        own.read(root.path().join("a.wasm")).unwrap();
+        own.read(root.path().join("a.wasm")).1.unwrap();
         assert_eq!(own.compare(&old, "1.0.0").len(), 1);
         assert_eq!(own.notes(), ["it breaks clients of 1.0.0: /b: the path is gone (at /paths/~1b)"]);
         let many: String = (0..30).map(|n| format!("  /{n}: {{ get: {{}} }}\n")).collect();

@@ -119,12 +119,10 @@ impl Job {
     /// Reads the version's contract, and holds it against those of the versions that serve.
     async fn promise(&self, version: &Arc<Version>, retry: &mut Retry) -> Result<(), String> {
         let (of, path) = (Arc::clone(version), retry.file.path.clone());
-        let read =
-            tokio::task::spawn_blocking(move || of.contract.read(path)).await.map_err(|error| error.to_string())?;
-        retry.contract = Some(read.map_err(|(file, error)| {
-            retry.contract = Some(file);
-            error.to_string()
-        })?);
+        let read = tokio::task::spawn_blocking(move || of.contract.read(path)).await;
+        let (file, read) = read.map_err(|error| error.to_string())?;
+        retry.contract = Some(file);
+        read.map_err(|error| error.to_string())?;
         let number = major(version.label());
         let serving = self.directory.serving().into_iter();
         let like = |one: &Arc<Version>| {
