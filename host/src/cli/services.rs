@@ -177,7 +177,8 @@ mod tests {
 
     #[test]
     fn the_table_shows_states_and_reasons() {
-        let version = |digest: &str, state| VersionRecord {
+        let version = |digest: &str, state: VersionState| VersionRecord {
+            notes: Vec::from_iter((state == VersionState::Serving).then(|| "it breaks clients of 0.9.0".to_owned())),
             label: "1.0.0".to_owned(),
             digest: digest.to_owned(),
             file: "orders.wasm".to_owned(),
@@ -185,7 +186,6 @@ mod tests {
             http: "0.2".to_owned(),
             state,
             since: Timestamp::from_second(1000).unwrap(),
-            notes: vec!["it breaks clients of 1.0.0".to_owned()],
         };
         let rejected = VersionState::Rejected("it is a core module".to_owned());
         let list = ServiceList {
@@ -205,6 +205,8 @@ orders   1.0.0    serving   1m     0.2   98 KiB  orders.wasm
 orders   1.0.0    rejected  1m     0.2   98 KiB  orders.wasm
 
 orders.wasm is rejected: it is a core module
+
+orders.wasm: it breaks clients of 0.9.0
 
 Bad Name.wasm is no service: no name
 ";
