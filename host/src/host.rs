@@ -22,7 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::admin::{Admin, Backups};
 use crate::config::{self, Config, Problems};
 use crate::events::{Bus, Events, NOTES_QUOTA, NOTES_STORE, Parts};
-use crate::gateway::{Gateway, HealthChecks, Metrics, Services};
+use crate::gateway::{Contracts, Gateway, HealthChecks, Metrics, Services};
 use crate::plugin::{
     Cache, CacheError, CompileIn, Compiler, EngineError, Engines, Folder, FolderError, Loader, Rollout,
 };
@@ -207,6 +207,7 @@ impl Host {
         let backups = settings.state.backups.clone().map(|dir| Backups::new(settings.state.path.clone(), dir));
         let admin = Admin::new(Arc::clone(&registry), rollouts, metrics, ready.clone(), draining.clone());
         let admin = admin.with_events(Arc::clone(&events)).with_backups(backups);
+        let admin = admin.with_contracts(Contracts::new(Arc::clone(&services)));
         let leases = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&registry).run()));
         let timeout = settings.drain.timeout.get();
         let listeners = Arc::new(Listeners::new(Arc::clone(&gateway)));

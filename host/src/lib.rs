@@ -11,6 +11,7 @@
 //! | [`plugin`] | how a file becomes something that can be called, and what a call may use |
 //! | [`capability`] | what a guest can reach: key-value, configuration, logging |
 //! | [`events`] | who publishes what, and when each subscriber has it: order, tries, dead letters, schedules |
+//! | [`contract`] | what an OpenAPI document promises, whether a message keeps it, and what a new one breaks |
 //! | [`state`] | the engines behind capabilities, and backups of what they keep |
 //! | [`policy`] | when a request is admitted, who gets it, whether it goes again: limits, balance, breaker, retry |
 //! | [`registry`] | what there is and how it is: services, versions, instances, leases, health, who calls whom |
@@ -62,6 +63,7 @@ mod admin;
 pub mod capability;
 pub mod cli;
 pub mod config;
+pub mod contract;
 pub mod events;
 #[cfg(fuzzing)]
 pub mod fuzzing;

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use wharf_tests::root;
 
 /// Who may know whom. A module that is not here fails, and so does a name that is not in its row.
-const MAY_KNOW: [(&str, &[&str]); 15] = [
+const MAY_KNOW: [(&str, &[&str]); 16] = [
     ("config", &[]),
+    // Documents and messages, and nobody who sends them.
+    ("contract", &[]),
     // Only there when the fuzz targets are built.
     ("fuzzing", &["config", "gateway"]),
     ("telemetry", &["config"]),
@@ -18,11 +20,14 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
     ("registry", &["config", "telemetry"]),
     ("state", &["config", "telemetry"]),
     ("capability", &["state", "config", "telemetry"]),
-    ("plugin", &["capability", "config", "telemetry"]),
+    ("plugin", &["capability", "contract", "config", "telemetry"]),
     // Reaches services by the one trait that the gateway implements.
     ("events", &["capability", "state", "policy", "config", "telemetry"]),
     // Composes the others. Of `server` it implements the one trait by which requests come in.
-    ("gateway", &["registry", "policy", "plugin", "events", "capability", "state", "server", "config", "telemetry"]),
+    (
+        "gateway",
+        &["registry", "policy", "plugin", "events", "capability", "contract", "state", "server", "config", "telemetry"],
+    ),
     // Of `gateway` it knows what a connection is.
     ("server", &["gateway", "config", "telemetry"]),
     ("admin", &["gateway", "events", "capability", "state", "registry", "server", "config", "telemetry"]),
@@ -35,6 +40,7 @@ const MAY_KNOW: [(&str, &[&str]); 15] = [
         &[
             "gateway",
             "config",
+            "contract",
             "plugin",
             "registry",
             "events",
@@ -183,7 +189,8 @@ fn with(words: &[&str]) -> Vec<String> {
 fn only_one_place_turns_failures_into_statuses() {
     // The admin API has answers of its own and no failures of services, and the CLI reads those; the pipeline asks which
     // answers have no body, and some filters answer by themselves or look at what was answered. What a handler said of an
-    // event travels as a status, and `events.internal` says that something was done. None of these is about a failure.
+    // event travels as a status, `events.internal` says that something was done, a listener sends its clients to TLS, and
+    // documents are only read. None of these is about a failure.
     let known = [
         "admin/events.rs",
         "admin/mod.rs",
@@ -194,6 +201,8 @@ fn only_one_place_turns_failures_into_statuses() {
         "events/deliver.rs",
         "gateway/calls/events/queue.rs",
         "gateway/calls/events.rs",
+        "gateway/contract/documents.rs",
+        "gateway/edge.rs",
         "gateway/error.rs",
         "gateway/filter/cache_control.rs",
         "gateway/filter/compression.rs",
@@ -224,6 +233,8 @@ fn only_configuration_and_the_admin_api_have_a_form_in_files() {
         .filter(|path| !["config/", "admin/", "registry/", "state/backup/"].iter().any(|dir| path.starts_with(dir)))
         // Tokens and keys come from the net, not from files.
         .filter(|path| path != "gateway/identity/json.rs")
+        // Documents of services are read as values, within bounds.
+        .filter(|path| path != "contract/text/json.rs")
         // Events of guests, and what the admin API tells of events to the CLI.
         .filter(|path| !["capability/cloud_event/json.rs", "cli/asker.rs", "events/record.rs"].contains(&path.as_str()))
         .collect();
@@ -353,8 +364,9 @@ fn every_documented_field_is_set_by_a_test() {
         .collect();
     let mut unset = Vec::new();
     let mut count = 0;
-    let pages = ["configuration.md", "policies.md", "connections.md", "requests.md", "tls.md", "identity.md"]
-        .map(|name| docs.join(name));
+    let pages =
+        ["configuration.md", "policies.md", "connections.md", "requests.md", "tls.md", "identity.md", "contracts.md"]
+            .map(|name| docs.join(name));
     for page in pages.into_iter().chain(files(&docs.join("filters"), "md")) {
         // What concerns the host as a whole is tried with the real host.
         let whole = page.ends_with("configuration.md");

@@ -12,6 +12,7 @@
 //! | `POST /api/services` | registers an instance: 201, or 200 if it was there |
 //! | `GET`, `DELETE /api/services/{service}/instances/{id}` | that instance; it goes: 204 |
 //! | `PUT /api/services/{service}/instances/{id}/heartbeat` | it is there: 204, or 404 when it must register again |
+//! | `GET /api/openapi.json` | the OpenAPI documents of all services with an automatic route, as one |
 //! | `GET /api/graph` | who may call whom, and who did |
 //! | `POST /api/backups` | makes a backup of all state: 201 |
 //! | `GET /api/watch?service=` | every change, as server-sent events |
@@ -49,7 +50,7 @@ use tokio::sync::{Semaphore, watch as tokio_watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::events::Events;
-use crate::gateway::{Connection, Format, Metrics, Rollouts};
+use crate::gateway::{Connection, Contracts, Format, Metrics, Rollouts};
 use crate::registry::{Filter, InstanceRecord, RefusedFile, Registry, ServiceRecord};
 use crate::server::Handler;
 use problem::Problem;
@@ -82,6 +83,7 @@ pub(crate) struct Admin {
     draining: CancellationToken,
     watchers: Arc<Semaphore>,
     backups: Option<Backups>,
+    contracts: Option<Contracts>,
 }
 
 type Answer = UnsyncBoxBody<Bytes, Infallible>;
@@ -95,7 +97,7 @@ impl Admin {
         draining: CancellationToken,
     ) -> Self {
         let watchers = Arc::new(Semaphore::new(MAX_WATCHERS));
-        Self { registry, rollouts, events: None, metrics, ready, draining, watchers, backups: None }
+        Self { registry, rollouts, events: None, metrics, ready, draining, watchers, backups: None, contracts: None }
     }
 
     /// The same, with events.
@@ -106,6 +108,11 @@ impl Admin {
     /// The same, and it makes backups.
     pub(crate) fn with_backups(self, backups: Option<Backups>) -> Self {
         Self { backups, ..self }
+    }
+
+    /// The same, with contracts.
+    pub(crate) fn with_contracts(self, contracts: Contracts) -> Self {
+        Self { contracts: Some(contracts), ..self }
     }
 
     async fn answer<B>(&self, request: Request<B>) -> Response<Answer>
@@ -169,11 +176,15 @@ impl Admin {
                 json(&json!({ "instances": instances }))
             }
             ["api", "backups"] if method == Method::POST => self.back_up(request).await,
+            ["api", "openapi.json"] if reads => {
+                let contracts = self.contracts.as_ref().ok_or(Problem::NoSuchPath)?;
+                Ok(respond(StatusCode::OK, "application/json", contracts.document().await).map(whole))
+            }
             ["api", "graph"] if reads => json(&self.registry.graph()),
             ["api", "watch"] if reads => self.watch(&uri),
-            ["livez" | "readyz" | "metrics"] | ["api", "instances" | "graph" | "watch"] | ["api", "services", _] => {
-                only("GET, HEAD")
-            }
+            ["livez" | "readyz" | "metrics"]
+            | ["api", "instances" | "graph" | "watch" | "openapi.json"]
+            | ["api", "services", _] => only("GET, HEAD"),
             ["api", "backups"] => only("POST"),
             ["api", "services"] => only("GET, HEAD, POST"),
             ["api", "services", _, "instances", _] => only("GET, HEAD, DELETE"),

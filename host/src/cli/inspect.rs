@@ -3,9 +3,10 @@
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::contract::contract_of;
 use crate::plugin::{HttpVersion, InspectError, Inspection, Migration, MigrationsError, Serves, migrations_of};
 
-/// Prints the component's shape, and the migrations inside of it or beside `file`. Returns whether this host can run it.
+/// Prints the component's shape, and the migrations and the contract inside of it or beside `file`. Returns whether this host can run it.
 ///
 /// # Errors
 /// When `out` cannot be written to.
@@ -45,7 +46,12 @@ pub fn run(wasm: &[u8], file: &Path, json: bool, out: &mut dyn Write) -> io::Res
             writeln!(out, "  {}", printable(&migration.name))?;
         }
     }
-    match runnable(&inspection, &migrations) {
+    let contract = contract_of(inspection.openapi.as_deref(), file)
+        .and_then(|source| source.map(|source| Ok((source.name.clone(), source.contract()?.operations()))).transpose());
+    if let Ok(Some((name, operations))) = &contract {
+        writeln!(out, "contract  {}, {operations} operations", printable(name))?;
+    }
+    match runnable(&inspection, &migrations).and_then(|serves| contract.map(|_| serves).map_err(Into::into)) {
         Ok(serves) => {
             writeln!(out, "\nthis host can run it, {serves}")?;
             Ok(true)
@@ -68,11 +74,18 @@ fn runnable(
 
 fn print_json(read: Result<Inspection, InspectError>, file: &Path, out: &mut dyn Write) -> io::Result<bool> {
     let migrations = read.as_ref().map_or(Ok(Vec::new()), |inspection| migrations_of(&inspection.migrations, file));
+    let contract = read.as_ref().ok().and_then(|inspection| {
+        let source = contract_of(inspection.openapi.as_deref(), file);
+        source.and_then(|source| source.map(|source| source.contract()).transpose()).transpose()
+    });
     let runnable = read.as_ref().map_err(Clone::clone).and_then(|inspection| runnable(inspection, &migrations));
+    let broken = contract.as_ref().and_then(|contract| contract.as_ref().err().cloned());
+    let runnable = runnable.and_then(|serves| broken.map_or(Ok(serves), |error| Err(error.into())));
     let names = migrations.iter().flatten().map(|migration| migration.name.as_str());
     let report = serde_json::json!({
         "component": read.as_ref().ok(),
         "migrations": names.collect::<Vec<_>>(),
+        "operations": contract.and_then(Result::ok).map(|contract| contract.operations()),
         "runs": runnable.is_ok(),
         "http": runnable.as_ref().ok().and_then(|serves| serves.http).map(HttpVersion::as_str),
         "events": runnable.as_ref().is_ok_and(|serves| serves.events),

@@ -4,6 +4,7 @@ mod admin;
 pub mod asker;
 pub mod backup;
 pub mod config;
+pub mod contract;
 pub mod events;
 pub mod explain;
 pub mod hash;

@@ -55,12 +55,14 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
         return writeln!(out, "no services: drop a component into the plugins folder");
     }
     let mut rows = vec![["SERVICE", "VERSION", "STATE", "SINCE", "HTTP", "SIZE", "FILE"].map(str::to_owned)];
+    let mut notes = Vec::new();
     let mut reasons = Vec::new();
     for service in &list.services {
         for version in &service.versions {
             if let VersionState::Rejected(reason) = &version.state {
                 reasons.push((&version.file, reason));
             }
+            notes.extend(version.notes.iter().map(|note| (&version.file, note)));
             rows.push([
                 service.name.clone(),
                 or_dash(&version.label),
@@ -85,6 +87,9 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
     }
     for (file, reason) in reasons {
         writeln!(out, "\n{file} is rejected: {reason}")?;
+    }
+    for (file, note) in notes {
+        writeln!(out, "\n{file}: {note}")?;
     }
     for refused in &list.refused {
         writeln!(out, "\n{} is no service: {}", refused.file, refused.reason)?;
@@ -172,7 +177,8 @@ mod tests {
 
     #[test]
     fn the_table_shows_states_and_reasons() {
-        let version = |digest: &str, state| VersionRecord {
+        let version = |digest: &str, state: VersionState| VersionRecord {
+            notes: Vec::from_iter((state == VersionState::Serving).then(|| "it breaks clients of 0.9.0".to_owned())),
             label: "1.0.0".to_owned(),
             digest: digest.to_owned(),
             file: "orders.wasm".to_owned(),
@@ -199,6 +205,8 @@ orders   1.0.0    serving   1m     0.2   98 KiB  orders.wasm
 orders   1.0.0    rejected  1m     0.2   98 KiB  orders.wasm
 
 orders.wasm is rejected: it is a core module
+
+orders.wasm: it breaks clients of 0.9.0
 
 Bad Name.wasm is no service: no name
 ";

@@ -186,6 +186,7 @@ impl Check<'_> {
         gateway.calls.check(self, at.get("calls"));
         check_secrets(&gateway.secrets, self, at.get("secrets"));
         gateway.health.check(self, at.get("health"));
+        gateway.openapi.check(self, at.get("openapi"));
         gateway.events.check(self, at.get("events"));
         QueueSettings::check_all(&gateway.queues, self, at.get("queues"));
         gateway.registry.check(self, at.get("registry"));
@@ -218,6 +219,8 @@ impl Check<'_> {
             retry.check(self, defaults_at.get("retry"));
         }
         rollout.check(self, defaults_at.get("rollout"));
+        defaults.contract.check(self, defaults_at.get("contract"));
+        defaults.versioning.check(self, defaults_at.get("versioning"));
         defaults.sql.check(self, defaults_at.get("sql"));
         load_balancer.check(self, defaults_at.get("loadBalancer"));
         defaults.circuit_breaker.check(self, defaults_at.get("circuitBreaker"));
@@ -239,6 +242,8 @@ impl Check<'_> {
         Subscription::check_all(&service.subscriptions, self, at.get("subscriptions"));
         Schedule::check_all(&service.schedules, self, at.get("schedules"));
         service.rollout.check(self, at.get("rollout"));
+        service.contract.check(self, at.get("contract"));
+        service.versioning.check(self, at.get("versioning"));
         service.sql.check(self, at.get("sql"));
         load_balancer.check(self, at.get("loadBalancer"));
         service.circuit_breaker.check(self, at.get("circuitBreaker"));

@@ -23,6 +23,7 @@ mod bulkhead;
 mod check;
 mod circuit_breaker;
 mod connections;
+mod contract;
 mod egress;
 mod events;
 mod filter;
@@ -59,6 +60,7 @@ mod topic;
 mod tree;
 mod units;
 mod upstream;
+mod versioning;
 
 #[cfg(test)]
 mod tests;
@@ -68,6 +70,7 @@ pub use bulkhead::{AdaptiveLimit, Bulkhead, RuleBulkhead};
 pub use check::{not_reserved, valid_admin_listen, valid_service_name};
 pub use circuit_breaker::{CircuitBreaker, Fallback};
 pub use connections::*;
+pub use contract::{Breaking, Contract, ContractMode, OpenApi};
 pub use egress::{EgressHosts, EgressRule};
 pub use events::{Events, QueueSettings, Retention, TopicSettings};
 pub use filter::*;
@@ -103,3 +106,4 @@ pub use timeouts::Timeouts;
 pub use topic::{MAX_TOPIC_BYTES, TopicError, TopicPattern, check_topic};
 pub use units::{Duration, Percent, Size, UnitError};
 pub use upstream::{Host, Protocol, valid_instance_url};
+pub use versioning::Versioning;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Auth;
 use super::connections::Connections;
+use super::contract::OpenApi;
 use super::events::{Events, QueueSettings};
 use super::filter::Filter;
 use super::grants::Calls;
@@ -72,6 +73,8 @@ pub struct Gateway {
     pub secrets: BTreeMap<String, SecretRef>,
     /// What is told outside about health.
     pub health: PublicHealth,
+    /// What is told outside about contracts.
+    pub openapi: OpenApi,
     /// What every service starts from; `services/<name>.yaml` changes it per service.
     pub defaults: ServiceDefaults,
     /// What happens to every request on its way, of automatic routes too. What a rule or a service says comes on
@@ -181,6 +184,7 @@ impl Default for Gateway {
             queues: BTreeMap::new(),
             secrets: BTreeMap::new(),
             health: PublicHealth::default(),
+            openapi: OpenApi::default(),
             defaults: ServiceDefaults::default(),
             filters: Vec::new(),
             routes: Vec::new(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bulkhead::Bulkhead;
 use super::circuit_breaker::CircuitBreaker;
+use super::contract::Contract;
 use super::filter::Filter;
 use super::grants::Grants;
 use super::health_check::HealthCheck;
@@ -26,6 +27,7 @@ use super::sql::Sql;
 use super::subscription::Subscription;
 use super::timeouts::Timeouts;
 use super::units::{Duration, Size};
+use super::versioning::Versioning;
 
 /// What every service starts from.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +59,10 @@ pub struct ServiceDefaults {
     pub drain_timeout: DrainTimeout,
     /// How a new version takes over from the one that serves.
     pub rollout: Rollout,
+    /// What is made of its OpenAPI document.
+    pub contract: Contract,
+    /// How clients name the version that they want.
+    pub versioning: Versioning,
 }
 
 /// Everything `gateway-config/services/<name>.yaml` may say, on top of `defaults`.
@@ -109,6 +115,10 @@ pub struct Service {
     pub schedules: Vec<Schedule>,
     /// How a new version takes over from the one that serves.
     pub rollout: Rollout,
+    /// What is made of its OpenAPI document.
+    pub contract: Contract,
+    /// How clients name the version that they want.
+    pub versioning: Versioning,
     /// What the service reads through `wasi:config/store`.
     pub config: BTreeMap<String, ConfigValue>,
     /// What is different for some of its versions, by label.
@@ -230,6 +240,8 @@ impl Service {
             sql,
             drain_timeout,
             rollout,
+            contract,
+            versioning,
         } = defaults.clone();
         Self {
             expose: Expose::default(),
@@ -254,6 +266,8 @@ impl Service {
             subscriptions: Vec::new(),
             schedules: Vec::new(),
             rollout,
+            contract,
+            versioning,
             config: BTreeMap::new(),
             versions: BTreeMap::new(),
         }

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 
 use super::GatewayError;
+use super::contract::{Ahead, Tee};
 use super::exit::Exit;
 use super::filter::{CompressError, Compressed, Encoder};
 use super::forward::Ticket;
@@ -41,6 +42,10 @@ enum Source {
     Gateway(Full<Bytes>),
     Guest(GuestBody),
     Upstream(Box<UpstreamBody>, Arc<AtomicU64>),
+    /// Some of it was read.
+    Ahead(Box<Ahead<ResponseBody>>),
+    /// A copy of it is kept.
+    Teed(Box<(ResponseBody, Tee)>),
 }
 
 impl ResponseBody {
@@ -55,6 +60,16 @@ impl ResponseBody {
     /// `sent` counts the bytes of the request's body.
     pub(super) fn upstream(body: UpstreamBody, sent: Arc<AtomicU64>) -> Self {
         Self::plain(Source::Upstream(Box::new(body), sent))
+    }
+
+    /// A response of which some was read.
+    pub(super) fn ahead(body: Ahead<Self>) -> Self {
+        Self::plain(Source::Ahead(Box::new(body)))
+    }
+
+    /// The same, of which a copy is kept as it goes by.
+    pub(super) fn teed(self, tee: Tee) -> Self {
+        Self::plain(Source::Teed(Box::new((self, tee))))
     }
 
     fn plain(source: Source) -> Self {
@@ -107,6 +122,8 @@ impl Coded {
             Source::Gateway(_) => 0,
             Source::Guest(body) => body.received(),
             Source::Upstream(_, sent) => sent.load(Ordering::Relaxed),
+            Source::Ahead(body) => body.rest().coded.received(),
+            Source::Teed(teed) => teed.0.coded.received(),
         }
     }
 }
@@ -120,6 +137,17 @@ impl Body for Source {
             Self::Gateway(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
             Self::Guest(body) => Pin::new(body).poll_frame(cx).map_err(GatewayError::from),
             Self::Upstream(body, _) => Pin::new(&mut **body).poll_frame(cx).map_err(GatewayError::from),
+            Self::Ahead(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Teed(teed) => {
+                let (body, tee) = &mut **teed;
+                let frame = Pin::new(body).poll_frame(cx);
+                match &frame {
+                    Poll::Ready(Some(Ok(frame))) => tee.passes(frame),
+                    Poll::Ready(None) => tee.complete(),
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => {}
+                }
+                frame
+            }
         }
     }
 
@@ -128,6 +156,8 @@ impl Body for Source {
             Self::Gateway(body) => body.is_end_stream(),
             Self::Guest(body) => body.is_end_stream(),
             Self::Upstream(body, _) => body.is_end_stream(),
+            Self::Ahead(body) => body.is_end_stream(),
+            Self::Teed(teed) => teed.0.is_end_stream(),
         }
     }
 
@@ -136,6 +166,8 @@ impl Body for Source {
             Self::Gateway(body) => body.size_hint(),
             Self::Guest(body) => body.size_hint(),
             Self::Upstream(body, _) => body.size_hint(),
+            Self::Ahead(body) => body.size_hint(),
+            Self::Teed(teed) => teed.0.size_hint(),
         }
     }
 }

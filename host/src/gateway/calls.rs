@@ -34,7 +34,7 @@ use super::headers;
 use super::pipeline::{content_length, leave_out_body};
 use super::services::{Backend, Snapshot};
 use super::traffic::{Asker, Measured};
-use super::{Gateway, GatewayError, ResponseBody, sanitize};
+use super::{Gateway, GatewayError, ResponseBody, sanitize, versioning};
 use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched};
 
 mod body;
@@ -170,13 +170,14 @@ async fn deliver(
     if content_length(&parts) > Some(settings.limits.request_body.get()) {
         return Err(GatewayError::PayloadTooLarge);
     }
+    let named = if settings.versioning.is_on() { versioning::named(backend, &mut parts)? } else { None };
     let own = Some(settings.timeouts.request.get()).filter(|timeout| !timeout.is_zero());
     let own = own.map(|timeout| arrived + timeout);
     let hop = Hop {
         snapshot,
         backend,
         service: name,
-        version: None,
+        version: named.as_deref(),
         client: None,
         retry: None,
         try_timeout: None,

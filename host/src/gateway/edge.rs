@@ -12,10 +12,12 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, LOCATION};
 use http::uri::{Authority, Scheme};
-use http::{HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Response, StatusCode, Uri};
 
-use super::Connection;
+use super::{Connection, ResponseBody};
 use crate::config::{self, Hsts, RedirectToHttps, hostname_fits};
 
 /// `Strict-Transport-Security` (RFC 6797).
@@ -121,6 +123,16 @@ pub(crate) fn https_location(host: &str, uri: &Uri, port: u16) -> Option<HeaderV
     let path = if path.starts_with('/') { path } else { "/" };
     let location = Uri::builder().scheme(Scheme::HTTPS).authority(authority).path_and_query(path).build().ok()?;
     HeaderValue::from_str(&location.to_string()).ok()
+}
+
+/// The same address over TLS. Nothing is stored: who is sent there today may not be tomorrow.
+pub(super) fn to_https(location: HeaderValue) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::gateway(Bytes::new()));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    response.headers_mut().insert(LOCATION, location);
+    // Browsers keep a 308 for good if nothing is said.
+    response.headers_mut().insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    response
 }
 
 fn hsts(hsts: &Hsts) -> Option<HeaderValue> {

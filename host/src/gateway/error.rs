@@ -15,18 +15,22 @@ use serde::Serialize;
 
 use super::upstream::UpstreamError;
 use crate::capability::bus::{PublishError, QueueFailure};
+use crate::contract::{Kind, Place, Violation};
 use crate::plugin::CallError;
 
 /// Every word that [`GatewayError::reason`] can say, and what the log says of a client that left. Metrics have a series
 /// for each from the start.
-pub(super) const REASONS: [&str; 32] = [
+pub(super) const REASONS: [&str; 36] = [
     "bad_request",
     "bulkhead_full",
     "circuit_open",
     CLIENT_GONE,
     "client_timeout",
     "connect_failed",
+    "contract_request",
+    "contract_response",
     "draining",
+    "event_chain_too_long",
     "events_full",
     "events_unavailable",
     "fault_injected",
@@ -44,6 +48,7 @@ pub(super) const REASONS: [&str; 32] = [
     "misdirected",
     "no_instance",
     "no_route",
+    "no_version",
     "payload_too_large",
     "rate_limited",
     "receipt_expired",
@@ -150,12 +155,90 @@ pub enum GatewayError {
     /// The version was replaced and this request did not finish in its drain time, or the host is stopping.
     #[error("the service is being replaced or stopped")]
     Draining,
+    /// The request names a version of the service's API that is not there.
+    #[error("no version of the service is like that; there are: {there}")]
+    NoVersion {
+        /// Whether it is named in the path.
+        in_path: bool,
+        /// First numbers of those that are.
+        there: String,
+    },
+    /// The request breaks what the service's OpenAPI document asks for.
+    #[error("the request breaks the service's contract: {0}")]
+    ContractRequest(Box<Refused>),
+    /// The response breaks what the document promises. What is wrong with it is for the log.
+    #[error("the response breaks the service's contract")]
+    ContractResponse,
     /// The guest gave no good answer.
     #[error(transparent)]
     Guest(CallError),
     /// A defect of the host.
     #[error("the gateway failed")]
     Internal,
+}
+
+/// What is wrong with a request, by its service's contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// Methods that the path has, if that is what is wrong.
+    allowed: Option<HeaderValue>,
+    violations: Vec<Violation>,
+}
+
+impl Refused {
+    pub(super) fn new(allowed: &[&str], violations: Vec<Violation>) -> Self {
+        // Names of methods.
+        let allowed = (!allowed.is_empty()).then(|| HeaderValue::from_str(&allowed.join(", ")).ok()).flatten();
+        Self { allowed, violations }
+    }
+
+    /// What is most fundamentally wrong decides.
+    fn status(&self) -> StatusCode {
+        let has = |kind| self.violations.iter().any(|violation| violation.kind == kind);
+        if has(Kind::Path) {
+            StatusCode::NOT_FOUND
+        } else if has(Kind::Method) {
+            StatusCode::METHOD_NOT_ALLOWED
+        } else if has(Kind::ContentType) {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        } else {
+            StatusCode::BAD_REQUEST
+        }
+    }
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut violations = self.violations.iter();
+        if let Some(first) = violations.next() {
+            write!(f, "{first}")?;
+        }
+        violations.try_for_each(|violation| write!(f, "; {violation}"))
+    }
+}
+
+/// One thing that is wrong with a request, in a problem document.
+#[derive(Debug, Serialize)]
+struct Wrong<'a> {
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    #[serde(rename = "in", skip_serializing_if = "Option::is_none")]
+    place: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'a str>,
+}
+
+impl<'a> From<&'a Violation> for Wrong<'a> {
+    fn from(violation: &'a Violation) -> Self {
+        let (pointer, place, parameter) = match &violation.place {
+            Place::Head => (None, None, None),
+            Place::Parameter { location, name } => (None, Some(*location), Some(name.as_str())),
+            // A fragment, as in the RFC's own example.
+            Place::Body(pointer) => (Some(format!("#{pointer}")), Some("body"), None),
+        };
+        Self { detail: &violation.message, pointer, place, parameter }
+    }
 }
 
 /// The body of an error, RFC 9457.
@@ -170,6 +253,8 @@ struct Problem<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<&'a str>,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Wrong<'a>>,
 }
 
 impl From<CallError> for GatewayError {
@@ -243,6 +328,10 @@ impl GatewayError {
                 QueueFailure::Expired => StatusCode::GONE,
                 QueueFailure::Full(_) | QueueFailure::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             },
+            Self::NoVersion { in_path: true, .. } => StatusCode::NOT_FOUND,
+            Self::NoVersion { in_path: false, .. } => StatusCode::NOT_ACCEPTABLE,
+            Self::ContractRequest(refused) => refused.status(),
+            Self::ContractResponse => StatusCode::BAD_GATEWAY,
             Self::LoopDetected(_) => StatusCode::LOOP_DETECTED,
             Self::RequestTimeout => StatusCode::GATEWAY_TIMEOUT,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -302,6 +391,9 @@ impl GatewayError {
                 QueueFailure::Full(_) => "events_full",
                 QueueFailure::Unavailable(_) => "events_unavailable",
             },
+            Self::NoVersion { .. } => "no_version",
+            Self::ContractRequest(_) => "contract_request",
+            Self::ContractResponse => "contract_response",
             Self::LoopDetected(_) => "loop_detected",
             Self::GrantDenied => "grant_denied",
             Self::BulkheadFull => "bulkhead_full",
@@ -349,6 +441,9 @@ impl GatewayError {
             "circuit_open" => "The service fails and is not asked for now",
             "upstream_reset" => "The service broke off",
             "upstream_invalid_response" => "The service gave no valid response",
+            "no_version" => "The service has no such version",
+            "contract_request" => "The request is not as the service describes it",
+            "contract_response" => "The service's response is not as it describes it",
             "loop_detected" => "Calls between services go too deep or in a ring",
             "grant_denied" if matches!(self, Self::Publish(_)) => "The service may not publish this",
             "grant_denied" if matches!(self, Self::Queue(_)) => "The service may not use this queue",
@@ -392,7 +487,8 @@ impl GatewayError {
 
     /// The problem document.
     pub fn to_response(&self, request_id: &str) -> Response<Bytes> {
-        let said = matches!(self, Self::Publish(_) | Self::Queue(_) | Self::NoHttp).then(|| self.to_string());
+        let said = matches!(self, Self::Publish(_) | Self::Queue(_) | Self::NoHttp | Self::NoVersion { .. })
+            .then(|| self.to_string());
         let detail = if let Self::BadRequest(detail) | Self::NotSupported(detail) = self {
             Some(*detail)
         } else if let Self::LoopDetected(way) = self {
@@ -401,6 +497,7 @@ impl GatewayError {
             said.as_deref()
         };
         let status = self.status();
+        let violations = if let Self::ContractRequest(refused) = self { refused.violations.as_slice() } else { &[] };
         let problem = Problem {
             kind: "about:blank",
             title: self.title(),
@@ -408,6 +505,7 @@ impl GatewayError {
             reason: self.reason(),
             detail,
             request_id,
+            errors: violations.iter().map(Wrong::from).collect(),
         };
         // Strings and a number: cannot fail to serialize.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
@@ -423,6 +521,11 @@ impl GatewayError {
             for challenge in challenges {
                 headers.append(WWW_AUTHENTICATE, challenge.clone());
             }
+        }
+        if let Self::ContractRequest(refused) = self
+            && let Some(allowed) = &refused.allowed
+        {
+            headers.insert(ALLOW, allowed.clone());
         }
         if let Self::MethodNotAllowed(_) = self {
             // RFC 9110 wants the list of those that are; which they are depends on the service.

@@ -11,8 +11,8 @@
 //! sends copies. `services` is what there is to route to, `chains` their filters, `forward` has one of them answer,
 //! `upstream` is other servers, `calls` the way of a guest's request to another service. `explain` asks the same table
 //! without a request. `error` is the only place that knows status codes of failures, `exit` writes the access log when a
-//! response is gone, `traffic` counts requests, `metrics` tells what was counted. `overview` is the one answer that the
-//! gateway gives without a route.
+//! response is gone, `traffic` counts requests, `metrics` tells what was counted. `overview` is the answer that the
+//! gateway gives without a route, `contract` holds messages to what a service's document promises.
 //!
 //! A request finishes under the configuration that it began with. What must outlast a change (keys of issuers, used
 //! quotas) is found again by its name and is not part of a configuration.
@@ -20,6 +20,7 @@
 mod body;
 mod calls;
 mod chains;
+mod contract;
 mod cookie;
 mod deliveries;
 mod edge;
@@ -48,6 +49,7 @@ mod services;
 mod split;
 mod traffic;
 mod upstream;
+mod versioning;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -59,6 +61,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 pub use body::ResponseBody;
+pub(crate) use contract::Contracts;
 pub use error::GatewayError;
 pub use explain::{
     Destination, ExplainError, ExplainedBackend, ExplainedListener, ExplainedSplit, Explanation, FilterStep, Origin,

@@ -7,14 +7,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, LOCATION};
+use http::header::{CONTENT_LENGTH, VARY};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::{Body, Incoming};
 use tokio::time::Instant;
 
 use super::calls::told_about_client;
-use super::edge::{STRICT_TRANSPORT_SECURITY, Verdict};
+use super::contract;
+use super::edge::{STRICT_TRANSPORT_SECURITY, Verdict, to_https};
 use super::exit::Exit;
 use super::filter::{Asking, Chain, Passage};
 use super::forward::{Hop, forward};
@@ -25,7 +26,7 @@ use super::route::{self, Listener};
 use super::services::{Services, Snapshot};
 use super::split::Facts;
 use super::traffic::{Asker, Measured};
-use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize};
+use super::{Connection, Gateway, GatewayError, ResponseBody, rewrite, sanitize, versioning};
 use crate::config::{Scheme, Service};
 
 /// A request on its way, beside its head and body.
@@ -125,7 +126,11 @@ impl Way {
             client: self.client.address,
         };
         let Some(found) = snapshot.table.find(&asked) else {
-            let own = services.overview(&snapshot, (&parts.method, parts.uri.path()));
+            let asked = (&parts.method, parts.uri.path());
+            let own = match services.overview(&snapshot, asked) {
+                None => contract::together(services, &snapshot, asked).await,
+                own => own,
+            };
             return own.map(|answer| answer.map(ResponseBody::gateway)).ok_or(GatewayError::NoRoute);
         };
         let target = found.target;
@@ -164,6 +169,8 @@ impl Way {
         let destination = destination.ok_or(GatewayError::NoBackend)?;
         let (label, service) = (destination.version_label.as_deref(), &destination.service);
         let backend = snapshot.service(service).ok_or_else(|| GatewayError::UnknownService(service.to_string()))?;
+        // Where the document of the service is for whoever asks for it, before its path becomes the service's own.
+        let document = target.automatic.then(|| parts.uri.path().strip_suffix(contract::NAME).map(str::to_owned));
         let settings = &backend.settings;
         let chains = [Some(&*chain), destination.chain.as_deref()];
         for chain in chains.into_iter().flatten() {
@@ -175,6 +182,18 @@ impl Way {
             (Some(one), None) | (None, Some(one)) => rewrite::apply(one, &mut parts, found.matched_prefix)?,
             // A backend that only names a host keeps the path of its rule.
             (Some(rule), Some(backend)) => rewrite::apply(&backend.over(rule), &mut parts, found.matched_prefix)?,
+        }
+        let named = match label {
+            None if settings.versioning.is_on() => versioning::named(backend, &mut parts)?,
+            _ => None,
+        };
+        let label = label.or(named.as_deref());
+        if let Some(prefix) = document.flatten().filter(|_| parts.uri.path() == contract::NAME) {
+            let asked = (&parts.method, label, &parts.headers);
+            let answer = Box::pin(contract::alone(services, asked, (service, &prefix, backend))).await;
+            if let Some(answer) = answer {
+                return Ok(answer.map(ResponseBody::gateway));
+            }
         }
         let max_request_body = chain.max_request_body();
         let of_service = settings.limits.request_body.get();
@@ -206,6 +225,9 @@ impl Way {
         let mut response = answered.await?;
         if let Some(chain) = &destination.chain {
             chain.response_headers(response.headers_mut());
+        }
+        if let Some(name) = settings.versioning.header.as_deref().and_then(|name| HeaderValue::from_str(name).ok()) {
+            response.headers_mut().append(VARY, name);
         }
         Ok(response)
     }
@@ -259,16 +281,6 @@ fn say_scheme(parts: &mut Parts, scheme: Scheme, host: &str) {
     parts.uri = Uri::from_parts(uri).unwrap_or_default();
 }
 
-/// The same address over TLS. Nothing is stored: who is sent there today may not be tomorrow.
-fn to_https(location: HeaderValue) -> Response<ResponseBody> {
-    let mut response = Response::new(ResponseBody::gateway(Bytes::new()));
-    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
-    response.headers_mut().insert(LOCATION, location);
-    // Browsers keep a 308 for good if nothing is said.
-    response.headers_mut().insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
-    response
-}
-
 /// Responses that may not have a body; hyper leaves it out for us over HTTP/1.1 only. A guest that still writes is
 /// ended.
 pub(super) fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody>) {
@@ -284,16 +296,4 @@ pub(super) fn leave_out_body(is_head: bool, response: &mut Response<ResponseBody
 
 pub(super) fn content_length(parts: &Parts) -> Option<u64> {
     parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_way_to_tls_is_not_stored() {
-        let response = to_https(HeaderValue::from_static("https://a.test/"));
-        assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
-        assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
-    }
 }

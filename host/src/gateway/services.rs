@@ -30,19 +30,20 @@ pub(crate) use rollouts::Rollouts;
 pub(super) use rollouts::hex;
 
 use super::chains::Chains;
+use super::contract::Documents;
 use super::edge::Edge;
 use super::egress::{Egress, EgressRules};
 use super::error::GatewayError;
 use super::filter::{Chain, Stores, Told};
 use super::forward::Carried;
 use super::overview::Overview;
-use super::route::Table;
+use super::route::{Scope, Table};
 use super::secrets::{SecretTexts, Secrets};
 use super::traffic::Traffic;
 use crate::capability::bus::EventBus;
 use crate::capability::http::Dispatch;
 use crate::capability::{GuestLog, ServiceCapabilities};
-use crate::config::{Config, PublicHealth, Requests, Service};
+use crate::config::{Config, OpenApi, PublicHealth, Requests, Service};
 use crate::plugin::Version;
 use crate::policy::{Bulkhead, BulkheadLimits};
 use crate::registry::Registry;
@@ -63,6 +64,8 @@ pub(crate) struct Snapshot {
     pub(crate) max_call_depth: u32,
     /// What the gateway itself tells about health.
     pub(crate) health: PublicHealth,
+    /// What it tells about contracts.
+    pub(crate) openapi: OpenApi,
     services: HashMap<Arc<str>, Backend>,
 }
 
@@ -92,6 +95,7 @@ pub(crate) struct Services {
     /// Requests that are for no service.
     traffic: Arc<Traffic>,
     overview: Overview,
+    documents: Documents,
     /// Where services' events and messages go.
     bus: Arc<dyn EventBus>,
     /// Counts snapshots.
@@ -147,6 +151,7 @@ impl Services {
             leaving: Mutex::default(),
             traffic: Arc::default(),
             overview: Overview::default(),
+            documents: Documents::default(),
             bus,
             news: watch::Sender::new(0),
             ready: OnceLock::new(),
@@ -197,6 +202,16 @@ impl Services {
     /// The answer to a request that no route and no service has the path of, if the gateway has one itself.
     pub(super) fn overview(&self, snapshot: &Snapshot, asked: (&Method, &str)) -> Option<Response<Bytes>> {
         self.overview.answer(&snapshot.health, asked, Instant::now(), || self.registry.health_summary())
+    }
+
+    /// What is kept of documents.
+    pub(super) fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    /// Whether no filter of the automatic route to this service asks who comes.
+    pub(super) fn is_open(&self, service: &str) -> bool {
+        self.chains.load().get(Scope::Automatic { service }).is_open()
     }
 
     /// Says that the host is about to stop.
@@ -408,6 +423,7 @@ fn build(config: &Config, chains: &Chains, known: &BTreeMap<Arc<str>, Known>, re
         told: Arc::clone(&chains.told),
         max_call_depth: config.gateway.calls.max_depth,
         health: config.gateway.health.clone(),
+        openapi: config.gateway.openapi.clone(),
         services: known.iter().map(|(name, service)| (Arc::clone(name), backend(name, service))).collect(),
     }
 }

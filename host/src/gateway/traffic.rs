@@ -35,7 +35,7 @@ pub(super) enum Asker {
 }
 
 /// Requests of one service, or of none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Traffic {
     of_clients: Requests,
     of_services: Requests,
@@ -52,6 +52,13 @@ pub(super) struct Requests {
     times: [AtomicU64; BOUNDS.len() + 1],
     /// All times together. 64 bits of microseconds are half a million years.
     micros: AtomicU64,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        let (of_clients, of_services, of_events) = Default::default();
+        Self { of_clients, of_services, of_events, errors: [const { AtomicU64::new(0) }; REASONS.len()] }
+    }
 }
 
 /// A request that is counted when this is dropped, however it ends.

@@ -15,6 +15,7 @@ use super::needs::{Needs, NeedsError};
 use crate::capability::Migration;
 use crate::capability::event_handler::EVENT_HANDLER;
 use crate::capability::interfaces::{Explained, explain};
+use crate::contract::{self, SourceError};
 
 /// The outer shape of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -35,6 +36,9 @@ pub struct Inspection {
     /// Migrations inside of it, by name in order.
     #[serde(serialize_with = "names")]
     pub migrations: Vec<Migration>,
+    /// The OpenAPI document inside of it. Shown is whether there is one.
+    #[serde(serialize_with = "is_there")]
+    pub openapi: Option<String>,
 }
 
 /// One import and what it comes to.
@@ -94,6 +98,9 @@ pub enum InspectError {
     /// Its migrations cannot be used.
     #[error(transparent)]
     Migrations(#[from] MigrationsError),
+    /// Its OpenAPI document cannot be used.
+    #[error(transparent)]
+    Contract(#[from] SourceError),
     /// Imports that the host has not got.
     #[error("it needs what this host does not have: {}", missing(.0))]
     Missing(Vec<Import>),
@@ -113,6 +120,7 @@ impl Inspection {
             imports: Vec::new(),
             needs: Needs::default(),
             migrations: Vec::new(),
+            openapi: None,
         };
         let malformed = |error: wasmparser::BinaryReaderError| InspectError::Malformed(error.to_string());
         let mut depth = 0_u32;
@@ -139,6 +147,9 @@ impl Inspection {
                 }
                 Payload::CustomSection(section) if section.name() == migrations::SECTION => {
                     migrations::read_section(section.data(), &mut found.migrations)?;
+                }
+                Payload::CustomSection(section) if section.name() == contract::SECTION => {
+                    contract::read_section(section.data(), &mut found.openapi)?;
                 }
                 Payload::CustomSection(section) if depth == 0 => match section.as_known() {
                     wasmparser::KnownCustom::Producers(producers) => found.read_producers(producers),
@@ -235,6 +246,10 @@ fn clean_version(text: &str) -> Option<String> {
 
 fn names<S: serde::Serializer>(migrations: &[Migration], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(migrations.iter().map(|migration| &migration.name))
+}
+
+fn is_there<S: serde::Serializer>(openapi: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bool(openapi.is_some())
 }
 
 fn list(names: &[String]) -> String {

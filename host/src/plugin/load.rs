@@ -93,7 +93,7 @@ impl Loader {
         let capabilities = Arc::new(capabilities.for_version(Arc::clone(&label)));
         let identity = (source.service, label, source.digest);
         let version = Version::new(identity, self.engines.clone(), linked, capabilities, settings);
-        Ok(version.with_migrations(inspection.migrations))
+        Ok(version.with_migrations(inspection.migrations).with_openapi(inspection.openapi))
     }
 }
 

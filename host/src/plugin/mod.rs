@@ -6,6 +6,7 @@
 //! version ─ what can be called          call ─ who polls a guest, and where      serve ─ one request inside it
 //! slots ─ live stores, fresh or reused  store, limiter, meter ─ their bounds     body ─ bodies in and out
 //! linked ─ what a component exports    migrations ─ what brings its database to what it needs
+//! contract ─ its OpenAPI document, and what that breaks
 //! engine ─ two wasmtime engines         compute ─ where CPU-heavy guests go      exchange ─ what both sides share
 //! outgoing ─ what a guest asks of others              error ─ how a call can fail
 //! ```
@@ -18,6 +19,7 @@ mod cache;
 mod call;
 mod compile;
 mod compute;
+mod contract;
 mod engine;
 mod error;
 mod exchange;
@@ -41,6 +43,7 @@ pub use body::GuestBody;
 pub use cache::{Cache, CacheError};
 pub use call::CallContext;
 pub use compile::{CompileError, CompileIn, Compiler, compile_stdin};
+pub use contract::{major, number};
 pub use engine::{EngineError, Engines, HttpVersion, MAX_MEMORY};
 pub use error::CallError;
 pub use folder::{Change, FileVersion, Folder, FolderError, services_in};

@@ -35,6 +35,7 @@ use tokio_util::task::AbortOnDropHandle;
 use job::{Job, Loaded, Rejection, Retry};
 
 use super::call::CallContext;
+use super::contract;
 use super::folder::{Change, FileVersion};
 use super::load::Loader;
 use super::version::Version;
@@ -90,6 +91,8 @@ pub trait Directory: Send + Sync + 'static {
     fn settings(&self, service: &str) -> Arc<Service>;
     /// What the service's guests may reach.
     fn capabilities(&self, service: &Arc<str>) -> Arc<ServiceCapabilities>;
+    /// This version has another contract, and maybe other notes.
+    fn promises(&self, version: &Arc<Version>);
     /// All versions that serve.
     fn serving(&self) -> Vec<Arc<Version>>;
 }
@@ -136,7 +139,10 @@ impl Rollout {
                     None => return,
                 },
                 _ = sweep.tick() => {
-                    self.directory.serving().iter().for_each(|version| version.drop_stale_slots());
+                    let serving = self.directory.serving();
+                    serving.iter().for_each(|version| version.drop_stale_slots());
+                    let changed = contract::refresh(serving).await;
+                    changed.iter().for_each(|version| self.directory.promises(version));
                     self.try_again().await;
                 }
                 now = tick.tick() => self.directory.decide(now),
@@ -172,11 +178,11 @@ impl Rollout {
         Job { loader: Arc::clone(&self.loader), directory: Arc::clone(&self.directory), id: id.clone() }
     }
 
-    /// Loads rejected files whose settings, or whose folder of migrations, have changed.
+    /// Loads rejected files whose settings, or whose files beside them, have changed.
     async fn try_again(&mut self) {
         let mut again = Vec::new();
         for (id, retry) in &self.rejected {
-            if self.directory.settings(&id.service) != retry.settings || retry.has_other_migrations().await {
+            if self.directory.settings(&id.service) != retry.settings || retry.has_other_files().await {
                 again.push(id.clone());
             }
         }

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::contract::OwnContract;
 use super::engine::{Engines, HttpVersion};
 use super::inspect::Serves;
 use super::linked::Linked;
@@ -22,6 +23,7 @@ use super::slots::IdleSlots;
 use crate::capability::http::{Caller, Trace};
 use crate::capability::{Migration, ServiceCapabilities};
 use crate::config::{Service, SlotReuse, Slots};
+use crate::contract::Contract;
 
 /// A component that can be called.
 pub struct Version {
@@ -41,6 +43,7 @@ pub struct Version {
     stint: AtomicU64,
     /// Those inside of the component.
     migrations: Vec<Migration>,
+    pub(super) contract: OwnContract,
 }
 
 /// A request that a version still works on or whose response is still being sent.
@@ -76,11 +79,26 @@ impl Version {
             cut: ArcSwap::default(),
             stint: AtomicU64::new(0),
             migrations: Vec::new(),
+            contract: OwnContract::new(None),
         }
     }
 
     pub(super) fn with_migrations(self, migrations: Vec<Migration>) -> Self {
         Self { migrations, ..self }
+    }
+
+    pub(super) fn with_openapi(self, inside: Option<String>) -> Self {
+        Self { contract: OwnContract::new(inside), ..self }
+    }
+
+    /// Its OpenAPI document, if it has one.
+    pub fn contract(&self) -> Option<Arc<Contract>> {
+        self.contract.now()
+    }
+
+    /// What people are to know of it although it serves.
+    pub fn notes(&self) -> Vec<String> {
+        self.contract.notes()
     }
 
     /// The migrations inside of the component, in order.

@@ -224,6 +224,7 @@ mod tests {
             http: String::new(),
             state: VersionState::Serving,
             since: Timestamp::now(),
+            notes: Vec::new(),
         };
         registry.record("orders", version);
         registry

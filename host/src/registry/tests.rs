@@ -15,6 +15,7 @@ fn record(file: &str, digest: &str, state: VersionState) -> VersionRecord {
         http: "0.2".to_owned(),
         state,
         since: jiff::Timestamp::UNIX_EPOCH,
+        notes: Vec::new(),
     }
 }
 

@@ -55,6 +55,9 @@ pub struct VersionRecord {
     pub state: VersionState,
     /// Since when.
     pub since: Timestamp,
+    /// What people are to know of it although it serves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl VersionState {

@@ -53,6 +53,15 @@ impl Registry {
         }
     }
 
+    /// Changes what people are to know of a version.
+    pub fn note(&self, service: &str, digest: &str, notes: &[String]) {
+        let mut inner = self.lock();
+        let versions = inner.versions.get_mut(service).into_iter().flatten();
+        for version in versions.filter(|known| known.digest == digest && known.state.is_loaded()) {
+            version.notes = notes.to_vec();
+        }
+    }
+
     /// Forgets a version that is draining, and its service if that was all.
     pub fn retire(&self, service: &str, digest: &str) {
         self.forget(service, |known| known.state == VersionState::Draining && known.digest == digest);

@@ -40,6 +40,7 @@ pub mod log;
 #[cfg(not(target_family = "wasm"))]
 mod native;
 mod once;
+mod openapi;
 #[cfg(doctest)]
 mod pages;
 mod queue;

@@ -32,7 +32,13 @@ pub(super) enum Command {
         /// Exit with code 2 if there are warnings
         #[arg(long)]
         strict: bool,
+        /// Also the OpenAPI documents of the components in this folder, and what new versions break
+        #[arg(long, value_name = "DIR")]
+        plugins: Option<PathBuf>,
     },
+    /// What a service promises its clients: OpenAPI documents
+    #[command(subcommand)]
+    Contract(ContractCommand),
     /// Print the configuration in force, with every default filled in
     Config {
         #[command(flatten)]
@@ -178,6 +184,20 @@ pub(super) enum Command {
     Compile {
         /// The version of wasi:http
         http: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ContractCommand {
+    /// Show what a new document breaks for clients of an old one; exit code 1 if something
+    Diff {
+        /// The old one: a component, or its OpenAPI document
+        old: PathBuf,
+        /// The new one
+        new: PathBuf,
+        /// How it is shown
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
     },
 }
 

@@ -18,7 +18,7 @@ use wharf::config::SchemaKind;
 use wharf::plugin::{CompileIn, HttpVersion, compile_stdin};
 use wharf::{Options, Overrides};
 
-use self::flags::{Cli, Command, HashOf, SchemaOf, Serve};
+use self::flags::{Cli, Command, ContractCommand, HashOf, SchemaOf, Serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -62,9 +62,17 @@ fn run(command: Command) -> anyhow::Result<bool> {
             drop(out);
             self::serve(serve)
         }
-        Command::Validate { source, format, strict } => {
+        Command::Validate { source, format, strict, plugins } => {
             let colour = out.is_terminal();
-            match cli::validate::run(&source.into(), format.into(), colour, &mut out)? {
+            let verdict = cli::validate::run(&source.into(), format.into(), colour, &mut out)?;
+            let kept = match plugins {
+                Some(dir) => cli::contract::folder(&dir, format.into(), &mut out)?,
+                None => true,
+            };
+            if !kept {
+                return Ok(false);
+            }
+            match verdict {
                 Verdict::Warned if strict => {
                     out.flush()?;
                     std::process::exit(2);
@@ -97,6 +105,9 @@ fn run(command: Command) -> anyhow::Result<bool> {
             };
             cli::schema::run(kind, &mut out)?;
             Ok(true)
+        }
+        Command::Contract(ContractCommand::Diff { old, new, format }) => {
+            Ok(cli::contract::diff(&old, &new, format.into(), &mut out)?)
         }
         Command::Inspect { file, json } => {
             let wasm = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

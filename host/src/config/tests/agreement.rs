@@ -76,6 +76,8 @@ fn complete() -> Value {
         "sql": serde_json::from_str::<Value>(super::super::sql::EXAMPLE).unwrap(),
         "drainTimeout": "1s",
         "rollout": serde_json::from_str::<Value>(super::super::rollout::EXAMPLE).unwrap(),
+        "versioning": serde_json::from_str::<Value>(super::super::versioning::EXAMPLE).unwrap(),
+        "contract": serde_json::from_str::<Value>(super::super::contract::EXAMPLE).unwrap(),
         "circuitBreaker": serde_json::from_str::<Value>(super::super::circuit_breaker::EXAMPLE).unwrap(),
         "outlierDetection": serde_json::from_str::<Value>(super::super::outlier_detection::EXAMPLE).unwrap(),
     });
@@ -136,6 +138,7 @@ fn complete() -> Value {
         "queues": serde_json::from_str::<Value>(super::super::events::QUEUES).unwrap(),
         "secrets": { "payments": { "file": "secrets/payments" }, "other": { "env": "OTHER" } },
         "health": serde_json::from_str::<Value>(super::super::health::EXAMPLE).unwrap(),
+        "openapi": serde_json::from_str::<Value>(super::super::contract::OPENAPI).unwrap(),
         "filters": shared_filters(),
         "registry": serde_json::from_str::<Value>(super::super::registry::EXAMPLE).unwrap(),
         "accessLog": { "enabled": false, "format": "json" },
@@ -289,7 +292,7 @@ fn page() -> String {
 fn pages() -> String {
     let docs = project().join("docs");
     let mut pages = vec![page()];
-    for name in ["policies.md", "events.md", "connections.md", "requests.md", "tls.md", "identity.md"] {
+    for name in ["policies.md", "events.md", "connections.md", "requests.md", "tls.md", "identity.md", "contracts.md"] {
         pages.push(std::fs::read_to_string(docs.join(name)).unwrap());
     }
     for entry in std::fs::read_dir(docs.join("filters")).unwrap() {

@@ -127,3 +127,10 @@ fn hsts_is_sent_where_it_is_configured_and_over_tls_only() {
     let plain = Connection { secure: None, ..connection.clone() };
     assert_eq!(with(serde_json::json!({})).hsts(&plain), None);
 }
+
+#[test]
+fn a_way_to_tls_is_not_stored() {
+    let response = to_https(HeaderValue::from_static("https://a.test/"));
+    assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
+    assert_eq!(response.headers().get(CACHE_CONTROL).unwrap(), "no-store");
+}

@@ -149,6 +149,11 @@ impl Chain {
         Arc::new(Self { ip_rules: vec![rules], ..Self::default() })
     }
 
+    /// Whether it lets everybody in, whoever they are and from wherever they come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.authentication.ways.is_empty() && self.authorization.is_empty() && self.ip_rules.is_empty()
+    }
+
     /// The automatic route's: its prefix is taken off, whatever else there is.
     pub(crate) fn automatic(layers: Layers<'_>, stores: &Stores) -> Result<Self, String> {
         let rewrite = Rewrite::new(&crate::config::Rewrite { prefix: Some("/".to_owned()), path: None, host: None });

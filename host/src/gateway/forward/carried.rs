@@ -14,6 +14,7 @@ use http::Uri;
 use tokio::time::Instant;
 
 use crate::config::Service;
+use crate::gateway::contract::ContractCounters;
 use crate::gateway::traffic::Traffic;
 use crate::gateway::upstream::{Tls, Upstream};
 use crate::policy::balance::{Balancer, Load};
@@ -89,6 +90,7 @@ pub(crate) struct Counters {
     pub(crate) fallbacks: AtomicU64,
     pub(crate) circuit_open: AtomicU64,
     pub(crate) bulkhead_full: AtomicU64,
+    pub(crate) contract: ContractCounters,
 }
 
 impl Carried {

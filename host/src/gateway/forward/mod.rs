@@ -43,13 +43,16 @@ use tokio::time::Instant;
 pub(crate) use ask::{ask, ask_aside};
 pub(crate) use carried::{BREAKER_STATES, Carried, Counters, Names};
 pub(crate) use pool::{Endpoint, Pool, Target};
+pub(super) use tapped::{Polled, Tapped};
 pub(crate) use ticket::Ticket;
 
 use super::ResponseBody;
+use super::contract::held;
 use super::error::GatewayError;
 use super::exit::Exit;
 use super::services::{Backend, Choice, Snapshot};
 use super::upstream::WebSocket;
+use crate::capability::delivery::Delivery;
 use crate::config::Service;
 use crate::plugin::CallError;
 use crate::policy::{Bulkhead, RetryPolicy};
@@ -84,7 +87,7 @@ pub(crate) struct Hop<'a> {
 }
 
 /// What is chosen once for all tries.
-struct Forward<'a> {
+pub(super) struct Forward<'a> {
     hop: &'a Hop<'a>,
     choice: Choice<'a>,
     settings: Arc<Service>,
@@ -116,15 +119,44 @@ where
     if is_web_socket {
         return Box::pin(forward.web_socket(request)).await;
     }
-    match hop.retry.or(backend.retry.as_ref()).filter(|policy| policy.is_on()) {
+    // Deliveries of events are no part of what a service promises its clients.
+    if backend.settings.contract.is_on()
+        && request.extensions().get::<Delivery>().is_none()
+        && let Some(contract) = choice.pool.contract()
+    {
         // Boxed, like everything that is not on the way of most requests: a future is as large as the largest of its
         // ways, and it is moved.
-        Some(policy) => Box::pin(forward.again_and_again(policy, request)).await,
-        None => forward.once(request).await,
+        return Box::pin(held(forward, contract, request)).await;
     }
+    forward.answered(request).await
 }
 
-impl Forward<'_> {
+impl<'a> Forward<'a> {
+    pub(super) fn hop(&self) -> &'a Hop<'a> {
+        self.hop
+    }
+
+    pub(super) fn settings(&self) -> &Arc<Service> {
+        &self.settings
+    }
+
+    /// How people call the version.
+    pub(super) fn label(&self) -> &Arc<str> {
+        &self.choice.pool.label
+    }
+
+    /// Has the version answer that was chosen.
+    pub(super) async fn answered<B>(self, request: Request<B>) -> Result<Response<ResponseBody>, GatewayError>
+    where
+        B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,
+    {
+        let hop = self.hop;
+        match hop.retry.or(hop.backend.retry.as_ref()).filter(|policy| policy.is_on()) {
+            Some(policy) => Box::pin(self.again_and_again(policy, request)).await,
+            None => self.once(request).await,
+        }
+    }
+
     async fn once<B>(mut self, request: Request<B>) -> Result<Response<ResponseBody>, GatewayError>
     where
         B: Body<Data = Bytes, Error = CallError> + Send + Unpin + 'static,

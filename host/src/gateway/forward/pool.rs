@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::carried::{Carried, EndpointState, Names, PoolState};
 use super::key::{Hashed, Keys, Sticky};
 use crate::config::Service;
+use crate::contract::Contract;
 use crate::gateway::upstream::Upstream;
 use crate::plugin::Version;
 use crate::policy::balance::{Balancer, Member, Pick};
@@ -111,6 +112,14 @@ impl Pool {
     /// Somebody for a copy of a request.
     pub(super) fn anybody(&self, keys: &Keys<'_>, now: Instant) -> Option<&Target> {
         Some(&self.endpoints.get(self.pick(keys, &[], now)?.index)?.target)
+    }
+
+    /// What the version promises, if it has a document. Instances elsewhere of the same version promise the same.
+    pub(crate) fn contract(&self) -> Option<Arc<Contract>> {
+        self.endpoints.iter().find_map(|endpoint| match &endpoint.target {
+            Target::Local(version) => Some(version.contract()),
+            Target::Remote(_) => None,
+        })?
     }
 
     /// Whether somebody elsewhere can answer.

@@ -9,16 +9,16 @@ use http_body::{Body, Frame, SizeHint};
 use crate::plugin::CallError;
 
 /// What a body says when it is asked for more.
-pub(super) type Polled = Poll<Option<Result<Frame<Bytes>, CallError>>>;
+pub(in crate::gateway) type Polled = Poll<Option<Result<Frame<Bytes>, CallError>>>;
 
 /// See the module header.
-pub(super) struct Tapped<B, F> {
+pub(in crate::gateway) struct Tapped<B, F> {
     body: B,
     look: F,
 }
 
 impl<B, F> Tapped<B, F> {
-    pub(super) fn new(body: B, look: F) -> Self {
+    pub(in crate::gateway) fn new(body: B, look: F) -> Self {
         Self { body, look }
     }
 }

@@ -37,6 +37,16 @@ const NOT_RETRIED: Family<2> = Family {
     help: "Failed requests that were not tried again, by reason.",
     labels: ["service", "reason"],
 };
+const VIOLATIONS: Family<3> = Family {
+    name: "contract_violations",
+    help: "Messages that broke a promise of the service's OpenAPI document, by kind.",
+    labels: ["service", "direction", "kind"],
+};
+const UNCHECKED: Family<3> = Family {
+    name: "contract_unchecked_bodies",
+    help: "Bodies that the document describes and that were not held against it, by reason.",
+    labels: ["service", "direction", "reason"],
+};
 const BUDGET: Family<1> = Family {
     name: "retry_budget_tries",
     help: "Further tries that the retry budget would pay for now.",
@@ -101,6 +111,18 @@ pub(super) fn write(
         &NOT_RETRIED,
         counters()
             .flat_map(|(name, of)| of.not_retried().map(move |(reason, count)| (labels([name, reason.word()]), count))),
+    )?;
+    page.counters(
+        &VIOLATIONS,
+        counters().flat_map(|(name, of)| {
+            of.contract.violations().map(move |(way, kind, count)| (labels([name, way, kind]), count))
+        }),
+    )?;
+    page.counters(
+        &UNCHECKED,
+        counters().flat_map(|(name, of)| {
+            of.contract.skipped().map(move |(way, why, count)| (labels([name, way, why]), count))
+        }),
     )?;
     let now = tokio::time::Instant::now();
     let left = |backend: &Backend| backend.runtime.carried.budget.left(now) as f64;

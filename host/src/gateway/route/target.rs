@@ -23,6 +23,8 @@ pub(crate) enum Scope<'a> {
 pub(crate) struct Target<C> {
     /// Name of the route, for logs and metrics; `auto:<service>` for an automatic one.
     pub(crate) route: Arc<str>,
+    /// Whether it is the automatic route to a service.
+    pub(crate) automatic: bool,
     /// Which rule of the route it is, from 0.
     pub(crate) rule_index: usize,
     /// The rule's own name, if it has one.
@@ -72,6 +74,7 @@ impl<C> Target<C> {
         });
         Self {
             route: name,
+            automatic: false,
             rule_index: index,
             rule_name: rule.name.as_deref().map(Into::into),
             priority: rule.priority,
@@ -91,6 +94,7 @@ impl<C> Target<C> {
     pub(super) fn automatic(service: &str, compile: &impl Fn(Scope<'_>) -> C) -> Self {
         Self {
             route: format!("auto:{service}").into(),
+            automatic: true,
             rule_index: 0,
             rule_name: None,
             priority: 0,

@@ -559,6 +559,7 @@ fn a_configured_rule_keeps_its_names_timeouts_and_backends() {
     };
     let expected = Target {
         route: "route".into(),
+        automatic: false,
         rule_index: 1,
         rule_name: Some("second".into()),
         priority: 0,

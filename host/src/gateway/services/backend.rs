@@ -16,7 +16,7 @@ use super::{File, Known, ServiceRuntime};
 use crate::config::Service;
 use crate::gateway::forward::{Names, Pool, Target};
 use crate::gateway::split::{Facts, Split};
-use crate::plugin::Version;
+use crate::plugin::{Version, number};
 use crate::policy::{RetryPolicy, Statistics};
 use crate::registry::{Instance, Kind};
 
@@ -127,6 +127,28 @@ impl Backend {
         let label = label?;
         let mut plain = self.versions.iter().filter(|version| version.label.is_none()).flat_map(Serving::choices);
         plain.find(|choice| *choice.pool.label == *label)
+    }
+
+    /// The newest version whose label is a semantic version like this: its label, or none if it is the one for requests
+    /// that name none.
+    pub(crate) fn newest(&self, fits: impl Fn(&semver::Version) -> bool) -> Option<Option<Arc<str>>> {
+        let found = self.labelled().filter(|(number, ..)| fits(number)).max_by(|(a, ..), (b, ..)| a.cmp(b));
+        found.map(|(_, index, label)| (self.default != Some(index)).then(|| Arc::clone(label)))
+    }
+
+    /// The first numbers of its versions.
+    pub(crate) fn numbers(&self) -> Vec<String> {
+        let mut numbers: Vec<u64> = self.labelled().map(|(number, ..)| number.major).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.iter().map(u64::to_string).collect()
+    }
+
+    fn labelled(&self) -> impl Iterator<Item = (semver::Version, usize, &Arc<str>)> {
+        self.versions.iter().enumerate().filter_map(|(index, version)| {
+            let label = version.label.as_ref().unwrap_or(&version.stable.label);
+            Some((number(label)?, index, label))
+        })
     }
 
     /// Everybody who can answer for it.

@@ -41,6 +41,7 @@ impl Directory for Services {
             http: String::new(),
             state,
             since: jiff::Timestamp::now(),
+            notes: Vec::new(),
         };
         self.registry.record(&file.service, record);
     }
@@ -84,6 +85,7 @@ impl Directory for Services {
             http: version.serves().http.map_or("none", HttpVersion::as_str).to_owned(),
             state: done.percent.map_or(VersionState::Serving, |percent| VersionState::Canary { percent }),
             since: jiff::Timestamp::now(),
+            notes: version.notes(),
         };
         let (on_trial, upgraded) = (done.percent.is_some(), !done.leaving.is_empty());
         self.carry_out(&file.service, &file.file, done);
@@ -149,6 +151,10 @@ impl Directory for Services {
 
     fn capabilities(&self, service: &Arc<str>) -> Arc<ServiceCapabilities> {
         Arc::clone(&self.runtime(&mut self.lock(), service).capabilities)
+    }
+
+    fn promises(&self, version: &Arc<Version>) {
+        self.registry.note(version.service(), &hex(version.digest()), &version.notes());
     }
 
     fn serving(&self) -> Vec<Arc<Version>> {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::{Directory, FileId, Stage, probe};
-use crate::config::Service;
+use crate::config::{Breaking, Service};
+use crate::contract::ContractFile;
+use crate::plugin::contract::major;
 use crate::plugin::folder::FileVersion;
 use crate::plugin::load::{LoadError, Loader, Source};
 use crate::plugin::migrations::{MigrationFolder, migrations_of};
@@ -33,14 +35,22 @@ pub(super) struct Retry {
     pub(super) settings: Arc<Service>,
     /// The folder of migrations when they failed, or none then; another one is a reason to try again, too.
     pub(super) folder: Option<Option<MigrationFolder>>,
+    /// The same of the file with its OpenAPI document.
+    pub(super) contract: Option<Option<ContractFile>>,
 }
 
 impl Retry {
-    /// Whether the folder of migrations is another than when they failed.
-    pub(super) async fn has_other_migrations(&self) -> bool {
-        let Some(before) = self.folder.clone() else { return false };
+    /// Whether the folder of migrations, or the OpenAPI document, is another than when it failed.
+    pub(super) async fn has_other_files(&self) -> bool {
+        let (folder, contract) = (self.folder.clone(), self.contract.clone());
+        if folder.is_none() && contract.is_none() {
+            return false;
+        }
         let path = self.file.path.clone();
-        let look = move || MigrationFolder::beside(&path).is_ok_and(|now| now != before);
+        let look = move || {
+            folder.is_some_and(|before| MigrationFolder::beside(&path).is_ok_and(|now| now != before))
+                || contract.is_some_and(|before| ContractFile::beside(&path).is_ok_and(|now| now != before))
+        };
         tokio::task::spawn_blocking(look).await.unwrap_or(false)
     }
 }
@@ -81,7 +91,7 @@ impl Job {
         let settings = self.directory.settings(&self.id.service);
         let wasm = std::mem::take(&mut file.bytes);
         let source = Source { service: Arc::clone(&self.id.service), label: file.label.clone(), wasm, digest };
-        let mut retry = Retry { file, size, settings: Arc::clone(&settings), folder: None };
+        let mut retry = Retry { file, size, settings: Arc::clone(&settings), folder: None, contract: None };
         let capabilities = self.directory.capabilities(&self.id.service);
         let loaded = self.loader.load(source, capabilities, settings).await;
         let version = match loaded {
@@ -91,6 +101,9 @@ impl Job {
                 return Err(Rejection { reason: error.to_string(), retry });
             }
         };
+        if let Err(reason) = self.promise(&version, &mut retry).await {
+            return Err(Rejection { reason, retry: Some(retry) });
+        }
         if let Err(reason) = self.migrate(&version, &mut retry).await {
             return Err(Rejection { reason, retry: Some(retry) });
         }
@@ -103,6 +116,36 @@ impl Job {
 }
 
 impl Job {
+    /// Reads the version's contract, and holds it against those of the versions that serve.
+    async fn promise(&self, version: &Arc<Version>, retry: &mut Retry) -> Result<(), String> {
+        let (of, path) = (Arc::clone(version), retry.file.path.clone());
+        let read = tokio::task::spawn_blocking(move || of.contract.read(path)).await;
+        let (file, read) = read.map_err(|error| error.to_string())?;
+        retry.contract = Some(file);
+        read.map_err(|error| error.to_string())?;
+        let number = major(version.label());
+        let serving = self.directory.serving().into_iter();
+        let like = |one: &Arc<Version>| {
+            one.service() == version.service() && major(one.label()) == number && one.digest() != version.digest()
+        };
+        let (of, serving) = (Arc::clone(version), serving.filter(like).collect::<Vec<_>>());
+        let compare = move || {
+            let before = serving.iter().filter_map(|one| Some((one.contract()?, Arc::clone(one.label()))));
+            before.map(|(before, label)| of.contract.compare(&before, &label)).find(|breaks| !breaks.is_empty())
+        };
+        let breaks = tokio::task::spawn_blocking(compare).await.map_err(|error| error.to_string())?;
+        let Some(breaks) = breaks else { return Ok(()) };
+        let notes = version.notes();
+        // As it stands now, and not as it stood before the component was compiled.
+        if self.directory.settings(&self.id.service).contract.breaking == Breaking::Reject {
+            return Err(format!("{} (contract.breaking: reject)", notes.join("; ")));
+        }
+        for note in &notes {
+            tracing::warn!(service = %self.id.service, file = %self.id.file, breaks = breaks.len(), "{note}");
+        }
+        Ok(())
+    }
+
     /// Brings the service's database to what the version needs.
     async fn migrate(&self, version: &Version, retry: &mut Retry) -> Result<(), String> {
         let (inside, path) = (version.migrations().to_vec(), retry.file.path.clone());
