@@ -4,7 +4,7 @@
 //! their bounds: reading only, no other file, none of the host's tables. Why not by the admin API: that one answers
 //! whoever reaches it on this machine, while the state belongs to whoever may read its files.
 //!
-//! Bounds: rows by `--limit`, bytes by [`MOST_BYTES`], and 30 seconds. What a service wrote is escaped on a terminal.
+//! Bounds: rows by `--limit`, bytes by `MOST_BYTES`, and 30 seconds. What a service wrote is escaped on a terminal.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! Whether a new document breaks who relies on the old one.
 //!
 //! A client relies on two things: that what it sends is still taken, and that what it gets is still what it knows. So
-//! requests may only become wider and responses only narrower. [`schema`] asks that of two schemas, in the one
+//! requests may only become wider and responses only narrower. `schema` asks that of two schemas, in the one
 //! direction or the other; here it is asked of paths, operations, parameters, bodies and statuses.
 //!
 //! It errs on the side of silence where schemas say the same in other forms (`anyOf` against `enum`): a warning that is
