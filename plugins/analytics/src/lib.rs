@@ -20,6 +20,7 @@ use wharf_sdk::{Error, Request, Response, Router, get, log, post, serve, serve_e
 use events::EVENTS;
 
 wharf_sdk::migrations!("../migrations": "0001_projections.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     get("/summary", summary),

@@ -24,6 +24,7 @@ use input::{Input, Wanted};
 use store::{Precondition, Product};
 
 wharf_sdk::migrations!("../migrations": "0001_create_products.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     get("/", list),

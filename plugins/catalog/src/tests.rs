@@ -260,3 +260,9 @@ fn it_says_what_it_is() {
     let (_, info) = send(Request::get("/info"));
     assert_eq!((&info["name"], &info["publishes"][0]), (&json!("catalog"), &json!("product.created")));
 }
+
+#[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}

@@ -32,6 +32,7 @@ use input::{Adjustment, Count, Wish};
 use reservation::{Missing, Outcome, Reservation, Status};
 
 wharf_sdk::migrations!("../migrations": "0001_create_stock.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     get("/", list),

@@ -21,6 +21,7 @@ use events::EVENTS;
 use template::{Facts, Kind};
 
 wharf_sdk::migrations!("../migrations": "0001_messages.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     post("/", write),

@@ -169,3 +169,9 @@ fn without_its_database_it_is_not_healthy_and_events_come_again() {
     assert_eq!(send(Request::get("/health")).0, 200);
     assert_eq!(send(Request::get("/info")).1["publishes"], json!(["notification.sent"]));
 }
+
+#[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}

@@ -34,6 +34,7 @@ use order::{Happened, Order, Status};
 // The first is a copy of `es::SCHEMA` by design: a migration that was applied never changes, and what the SDK says may.
 // A test tells when they differ: then another migration is needed, and the first stays as it is.
 wharf_sdk::migrations!("../migrations": "0001_events.sql", "0002_orders.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     post("/", place::place),

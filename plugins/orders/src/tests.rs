@@ -205,3 +205,9 @@ fn it_is_healthy_with_a_database_and_says_what_it_is() {
         assert!(!format!("{outcome:?}").contains("handles no events"), "{topic}");
     }
 }
+
+#[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}

@@ -25,6 +25,7 @@ use process::Stop;
 use store::Status;
 
 migrations!("../migrations": "0001_create_payments.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     post("/", pay),

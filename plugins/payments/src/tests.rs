@@ -217,3 +217,9 @@ fn it_is_healthy_with_its_tables_and_says_what_it_is() {
     assert_eq!(call(Method::Get, "/health", &Value::Null).0, 200);
     assert_eq!(call(Method::Get, "/info", &Value::Null).1["handles"][0], "inventory.reserved");
 }
+
+#[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}

@@ -34,6 +34,7 @@ use input::{CouponInput, Question};
 use rules::NamedRate;
 
 wharf_sdk::migrations!("../migrations": "0001_create_rules.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     post("/quote", price),

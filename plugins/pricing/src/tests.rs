@@ -267,3 +267,9 @@ fn it_is_healthy_when_its_database_answers_and_says_what_it_is() {
     let (_, info) = send(Request::get("/info"));
     assert_eq!((&info["name"], &info["handles"]), (&json!("pricing"), &json!(["order.created", "order.cancelled"])));
 }
+
+#[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}

@@ -64,6 +64,11 @@ impl Router {
         Self { routes }
     }
 
+    /// Methods and patterns, in their order: to hold them against what is said of them elsewhere.
+    pub fn routes(&self) -> impl Iterator<Item = (Method, &'static str)> {
+        self.routes.iter().map(|route| (route.method, route.pattern))
+    }
+
     /// Answers a request. Never fails: an error becomes its problem document.
     pub fn handle(&self, mut request: Request) -> Response {
         let head = request.method() == Method::Head;

@@ -22,6 +22,7 @@ use events::EVENTS;
 use input::Parcel;
 
 wharf_sdk::migrations!("../migrations": "0001_shipments.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     post("/", schedule),

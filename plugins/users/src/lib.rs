@@ -28,6 +28,7 @@ use wharf_sdk::{Error, Request, Response, Router, config, delete, get, log, migr
 use input::{Profile, Registration};
 
 migrations!("../migrations": "0001_create_users.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     get("/", list),

@@ -275,3 +275,9 @@ fn it_is_healthy_with_its_tables_and_says_what_it_is() {
     let info = read("/info").json;
     assert_eq!((&info["name"], &info["publishes"]), (&json!("users"), &json!(["user.registered", "user.deleted"])));
 }
+
+#[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}
