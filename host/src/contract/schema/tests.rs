@@ -12,12 +12,12 @@ const BUDGET: u64 = 1_000_000;
 fn compile(document: &Value, old: bool) -> Result<(Schemas, Id), Fault> {
     let document = Document(document);
     let mut compiler = Compiler::new(document, old);
-    let id = compiler.schema(document.root().get("root").unwrap());
+    let id = compiler.schema(document.root().get("top").unwrap());
     Ok((compiler.finish()?, id))
 }
 
 fn check_in(schema: Value, defs: Value, value: &Value, direction: Direction, old: bool) -> Checked {
-    let document = json!({ "root": schema, "defs": defs });
+    let document = json!({ "top": schema, "defs": defs });
     let (schemas, id) = compile(&document, old).unwrap_or_else(|fault| panic!("{fault:?}"));
     schemas.check(id, value, direction, BUDGET)
 }
@@ -34,7 +34,7 @@ fn found(checked: Checked) -> Vec<(String, String)> {
 }
 
 fn fault(schema: Value) -> Fault {
-    compile(&json!({ "root": schema }), false).unwrap_err()
+    compile(&json!({ "top": schema }), false).unwrap_err()
 }
 
 #[test]
@@ -102,10 +102,10 @@ fn schemas_of_3_0_have_their_own_words() {
 
 #[test]
 fn trees_may_refer_to_themselves_and_rings_may_not() {
-    let tree = json!({ "type": "object", "properties": { "next": { "$ref": "#/root" } }, "required": ["v"] });
+    let tree = json!({ "type": "object", "properties": { "next": { "$ref": "#/top" } }, "required": ["v"] });
     assert_eq!(check(tree.clone(), json!({ "v": 1, "next": { "v": 2 } })), Checked::Right);
     assert_eq!(found(check(tree, json!({ "v": 1, "next": { "next": { "v": 3 } } })))[0].0, "/next/v");
-    for ring in [json!({ "$ref": "#/root" }), json!({ "anyOf": [{ "type": "null" }, { "$ref": "#/root" }] })] {
+    for ring in [json!({ "$ref": "#/top" }), json!({ "anyOf": [{ "type": "null" }, { "$ref": "#/top" }] })] {
         assert!(fault(ring).message.contains("defined by itself"));
     }
     // A long chain is no ring, and no deep stack either.
@@ -113,7 +113,7 @@ fn trees_may_refer_to_themselves_and_rings_may_not() {
         (0..20_000).map(|n| (format!("d{n}"), json!({ "$ref": format!("#/defs/d{}", n + 1) }))).collect();
     defs.insert("d20000".to_owned(), json!({ "type": "null" }));
     let value = json!(null);
-    let document = json!({ "root": { "$ref": "#/defs/d0" }, "defs": defs });
+    let document = json!({ "top": { "$ref": "#/defs/d0" }, "defs": defs });
     let (schemas, id) = compile(&document, false).unwrap();
     assert_eq!(schemas.check(id, &value, Direction::Request, BUDGET), Checked::TooCostly);
 }
@@ -143,7 +143,7 @@ fn nothing_that_a_schema_asks_costs_more_than_its_budget() {
         }
     }
     // A tree whose branches are asked twice, and a deep value.
-    let twice = json!({ "properties": { "n": { "allOf": [{ "$ref": "#/root" }, { "$ref": "#/root" }] } } });
+    let twice = json!({ "properties": { "n": { "allOf": [{ "$ref": "#/top" }, { "$ref": "#/top" }] } } });
     let deep = (0..60).fold(json!({}), |inside, _| json!({ "n": inside }));
     assert_eq!(check(twice, deep), Checked::TooCostly);
     let wide = json!({ "items": { "enum": (0..1000).collect::<Vec<_>>() } });
@@ -154,21 +154,21 @@ fn nothing_that_a_schema_asks_costs_more_than_its_budget() {
 #[test]
 fn words_of_the_wrong_type_and_words_that_are_not_kept_are_faults() {
     for (schema, pointer) in [
-        (json!({ "type": "strnig" }), "/root/type"),
-        (json!({ "minimum": "1" }), "/root/minimum"),
-        (json!({ "minLength": -1 }), "/root/minLength"),
-        (json!({ "required": "id" }), "/root/required"),
-        (json!({ "properties": { "a": 5 } }), "/root/properties/a"),
-        (json!({ "properties": [] }), "/root/properties"),
-        (json!({ "allOf": {} }), "/root/allOf"),
-        (json!({ "pattern": "(?=a)" }), "/root/pattern"),
-        (json!({ "$ref": "other.json#/a" }), "/root/$ref"),
-        (json!({ "$ref": "#/nowhere" }), "/root/$ref"),
-        (json!({ "$id": "https://example.com/a" }), "/root/$id"),
-        (json!({ "$dynamicRef": "#a" }), "/root/$dynamicRef"),
-        (json!({ "items": "x" }), "/root/items"),
-        (json!({ "multipleOf": 0 }), "/root"),
-        (json!({ "readOnly": true, "writeOnly": true }), "/root"),
+        (json!({ "type": "strnig" }), "/top/type"),
+        (json!({ "minimum": "1" }), "/top/minimum"),
+        (json!({ "minLength": -1 }), "/top/minLength"),
+        (json!({ "required": "id" }), "/top/required"),
+        (json!({ "properties": { "a": 5 } }), "/top/properties/a"),
+        (json!({ "properties": [] }), "/top/properties"),
+        (json!({ "allOf": {} }), "/top/allOf"),
+        (json!({ "pattern": "(?=a)" }), "/top/pattern"),
+        (json!({ "$ref": "other.json#/a" }), "/top/$ref"),
+        (json!({ "$ref": "#/nowhere" }), "/top/$ref"),
+        (json!({ "$id": "https://example.com/a" }), "/top/$id"),
+        (json!({ "$dynamicRef": "#a" }), "/top/$dynamicRef"),
+        (json!({ "items": "x" }), "/top/items"),
+        (json!({ "multipleOf": 0 }), "/top"),
+        (json!({ "readOnly": true, "writeOnly": true }), "/top"),
     ] {
         assert_eq!(fault(schema.clone()).pointer, pointer, "{schema}");
     }
