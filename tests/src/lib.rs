@@ -51,6 +51,25 @@ pub fn guest(name: &str) -> Vec<u8> {
     panic!("{file} is not built: run `just build-plugins build-test-guests`");
 }
 
+/// A section with this text, put behind a component.
+pub fn with_section(mut wasm: Vec<u8>, name: &str, text: &str) -> Vec<u8> {
+    fn length(mut number: usize, out: &mut Vec<u8>) {
+        while number >= 0x80 {
+            out.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
+            number >>= 7;
+        }
+        out.push(u8::try_from(number).unwrap());
+    }
+    let mut body = Vec::new();
+    length(name.len(), &mut body);
+    body.extend_from_slice(name.as_bytes());
+    body.extend_from_slice(text.as_bytes());
+    wasm.push(0);
+    length(body.len(), &mut wasm);
+    wasm.extend(body);
+    wasm
+}
+
 /// The `versioned` fixture, answering with this marker (24 bytes).
 pub fn versioned(marker: &str) -> Vec<u8> {
     const MARKER: &[u8; 24] = b"version-marker-000000001";

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use wharf_tests::{Answer, Builder, Wharf, eventually, versioned};
+use wharf_tests::{Answer, Builder, Wharf, eventually, versioned, with_section};
 
 /// `echo` sends back what it gets: its request's body is its response's.
 const ECHO: &str = r#"
@@ -49,24 +49,6 @@ async fn counted(wharf: &Wharf, line: &str) -> u64 {
     let page = wharf.admin_get("/metrics").await.text();
     let found = page.lines().find_map(|found| found.strip_prefix("wharf_contract_")?.strip_prefix(line));
     found.unwrap_or_else(|| panic!("{line}")).trim().parse().unwrap()
-}
-
-fn with_section(mut wasm: Vec<u8>, name: &str, text: &str) -> Vec<u8> {
-    fn length(mut number: usize, out: &mut Vec<u8>) {
-        while number >= 0x80 {
-            out.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
-            number >>= 7;
-        }
-        out.push(u8::try_from(number).unwrap());
-    }
-    let mut body = Vec::new();
-    length(name.len(), &mut body);
-    body.extend_from_slice(name.as_bytes());
-    body.extend_from_slice(text.as_bytes());
-    wasm.push(0);
-    length(body.len(), &mut wasm);
-    wasm.extend(body);
-    wasm
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use wharf_tests::{Answer, Builder, Wharf, eventually, guest, within};
+use wharf_tests::{Answer, Builder, Wharf, eventually, guest, with_section, within};
 
 const ACCOUNTS: &str = "CREATE TABLE accounts (id INTEGER PRIMARY KEY, balance INTEGER NOT NULL);
 CREATE TABLE moves (id INTEGER NOT NULL);
@@ -34,25 +34,6 @@ async fn query(wharf: &Wharf, statement: &str) -> Value {
     let answer = wharf.send("POST", "/ledger/query", statement.to_owned()).await;
     answer.assert_status(200);
     answer.json()
-}
-
-/// A section with this text, put behind a component.
-fn with_section(mut wasm: Vec<u8>, name: &str, text: &str) -> Vec<u8> {
-    fn length(mut number: usize, out: &mut Vec<u8>) {
-        while number >= 0x80 {
-            out.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
-            number >>= 7;
-        }
-        out.push(u8::try_from(number).unwrap());
-    }
-    let mut body = Vec::new();
-    length(name.len(), &mut body);
-    body.extend_from_slice(name.as_bytes());
-    body.extend_from_slice(text.as_bytes());
-    wasm.push(0);
-    length(body.len(), &mut wasm);
-    wasm.extend(body);
-    wasm
 }
 
 #[tokio::test]

@@ -1,8 +1,11 @@
 //! Who is asking, and what that allows.
 //!
-//! Only the host says it, in headers that it takes away from whatever comes from outside: `x-wharf-caller` is the name
-//! of the service that calls, `x-user-id` and `x-user-roles` are of a token that the gateway has checked. Who comes
-//! with none of them is nobody: a service whose configuration forgets to ask for a token is then closed, not open.
+//! The host says it, in headers: `x-wharf-caller` is the name of the service that calls, and is taken away from whatever
+//! comes from outside. `x-user-id` and `x-user-roles` are of a token that the gateway has checked; they are taken away
+//! from what clients send as soon as one `jwt` filter of the whole configuration sets them (`claimsToHeaders`). Without
+//! any such filter clients can say them themselves, so these services are not for a gateway without one.
+//!
+//! Who comes with none of them is nobody: a service whose configuration forgets to ask for a token is closed, not open.
 //!
 //! Events that are posted to a service carry none of them either; services of the shop take theirs typed, by
 //! `serve_events!`.
