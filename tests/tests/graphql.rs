@@ -91,7 +91,7 @@ async fn who_asks_decides_what_is_seen() {
         (&json!("bob@shop.example"), &json!(order))
     );
     // Nobody says by a header who it is.
-    let headers = [("x-user-id", bob.as_str()), ("x-user-roles", "admin"), ("x-wharf-caller", "orders")];
+    let headers = [("x-wharf-user-id", bob.as_str()), ("x-wharf-user-roles", "admin"), ("x-wharf-caller", "orders")];
     let url = shop.wharf.url("/api/graphql?query=%7Busers%7Bitems%7Bid%7D%7D%7D");
     let forged = shop.wharf.client().send("GET", &url, &headers, "").await.json();
     assert_eq!(codes(&forged), ["users UNAUTHENTICATED"], "{forged}");

@@ -8,7 +8,7 @@ use wharf_demo::folder::SERVICES;
 use wharf_demo::http::Answer;
 use wharf_demo::shop::Person;
 use wharf_demo::wish::{Kind, Mode};
-use wharf_tests::{OpenShop, eventually};
+use wharf_tests::{OpenShop, Wharf, eventually, root};
 
 /// Whoever waits for a sweep does not wait long.
 const QUICK: &str = "3s";
@@ -396,8 +396,8 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     // Headers that only the gateway sets are taken off, with a token and without.
     for (path, token, expected) in [("/api/users", "", 401), ("/api/users", &ann.token, 403), (&order, &ben.token, 404)]
     {
-        let ask = gateway.get(path).token(token).header("x-user-id", boss.id.as_str());
-        assert_eq!(ask.header("x-user-roles", "admin").send().await.unwrap().status, expected, "{path}");
+        let ask = gateway.get(path).token(token).header("x-wharf-user-id", boss.id.as_str());
+        assert_eq!(ask.header("x-wharf-user-roles", "admin").send().await.unwrap().status, expected, "{path}");
     }
     // Nobody orders for somebody else, but administrators.
     let mut body = wish.body();
@@ -413,6 +413,17 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     .await;
     assert_eq!(status("GET", &order, &ann.token).await, 200);
     open.books().await;
+}
+
+#[tokio::test]
+async fn without_any_configuration_nobody_becomes_somebody_by_a_header() {
+    let component = std::fs::read(root().join("plugins/inventory.wasm")).unwrap();
+    let wharf = Wharf::builder().file("inventory", &component).start().await;
+    wharf.get("/inventory/health").await.assert_status(200);
+    for name in ["x-wharf-user-roles", "X-Wharf_User_Roles", "x-wharf-caller"] {
+        let answer = wharf.client().send("GET", &wharf.url("/inventory/"), &[(name, "admin")], "").await;
+        assert_eq!(answer.status, 401, "{name}: {}", answer.text());
+    }
 }
 
 #[tokio::test]

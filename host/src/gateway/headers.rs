@@ -22,7 +22,7 @@ mod trailers;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::{NoContext, Timestamp, Uuid};
 
-pub(crate) use call::{call, drop_ours, outgoing};
+pub(crate) use call::{call, drop_ours, is_about_user, outgoing};
 pub use client_cert::ClientCertificate;
 pub(crate) use client_cert::{CLIENT_CERT, client_cert};
 pub(crate) use forwarded::{ClientIp, forward};

@@ -184,11 +184,20 @@ fn the_numbers_are_for_administrators() {
     assert_eq!(open_to_strangers(&ROUTER, &closed), []);
     for (method, target) in closed {
         let with = |roles: &str| {
-            send(Request::new(method, target).with_header("x-user-id", "ann").with_header("x-user-roles", roles)).0
+            send(
+                Request::new(method, target)
+                    .with_header("x-wharf-user-id", "ann")
+                    .with_header("x-wharf-user-roles", roles),
+            )
+            .0
         };
         assert_eq!(with("customer"), 403, "{target}");
         assert!(with("customer,admin") < 300, "{target}");
-        assert_eq!(send(Request::new(method, target).with_header("x-user-roles", "administrator")).0, 403, "{target}");
+        assert_eq!(
+            send(Request::new(method, target).with_header("x-wharf-user-roles", "administrator")).0,
+            403,
+            "{target}"
+        );
     }
 }
 

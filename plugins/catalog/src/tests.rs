@@ -142,8 +142,8 @@ fn a_deleted_product_is_not_for_sale_and_still_known() {
     assert_eq!(names(&format!("/?ids={id}")), ["A book"]);
     let all = || Request::get("/?inactive=true");
     assert_eq!(body(ROUTER.handle(all())).0, 401, "a stranger");
-    assert_eq!(send(all().with_header("x-user-id", "u").with_header("x-user-roles", "customer")).0, 403);
-    for (name, value) in [("x-user-roles", "customer,admin"), ("x-wharf-caller", "orders")] {
+    assert_eq!(send(all().with_header("x-wharf-user-id", "u").with_header("x-wharf-user-roles", "customer")).0, 403);
+    for (name, value) in [("x-wharf-user-roles", "customer,admin"), ("x-wharf-caller", "orders")] {
         assert_eq!(send(all().with_header(name, value)).1["items"].as_array().unwrap().len(), 1);
     }
     // To change it otherwise does not bring it back, to say so does.
@@ -166,13 +166,14 @@ fn only_admins_and_services_change_products() {
         ]
     };
     for request in requests() {
-        assert_eq!(send(request.with_header("x-user-id", "u")).0, 403);
+        assert_eq!(send(request.with_header("x-wharf-user-id", "u")).0, 403);
     }
     for request in requests() {
-        assert_eq!(send(request.with_header("X-User-Roles", "administrator")).0, 403);
+        assert_eq!(send(request.with_header("X-Wharf-User-Roles", "administrator")).0, 403);
     }
     for request in requests() {
-        let (status, _) = send(request.with_header("x-user-id", "u").with_header("x-user-roles", "a, admin"));
+        let (status, _) =
+            send(request.with_header("x-wharf-user-id", "u").with_header("x-wharf-user-roles", "a, admin"));
         assert!(status < 300, "{status}");
     }
 }

@@ -9,7 +9,7 @@ use wharf_sdk::Request;
 use crate::failure::Failure;
 
 /// The headers in which the gateway says who somebody is.
-const IDENTITY: [&str; 2] = ["x-user-id", "x-user-roles"];
+const IDENTITY: [&str; 2] = ["x-wharf-user-id", "x-wharf-user-roles"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
@@ -28,9 +28,9 @@ impl Caller {
         if !known {
             return if request.header("x-wharf-caller").is_some() { Self::Inside } else { Self::Anonymous };
         }
-        let roles = request.header("x-user-roles").unwrap_or_default();
+        let roles = request.header("x-wharf-user-roles").unwrap_or_default();
         let admin = roles.split(',').any(|role| role.trim() == "admin");
-        Self::User { id: request.header("x-user-id").unwrap_or_default(), admin }
+        Self::User { id: request.header("x-wharf-user-id").unwrap_or_default(), admin }
     }
 
     /// # Errors

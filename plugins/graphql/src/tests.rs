@@ -57,7 +57,7 @@ pub(super) fn services(down: &'static [&'static str]) -> Asked {
             }
             ("orders.internal", "/") if request.method() == Method::Post => {
                 let body: Value = request.json().unwrap();
-                assert_eq!(request.header("x-user-id").as_deref(), Some("u1"));
+                assert_eq!(request.header("x-wharf-user-id").as_deref(), Some("u1"));
                 if body["card"] == "bad" {
                     let wrong = wharf_sdk::FieldError { field: "card".to_owned(), detail: "is bad".to_owned() };
                     return Err(Error::unprocessable(vec![wrong]));
@@ -76,11 +76,11 @@ pub(super) fn services(down: &'static [&'static str]) -> Asked {
 }
 
 pub(super) fn as_admin(request: Request) -> Request {
-    request.with_header("x-user-id", "boss").with_header("x-user-roles", "admin")
+    request.with_header("x-wharf-user-id", "boss").with_header("x-wharf-user-roles", "admin")
 }
 
 pub(super) fn as_user(request: Request) -> Request {
-    request.with_header("x-user-id", "u1").with_header("x-user-roles", "")
+    request.with_header("x-wharf-user-id", "u1").with_header("x-wharf-user-roles", "")
 }
 
 pub(super) fn question(query: &str) -> Request {

@@ -7,7 +7,7 @@
 use wharf_sdk::Request;
 
 /// The headers in which the gateway says who somebody is.
-const IDENTITY: [&str; 2] = ["x-user-id", "x-user-roles"];
+const IDENTITY: [&str; 2] = ["x-wharf-user-id", "x-wharf-user-roles"];
 
 /// Whether it is a client without a token.
 pub(crate) fn is_anonymous(request: &Request) -> bool {

@@ -29,7 +29,7 @@ pub(super) fn request(path: &str, body: Vec<u8>) -> Request {
 }
 
 fn as_user(request: Request) -> Request {
-    request.with_header("x-user-id", "u1").with_header("x-user-roles", "")
+    request.with_header("x-wharf-user-id", "u1").with_header("x-wharf-user-roles", "")
 }
 
 /// The messages of an answer, its status, and what it says.
@@ -133,7 +133,7 @@ fn what_breaks_in_the_middle_of_a_stream_is_its_end() {
 #[test]
 fn an_order_is_for_who_may_see_it() {
     let asked = answered_by(|_, request| {
-        assert_eq!(request.header("x-user-id").as_deref(), Some("u1"));
+        assert_eq!(request.header("x-wharf-user-id").as_deref(), Some("u1"));
         Ok(Response::json(&json!({
             "id": "o1", "userId": "u1", "mode": "saga", "status": "shipped", "currency": "EUR", "total": 990,
             "items": [{ "productId": "p1", "quantity": 3, "unitPrice": 330 }], "trackingNumber": "XX", "reason": null,

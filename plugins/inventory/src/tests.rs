@@ -196,14 +196,15 @@ fn customers_see_the_stock_of_a_product_and_nothing_else() {
         (Method::Post, "/reservations/o1/release"),
     ];
     for (method, target) in all {
-        let customer = Request::new(method, target).with_header("x-user-id", "u");
+        let customer = Request::new(method, target).with_header("x-wharf-user-id", "u");
         assert_eq!(send(customer).0, 403, "{target}");
-        let admin = Request::new(method, target).with_header("x-user-id", "u").with_header("x-user-roles", "admin");
+        let admin =
+            Request::new(method, target).with_header("x-wharf-user-id", "u").with_header("x-wharf-user-roles", "admin");
         assert_ne!(send(admin).0, 403, "{target}");
     }
     assert_eq!(open_to_strangers(&ROUTER, &all), []);
     assert_eq!(stranger(&ROUTER, Method::Get, "/a"), 200);
-    assert_eq!(send(Request::get("/a").with_header("x-user-id", "u")).0, 200);
+    assert_eq!(send(Request::get("/a").with_header("x-wharf-user-id", "u")).0, 200);
 }
 
 #[test]

@@ -89,18 +89,19 @@ fn a_call_and_an_event_make_one_message() {
 fn only_services_and_administrators_write_and_everybody_reads_their_own() {
     database();
     hear("order.confirmed", &order("o1")).unwrap();
-    let as_user = |request: Request, user: &str| request.with_header("x-user-id", user);
+    let as_user = |request: Request, user: &str| request.with_header("x-wharf-user-id", user);
     let body = json!({ "userId": "ann", "kind": "user.registered", "data": { "name": "Ann" } }).to_string();
     let write = || Request::new(Method::Post, "/").with_body(body.clone());
     assert_eq!(send(as_user(write(), "ann")).0, 403);
-    assert_eq!(send(as_user(write(), "root").with_header("x-user-roles", "admin")).0, 201);
+    assert_eq!(send(as_user(write(), "root").with_header("x-wharf-user-roles", "admin")).0, 201);
     let count = |user: &str, target: &str| {
         let (status, seen) = send(as_user(Request::get(target), user));
         (status, seen["items"].as_array().map_or(0, Vec::len))
     };
     assert_eq!((count("ann", "/"), count("ann", "/?userId=ann"), count("bob", "/")), ((200, 2), (200, 2), (200, 0)));
     assert_eq!(count("bob", "/?userId=ann"), (403, 0));
-    let admin = Request::get("/?userId=ann").with_header("x-user-id", "root").with_header("x-user-roles", "admin");
+    let admin =
+        Request::get("/?userId=ann").with_header("x-wharf-user-id", "root").with_header("x-wharf-user-roles", "admin");
     assert_eq!(send(admin).1["items"].as_array().unwrap().len(), 2);
 }
 

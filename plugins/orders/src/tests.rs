@@ -137,7 +137,7 @@ fn send(request: Request) -> Seen {
 }
 
 fn by(user: &str, method: Method, target: &str) -> Request {
-    Request::new(method, target).with_header("x-user-id", user).with_header("x-user-roles", "customer")
+    Request::new(method, target).with_header("x-wharf-user-id", user).with_header("x-wharf-user-roles", "customer")
 }
 
 fn order(target: &str) -> Seen {

@@ -16,7 +16,7 @@ fn start(faults: &[Fault]) -> Bank {
 fn call_as(who: Option<(&str, &str)>, method: Method, target: &str, body: &Value) -> (u16, Value) {
     let mut request = Request::new(method, target).with_header("x-forwarded-prefix", "/api/payments");
     if let Some((id, roles)) = who {
-        request = request.with_header("x-user-id", id).with_header("x-user-roles", roles);
+        request = request.with_header("x-wharf-user-id", id).with_header("x-wharf-user-roles", roles);
     }
     let response = ROUTER.handle(inside(request.with_body(body.to_string())));
     (response.status(), serde_json::from_slice(&response.into_bytes()).unwrap_or(Value::Null))

@@ -209,7 +209,8 @@ fn orders_use_coupons_up_and_cancelled_ones_do_not() {
     assert_eq!(refusal(&ask_as("ann")), "coupon was used by this user");
     let mut outside = basket("EUR", &[("tea", 1)]);
     outside["coupon"] = json!("TWICE");
-    let outside = Request::new(Method::Post, "/quote").with_header("x-user-id", "ann").with_body(outside.to_string());
+    let outside =
+        Request::new(Method::Post, "/quote").with_header("x-wharf-user-id", "ann").with_body(outside.to_string());
     assert_eq!(refusal(&send(outside)), "coupon was used by this user");
     assert_eq!((ask_as("bob").0, with_coupon("EUR", &[("tea", 1)], "TWICE").0), (200, 200));
 

@@ -115,14 +115,14 @@ fn what_is_delivered_stays_delivered() {
 #[test]
 fn only_services_and_administrators_send_and_only_the_owner_sees() {
     database();
-    let as_user = |request: Request, user: &str| request.with_header("x-user-id", user);
+    let as_user = |request: Request, user: &str| request.with_header("x-wharf-user-id", user);
     let post = || Request::new(Method::Post, "/").with_body(parcel("o1").to_string());
     assert_eq!(send(as_user(post(), "ann")).0, 403);
-    assert_eq!(send(as_user(post(), "root").with_header("x-user-roles", "admin")).0, 201);
+    assert_eq!(send(as_user(post(), "root").with_header("x-wharf-user-roles", "admin")).0, 201);
     assert_eq!(send(as_user(Request::new(Method::Post, "/o1/deliver"), "ann")).0, 403);
     let seen = |user: &str| send(as_user(Request::get("/o1"), user)).0;
     assert_eq!((seen("ann"), seen("bob")), (200, 404));
-    assert_eq!(send(as_user(Request::get("/o1"), "root").with_header("x-user-roles", "a, admin")).0, 200);
+    assert_eq!(send(as_user(Request::get("/o1"), "root").with_header("x-wharf-user-roles", "a, admin")).0, 200);
 }
 
 #[test]

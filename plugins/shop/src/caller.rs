@@ -1,9 +1,8 @@
 //! Who is asking, and what that allows.
 //!
-//! The host says it, in headers: `x-wharf-caller` is the name of the service that calls, and is taken away from whatever
-//! comes from outside. `x-user-id` and `x-user-roles` are of a token that the gateway has checked; they are taken away
-//! from what clients send as soon as one `jwt` filter of the whole configuration sets them (`claimsToHeaders`). Without
-//! any such filter clients can say them themselves, so these services are not for a gateway without one.
+//! The host says it, in headers: `x-wharf-caller` is the name of the service that calls, `x-wharf-user-id` and
+//! `x-wharf-user-roles` are of a token that the gateway has checked (`claimsToHeaders` of its `jwt` filter). Nobody
+//! outside can send headers of these names, whatever the configuration is.
 //!
 //! Who comes with none of them is nobody: a service whose configuration forgets to ask for a token is closed, not open.
 //!
@@ -15,8 +14,8 @@
 use wharf_sdk::{Error, Request};
 
 const CALLER: &str = "x-wharf-caller";
-const USER: &str = "x-user-id";
-const ROLES: &str = "x-user-roles";
+const USER: &str = "x-wharf-user-id";
+const ROLES: &str = "x-wharf-user-roles";
 
 /// The role that may do everything.
 pub const ADMIN: &str = "admin";
@@ -150,10 +149,13 @@ mod tests {
             (&[("x-wharf-caller", "")], Caller::Nobody),
             (&[("x-wharf-caller", "orders")], service.clone()),
             (&[("X-Wharf-Caller", "orders")], service),
-            (&[("x-user-id", "ann")], user("ann", &[])),
-            (&[("x-user-id", "ann"), ("x-user-roles", "customer, admin,")], user("ann", &["customer", "admin"])),
-            (&[("X-User-Roles", "customer")], user("", &["customer"])),
-            (&[("x-wharf-caller", "orders"), ("x-user-id", "ann")], user("ann", &[])),
+            (&[("x-wharf-user-id", "ann")], user("ann", &[])),
+            (
+                &[("x-wharf-user-id", "ann"), ("x-wharf-user-roles", "customer, admin,")],
+                user("ann", &["customer", "admin"]),
+            ),
+            (&[("X-Wharf-User-Roles", "customer")], user("", &["customer"])),
+            (&[("x-wharf-caller", "orders"), ("x-wharf-user-id", "ann")], user("ann", &[])),
         ] {
             assert_eq!(caller(headers), expected, "{headers:?}");
         }
@@ -163,7 +165,7 @@ mod tests {
     fn a_header_that_is_no_text_makes_nobody_a_service() {
         let with = |name: &str, value: &[u8]| Request::get("/").with_header(name, value);
         assert_eq!(Caller::of(&with("x-wharf-caller", b"\xff")), Caller::Nobody);
-        for name in ["x-user-id", "x-user-roles"] {
+        for name in ["x-wharf-user-id", "x-wharf-user-roles"] {
             let request = with(name, b"\xff").with_header("x-wharf-caller", "orders");
             let caller = Caller::of(&request);
             assert_eq!(caller, user("", &[]));
@@ -208,7 +210,7 @@ mod tests {
     #[test]
     fn who_is_not_known_is_sent_away() {
         assert_eq!(Caller::known(&Request::get("/")).unwrap_err().status(), 401);
-        let known = Caller::known(&Request::get("/").with_header("x-user-id", "ann")).unwrap();
+        let known = Caller::known(&Request::get("/").with_header("x-wharf-user-id", "ann")).unwrap();
         assert_eq!(known, user("ann", &[]));
     }
 }

@@ -19,8 +19,8 @@
 //!     Ok(Response::text("none\n"))
 //! }
 //! # assert_eq!(ROUTER.handle(Request::get("/ann")).status(), 401);
-//! # assert_eq!(ROUTER.handle(Request::get("/ann").with_header("x-user-id", "bob")).status(), 403);
-//! # assert_eq!(ROUTER.handle(Request::get("/ann").with_header("x-user-id", "ann")).status(), 200);
+//! # assert_eq!(ROUTER.handle(Request::get("/ann").with_header("x-wharf-user-id", "bob")).status(), 403);
+//! # assert_eq!(ROUTER.handle(Request::get("/ann").with_header("x-wharf-user-id", "ann")).status(), 200);
 //! ```
 //!
 //! Here is only what belongs to this shop and means the same everywhere in it. What any service could use is in the

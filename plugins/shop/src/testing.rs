@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(open_to_strangers(&ROUTER, &routes), [("/open", 200), ("/none", 404)]);
         let status = |request: Request| ROUTER.handle(request).status();
         assert_eq!(status(inside(Request::get("/closed"))), 200);
-        assert_eq!(status(inside(Request::get("/closed").with_header("x-user-id", "ann"))), 403);
+        assert_eq!(status(inside(Request::get("/closed").with_header("x-wharf-user-id", "ann"))), 403);
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn start() {
 fn call_as(who: Option<(&str, &str)>, method: Method, target: &str, body: &Value) -> Answer {
     let mut request = Request::new(method, target).with_header("x-forwarded-prefix", "/api/users");
     if let Some((id, roles)) = who {
-        request = request.with_header("x-user-id", id).with_header("x-user-roles", roles);
+        request = request.with_header("x-wharf-user-id", id).with_header("x-wharf-user-roles", roles);
     }
     let response = ROUTER.handle(inside(request.with_body(body.to_string())));
     Answer {

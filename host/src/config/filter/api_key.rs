@@ -10,9 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::super::check::{At, Check};
 use super::super::secret::SecretRef;
+use super::headers::is_gateways;
 
-/// Headers that mean something to the connection or to the gateway: no name of a client may be written into them.
-const RESERVED: [&str; 16] = [
+/// Headers that mean something to the connection or the message: no name of a client may be written into them, nor into
+/// the gateway's own.
+const RESERVED: [&str; 14] = [
     "authorization",
     "connection",
     "content-encoding",
@@ -20,7 +22,6 @@ const RESERVED: [&str; 16] = [
     "content-type",
     "cookie",
     "expect",
-    "forwarded",
     "host",
     "keep-alive",
     "proxy-authorization",
@@ -28,7 +29,6 @@ const RESERVED: [&str; 16] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "x-request-id",
 ];
 
 /// Demands an API key.
@@ -112,7 +112,7 @@ pub(super) fn check_subject_header(name: Option<&str>, check: &mut Check<'_>, at
     let alias = alias(name);
     if name.parse::<HeaderName>().is_err() {
         check.wrong(at, format!("`{}` is no header name", name.escape_debug()));
-    } else if RESERVED.contains(&alias.as_str()) || alias.starts_with("x-forwarded-") {
+    } else if RESERVED.contains(&alias.as_str()) || is_gateways(&alias) {
         check.wrong(at, format!("`{name}` has a meaning of its own: take another header"));
     }
 }

@@ -75,14 +75,17 @@ pub(super) fn changeable(name: &str) -> Result<HeaderName, String> {
         | "content-length" | "expect" | "http2-settings" => {
             Err(format!("`{parsed}` belongs to one connection, not to the message: it cannot be changed"))
         }
-        "forwarded" | "x-real-ip" | "x-request-id" | "x-wharf-mirror" => {
-            Err(format!("`{parsed}` is the gateway's own: it cannot be changed"))
-        }
-        folded if folded.starts_with("x-forwarded-") => {
-            Err(format!("`{parsed}` is the gateway's own: it cannot be changed"))
-        }
+        folded if is_gateways(folded) => Err(format!("`{parsed}` is the gateway's own: it cannot be changed")),
         _ => Ok(parsed),
     }
+}
+
+/// Whether only the gateway itself says this to services. `folded` is a name in small letters and with `-` for `_`.
+/// `x-wharf-user-…` is for filters to set: it says who the client is, and no client can send it.
+pub(super) fn is_gateways(folded: &str) -> bool {
+    let is_one = matches!(folded, "forwarded" | "x-real-ip" | "x-request-id");
+    let is_ours = folded.starts_with("x-wharf-") && !folded.starts_with("x-wharf-user-");
+    is_one || is_ours || folded.starts_with("x-forwarded-")
 }
 
 /// Every field, as the tests of the format use it.
@@ -114,6 +117,9 @@ mod tests {
             "X-Real-IP",
             "X-Request-Id",
             "X-Wharf-Mirror",
+            "x_wharf_caller",
+            "x-wharf-",
+            "x-wharf-user",
             "",
             "a b",
             "a\n",
@@ -122,7 +128,8 @@ mod tests {
         ] {
             assert!(changeable(bad).is_err(), "{bad:?}");
         }
-        for good in ["X-Version", "cookie", "Set-Cookie", "authorization", "x_own", "cache-control"] {
+        for good in ["X-Version", "cookie", "Set-Cookie", "authorization", "x_own", "cache-control", "X-Wharf-User-Id"]
+        {
             assert!(changeable(good).is_ok(), "{good}");
         }
     }

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::super::auth::Auth;
 use super::super::check::{At, Check};
 use super::Filter;
+use super::headers::is_gateways;
 
-/// Headers that mean something to the connection, the gateway or the token itself: no claim may be written into them.
+/// Headers that mean something to the connection or the token itself: no claim may be written into them, nor into the
+/// gateway's own.
 const RESERVED: &[&str] = &[
     "authorization",
     "connection",
@@ -21,7 +23,6 @@ const RESERVED: &[&str] = &[
     "content-length",
     "cookie",
     "expect",
-    "forwarded",
     "host",
     "keep-alive",
     "proxy-authorization",
@@ -30,10 +31,6 @@ const RESERVED: &[&str] = &[
     "trailer",
     "transfer-encoding",
     "upgrade",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-request-id",
 ];
 
 /// Demands a JSON Web Token of a provider in `auth.providers`.
@@ -46,7 +43,8 @@ pub struct Jwt {
     #[serde(default)]
     pub from: TokenPlace,
     /// Claims that the service gets, as headers: claim (dots reach inside) to header name. What the client sent under
-    /// such a name is removed.
+    /// such a name is removed. Names that begin with `x-wharf-user-` are removed even if no filter sets them, so a
+    /// service may believe them whatever the configuration is.
     #[serde(default)]
     pub claims_to_headers: BTreeMap<String, String>,
     /// Whether the service sees the token.
@@ -100,7 +98,7 @@ impl Jwt {
             };
             // Backends that turn names into variables make no difference between the two.
             let alias = name.as_str().replace('_', "-");
-            if RESERVED.contains(&alias.as_str()) {
+            if RESERVED.contains(&alias.as_str()) || is_gateways(&alias) {
                 let message = format!("`{name}` is not for claims: it has a meaning of its own, so take another");
                 check.wrong(headers_at.get(claim), message);
                 continue;

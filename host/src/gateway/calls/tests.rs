@@ -57,14 +57,17 @@ fn map(entries: &[(&'static str, &'static str)]) -> HeaderMap {
 #[test]
 fn an_identity_is_passed_on_and_never_made_up() {
     let told = told("x-user");
-    let received = map(&[("x-user", "ann"), ("accept", "*/*"), ("client-cert", ":AA:")]);
+    let received = map(&[("x-user", "ann"), ("x-wharf-user-id", "7"), ("accept", "*/*"), ("client-cert", ":AA:")]);
     let identity = told_about_client(&told, &received);
-    assert_eq!(identity, map(&[("x-user", "ann"), ("client-cert", ":AA:")]));
+    assert_eq!(identity, map(&[("x-user", "ann"), ("x-wharf-user-id", "7"), ("client-cert", ":AA:")]));
     for (sent, passed) in [
         (&[("x-user", "ann"), ("x-tenant", "t")][..], &[("x-user", "ann"), ("x-tenant", "t")][..]),
         (&[("x-user", "bob")], &[]),
         (&[("x-user", "ann"), ("x-user", "bob")], &[]),
         (&[("x_user", "ann")], &[]),
+        (&[("x-wharf-user-id", "7")], &[("x-wharf-user-id", "7")]),
+        (&[("x-wharf-user-id", "8")], &[]),
+        (&[("x-wharf-user-roles", "admin")], &[]),
         (&[("client-cert", ":AA:")], &[("client-cert", ":AA:")]),
         (&[("client-cert", ":BB:")], &[]),
     ] {

@@ -2,13 +2,15 @@
 //!
 //! A service may be behind several rules, and a header that one of them sets is believed by the service whichever way a
 //! request came. So all such names of the whole configuration are taken away from what clients send, on every route, in
-//! any spelling that a service could take for one (`X_User` is `X-User` to many).
+//! any spelling that a service could take for one (`X_User` is `X-User` to many). What begins with `x-wharf-user-` is
+//! among them even if no filter sets it: a service may believe these whatever the configuration is.
 
 use std::collections::BTreeSet;
 
 use http::{HeaderMap, HeaderName};
 
 use crate::config::{Config, Filter, KeyPlace, TokenPlace};
+use crate::gateway::headers::is_about_user;
 
 /// Names that are the gateway's.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,9 +56,6 @@ impl Told {
 
     /// Takes away what a client says in the gateway's name.
     pub(super) fn strip(&self, headers: &mut HeaderMap) {
-        if self.headers.is_empty() {
-            return;
-        }
         let found: Vec<HeaderName> = headers.keys().filter(|name| self.says(name)).cloned().collect();
         for name in found {
             headers.remove(name);
@@ -65,6 +64,9 @@ impl Told {
 
     /// Whether a header of this name, in any spelling, tells about the client in the gateway's name.
     pub(in crate::gateway) fn says(&self, name: &HeaderName) -> bool {
+        if is_about_user(name) {
+            return true;
+        }
         let name = name.as_str().as_bytes();
         let same = |(sent, ours): (&u8, u8)| *sent == ours || (*sent == b'_' && ours == b'-');
         self.headers.iter().any(|ours| ours.len() == name.len() && name.iter().zip(ours.bytes()).all(same))
@@ -107,7 +109,7 @@ mod tests {
         let told = Told::of(&config);
         assert_eq!(told.secret_parameters().collect::<Vec<_>>(), ["ticket"]);
         let mut headers = HeaderMap::new();
-        for name in ["x-user", "x_user", "x-client", "x_client", "x-users", "accept"] {
+        for name in ["x-user", "x_user", "x-client", "x_client", "x-wharf-user-id", "x-users", "accept"] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("forged"));
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
         }
@@ -115,5 +117,20 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["accept", "x-users"]);
+    }
+
+    #[test]
+    fn names_of_users_are_the_gateways_without_any_filter() {
+        let told = Told::default();
+        for (name, says) in [
+            ("x-wharf-user-id", true),
+            ("x_wharf_user_roles", true),
+            ("x-wharf-user-", true),
+            ("x-wharf-user", false),
+            ("x-wharf-caller", false),
+            ("x-user-id", false),
+        ] {
+            assert_eq!(told.says(&HeaderName::from_static(name)), says, "{name}");
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::capability::http::Caller;
 pub(crate) const X_WHARF_CALLER: HeaderName = HeaderName::from_static("x-wharf-caller");
 /// Names that begin like this are the gateway's.
 const OURS: &[u8] = b"x-wharf-";
+/// Those among them that say who the client is. Filters set them; a call may repeat what its caller was told.
+const USER: &[u8] = b"x-wharf-user-";
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -25,14 +27,24 @@ pub(crate) fn drop_ours(headers: &mut HeaderMap) {
     remove(headers, is_ours);
 }
 
+/// Whether a header says who the client is, whatever the configuration: one of a name that begins with `x-wharf-user-`.
+pub(crate) fn is_about_user(name: &HeaderName) -> bool {
+    begins(name, USER)
+}
+
 fn is_ours(name: &HeaderName) -> bool {
+    begins(name, OURS)
+}
+
+fn begins(name: &HeaderName, start: &[u8]) -> bool {
     let same = |(sent, ours): (&u8, &u8)| sent == ours || (*sent == b'_' && *ours == b'-');
     let name = name.as_str().as_bytes();
-    name.len() >= OURS.len() && name.iter().zip(OURS).all(same)
+    name.len() >= start.len() && name.iter().zip(start).all(same)
 }
 
 /// Puts the headers of a call in order. Of what it says about the client only the certificate is looked at: it stays if
-/// the caller was told the same.
+/// the caller was told the same. Names of the client ([`is_about_user`] and those of the configuration) are for who
+/// knows all of them.
 pub(crate) fn call(headers: &mut HeaderMap, caller: &Caller) -> (RequestId, Trace) {
     strip_request(headers);
     let certificate = caller.identity.get(CLIENT_CERT).filter(|told| headers.get_all(CLIENT_CERT).iter().eq([*told]));
@@ -40,6 +52,7 @@ pub(crate) fn call(headers: &mut HeaderMap, caller: &Caller) -> (RequestId, Trac
     if let Some(certificate) = certificate {
         headers.insert(CLIENT_CERT, certificate.clone());
     }
+    let is_ours = |name: &HeaderName| is_ours(name) && !is_about_user(name);
     remove(headers, |name| is_ours(name) || forwarded::belongs_to_proxies(name));
     let id = RequestId::given(&caller.request_id);
     headers.insert(X_REQUEST_ID, id.header());
@@ -126,7 +139,8 @@ mod tests {
             "upgrade",
             "proxy-authorization",
         ];
-        let kept = ["accept", "authorization", "x-wharfage", "x-user", "baggage"];
+        // Of users the configuration knows more: who calls this looks at all their names.
+        let kept = ["accept", "authorization", "x-wharfage", "x-user", "x-wharf-user-id", "baggage"];
         for name in forged.iter().chain(&kept) {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("forged"));
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("twice"));
@@ -156,7 +170,7 @@ mod tests {
     #[test]
     fn nobody_outside_is_a_caller() {
         let mut headers = HeaderMap::new();
-        for name in ["x-wharf-caller", "x_wharf_caller", "x-wharf-", "x-wharf", "x-wharves"] {
+        for name in ["x-wharf-caller", "x_wharf_caller", "x-wharf-user-id", "x-wharf-", "x-wharf", "x-wharves"] {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static("orders"));
         }
         drop_ours(&mut headers);

@@ -53,8 +53,8 @@ fn an_order_is_for_oneself_unless_one_is_an_administrator_or_a_service() {
     body["userId"] = json!(OTHER);
     let text = body.to_string();
     assert_eq!(send(by(USER, Method::Post, "/").with_body(text.clone())).status, 403);
-    let admin = Request::new(Method::Post, "/").with_header("x-user-id", USER);
-    let admin = send(admin.with_header("x-user-roles", "customer,admin").with_body(text.clone()));
+    let admin = Request::new(Method::Post, "/").with_header("x-wharf-user-id", USER);
+    let admin = send(admin.with_header("x-wharf-user-roles", "customer,admin").with_body(text.clone()));
     assert_eq!((admin.status, &admin.json["userId"]), (202, &json!(OTHER)));
     assert_eq!(send(Request::new(Method::Post, "/").with_body(text)).status, 202);
     let nobody = send(Request::new(Method::Post, "/").with_body(super::body().to_string()));

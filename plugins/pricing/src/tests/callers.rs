@@ -17,14 +17,15 @@ fn only_admins_and_services_see_and_set_the_rules() {
         (Method::Put, "/quantity-discounts"),
     ];
     for (method, target) in all {
-        let customer =
-            Request::new(method, target).with_header("x-user-id", "u").with_header("x-user-roles", "customer");
+        let customer = Request::new(method, target)
+            .with_header("x-wharf-user-id", "u")
+            .with_header("x-wharf-user-roles", "customer");
         assert_eq!(send(customer).0, 403, "{target}");
-        let admin = Request::new(method, target).with_header("x-user-roles", "customer, admin");
+        let admin = Request::new(method, target).with_header("x-wharf-user-roles", "customer, admin");
         assert_ne!(send(admin).0, 403, "{target}");
     }
     assert_eq!(open_to_strangers(&ROUTER, &all), []);
-    let customer = Request::new(Method::Post, "/quote").with_header("x-user-id", "u");
+    let customer = Request::new(Method::Post, "/quote").with_header("x-wharf-user-id", "u");
     assert_eq!(send(customer.with_body(basket("EUR", &[("tea", 1)]).to_string())).0, 200);
 }
 
@@ -39,7 +40,7 @@ fn everybody_may_ask_for_a_price_but_not_in_the_name_of_others() {
         let request = Request::new(Method::Post, "/quote").with_body(question.to_string());
         ROUTER.handle(headers.iter().fold(request, |request, (name, value)| request.with_header(name, value))).status()
     };
-    let (ann, admin) = ([("x-user-id", "ann")], [("x-user-id", "root"), ("x-user-roles", "admin")]);
+    let (ann, admin) = ([("x-wharf-user-id", "ann")], [("x-wharf-user-id", "root"), ("x-wharf-user-roles", "admin")]);
     assert_eq!((quote(&[], None), quote(&[], Some("ann"))), (200, 401));
     assert_eq!((quote(&ann, None), quote(&ann, Some("ann")), quote(&ann, Some("bob"))), (200, 200, 403));
     assert_eq!((quote(&admin, Some("bob")), quote(&[("x-wharf-caller", "orders")], Some("bob"))), (200, 200));
