@@ -420,7 +420,7 @@ async fn without_any_configuration_nobody_becomes_somebody_by_a_header() {
     let component = std::fs::read(root().join("plugins/inventory.wasm")).unwrap();
     let wharf = Wharf::builder().file("inventory", &component).start().await;
     wharf.get("/inventory/health").await.assert_status(200);
-    for name in ["x-wharf-user-roles", "X-Wharf_User_Roles", "x-wharf-caller"] {
+    for name in ["x-wharf-user-roles", "X-Wharf-User-Id", "x-wharf-caller"] {
         let answer = wharf.client().send("GET", &wharf.url("/inventory/"), &[(name, "admin")], "").await;
         assert_eq!(answer.status, 401, "{name}: {}", answer.text());
     }
