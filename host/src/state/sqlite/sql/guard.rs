@@ -21,7 +21,7 @@ use rusqlite::hooks::{AuthContext, Authorization};
 use super::permission::refusal;
 
 /// Steps of a program between two looks.
-const OPS: i32 = 500;
+pub(super) const OPS: i32 = 500;
 /// How often the bytes are counted that a statement writes.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
 /// Why a statement has to stop.
@@ -88,6 +88,8 @@ struct Watch {
     /// What it said when the statement was first looked at.
     written: Option<u64>,
     counted: Instant,
+    /// How often a statement was looked at that may only take a moment.
+    hurried: Option<u32>,
 }
 
 impl Guard {
@@ -100,6 +102,7 @@ impl Guard {
             io: File::open("/proc/thread-self/io").ok(),
             written: None,
             counted: Instant::now(),
+            hurried: None,
         };
         let guard = Arc::new(Self { host: AtomicBool::new(false), denied: Mutex::default(), watch: Mutex::new(watch) });
         let asked = Arc::clone(&guard);
@@ -129,6 +132,17 @@ impl Guard {
         let mut watch = self.watch();
         watch.sign.next_statement();
         watch.until = Instant::now().checked_add(time);
+    }
+
+    /// From now on a statement is stopped when it is looked at for the second time: after at most twice [`OPS`] steps,
+    /// since SQLite counts those of its runs before too.
+    pub(super) fn hurry(&self) {
+        self.watch().hurried = Some(0);
+    }
+
+    /// Not any more; whether one was stopped for it.
+    pub(super) fn calm(&self) -> bool {
+        self.watch().hurried.take().is_some_and(|looks| looks > 1)
     }
 
     /// A statement begins, which may write so many bytes into files.
@@ -175,6 +189,10 @@ impl Guard {
 
 impl Watch {
     fn must_stop(&mut self) -> bool {
+        if let Some(looks) = &mut self.hurried {
+            *looks += 1;
+            return *looks > 1;
+        }
         if self.sign.get() != Stop::No {
             return true;
         }

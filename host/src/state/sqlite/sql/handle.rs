@@ -94,6 +94,15 @@ pub(super) struct SqliteRows {
 impl SqliteRows {
     pub(super) fn new(handle: Arc<Handle>, begun: Begun) -> Self {
         let rest = begun.place.map(|place| (handle, place));
+        Self::begun(begun, rest)
+    }
+
+    /// A result that is there already.
+    pub(super) fn whole(begun: Begun) -> Self {
+        Self::begun(begun, None)
+    }
+
+    fn begun(begun: Begun, rest: Option<(Arc<Handle>, usize)>) -> Self {
         Self { columns: begun.columns, ready: Mutex::new(begun.first.rows.into()), rest: Mutex::new(rest) }
     }
 

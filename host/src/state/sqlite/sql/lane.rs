@@ -43,7 +43,16 @@ pub(super) struct Lanes {
 struct Idle {
     closed: bool,
     /// The one used last at the end.
-    lanes: Vec<(u64, mpsc::Sender<Session>)>,
+    lanes: Vec<Resting>,
+}
+
+/// A thread that waits for a session, and its connection. In this order: the thread ends when it has no home, and
+/// closes the connection.
+#[derive(Debug)]
+struct Resting {
+    id: u64,
+    lane: Arc<Mutex<Lane>>,
+    home: mpsc::Sender<Session>,
 }
 
 /// One use of a connection.
@@ -115,7 +124,7 @@ impl Lanes {
         let _ = sender.send(first);
         let mut session = Session { kind, commands, control: Arc::clone(&control), deadline, home: None, permit };
         loop {
-            let Some((id, home)) = self.idle().lanes.pop() else { break };
+            let Some(Resting { id, home, lane: _ }) = self.idle().lanes.pop() else { break };
             session.home = Some(home.clone());
             match home.send(session) {
                 Ok(()) => return Ok((sender, control)),
@@ -137,6 +146,18 @@ impl Lanes {
         Ok((sender, control))
     }
 
+    /// Does something with a connection that is free, on this thread; nothing if none is.
+    pub(super) fn lend<T>(&self, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
+        let _permit = self.permits.try_acquire().ok()?;
+        let resting = self.idle().lanes.pop()?;
+        let done = work(&mut own(&resting.lane));
+        let mut idle = self.idle();
+        if !idle.closed {
+            idle.lanes.push(resting);
+        }
+        Some(done)
+    }
+
     /// Ends all threads once they are idle.
     pub(super) fn close(&self) {
         let mut idle = self.idle();
@@ -148,11 +169,11 @@ impl Lanes {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the thread off the list; false if a session is on its way to it.
+    /// Takes the thread off the list; false if a session is on its way to it, or its connection is lent.
     fn resign(&self, id: u64) -> bool {
         let mut idle = self.idle();
         let before = idle.lanes.len();
-        idle.lanes.retain(|(other, _)| *other != id);
+        idle.lanes.retain(|resting| resting.id != id);
         idle.lanes.len() < before || idle.closed
     }
 
@@ -183,8 +204,8 @@ impl Drop for Waiting<'_> {
 
 /// The thread.
 fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Session>) {
-    let mut lane = match open::open(&lanes.shared.file, lanes.writes) {
-        Ok(opened) => Lane::new(opened, lanes.writes),
+    let lane = match open::open(&lanes.shared.file, lanes.writes) {
+        Ok(opened) => Lane::new(opened, lanes.writes, &lanes.shared.schema),
         Err(error) => {
             let error = SqlError::Unavailable(error.to_string());
             lanes.shared.report(&error);
@@ -192,16 +213,18 @@ fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Sessi
         }
     };
     let interrupt = Arc::new(lane.connection.get_interrupt_handle());
+    let lent = Arc::new(Mutex::new(lane));
     let mut next = VecDeque::from([first]);
     loop {
         let session = match next.pop_front() {
             Some(session) => session,
             None => match sessions.recv_timeout(IDLE) {
                 Ok(session) => session,
-                Err(mpsc::RecvTimeoutError::Timeout) if !lanes.resign(id) => continue,
+                Err(mpsc::RecvTimeoutError::Timeout) if !has_rested(&lent) || !lanes.resign(id) => continue,
                 Err(_) => return,
             },
         };
+        let mut lane = own(&lent);
         session.control.arm(&interrupt);
         lane.guard.obey(&session.control.sign);
         let farewell = session::run(&lanes.shared, &mut lane, &session);
@@ -213,10 +236,11 @@ fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Sessi
             tracing::error!(service = lanes.shared.service, "a transaction does not end; its connection is closed");
             return;
         }
+        drop(lane);
         if let Some(home) = home {
             let mut idle = lanes.idle();
             if !idle.closed {
-                idle.lanes.push((id, home));
+                idle.lanes.push(Resting { id, lane: Arc::clone(&lent), home });
             }
         }
         drop(permit);
@@ -224,6 +248,16 @@ fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Sessi
             farewell();
         }
     }
+}
+
+/// The connection, which nobody else has: who takes it has taken its thread off the list first.
+fn own(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether the connection was not used since this was last asked.
+fn has_rested(lane: &Mutex<Lane>) -> bool {
+    std::mem::replace(&mut own(lane).rested, true)
 }
 
 /// Says an answer to whoever waits for it.

@@ -15,9 +15,9 @@ use super::work::Lane;
 use crate::state::{Event, MAX_TRANSACTION_EVENTS, SqlChanges, SqlError, SqlSettings, SqlValue};
 
 /// Rows of a result that are read before anybody asks for them. One that ends within them holds no connection.
-const FIRST_ROWS: usize = 256;
+pub(super) const FIRST_ROWS: usize = 256;
 /// Bytes of those rows.
-const FIRST_BYTES: usize = 256 << 10;
+pub(super) const FIRST_BYTES: usize = 256 << 10;
 
 /// What the host does with a connection.
 pub(super) type HostJob = Box<dyn FnOnce(Result<&Lane, SqlError>) -> Farewell + Send>;
@@ -148,6 +148,7 @@ fn read(shared: &Shared, lane: &Lane, session: &Session, settings: &SqlSettings)
     }
     let mut open = OpenRows::default();
     lane.guard.allow(settings.statement_timeout);
+    let schema = lane.schema.count();
     let begun = match lane.query(&mut open, &text, &parameters, (FIRST_ROWS, FIRST_BYTES), settings) {
         Ok(begun) => begun,
         Err(error) => {
@@ -155,7 +156,10 @@ fn read(shared: &Shared, lane: &Lane, session: &Session, settings: &SqlSettings)
             return farewell(reply, Err(error));
         }
     };
-    let Some(place) = begun.place else { return farewell(reply, Ok(begun)) };
+    let Some(place) = begun.place else {
+        lane.learn(&text, schema);
+        return farewell(reply, Ok(begun));
+    };
     // Others that only want a few rows must not wait until this one is read.
     let Ok(_stream) = Arc::clone(&shared.streams).try_acquire_owned() else {
         open.close_all();

@@ -1,7 +1,7 @@
 //! What happens on the thread of a connection: statements and transactions of one session after the other. Results are
 //! read in `rows`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use rusqlite::{CachedStatement, Connection, Statement, ToSql};
 use super::failure;
 use super::guard::{Guard, Stop};
 use super::open::{self, Opened};
+use super::quick::{Known, Schema};
 use crate::state::{MAX_PARAMETERS, MAX_STATEMENT_BYTES, SqlChanges, SqlError, SqlSettings, SqlValue};
 
 /// Statements with a longer text are not kept compiled.
@@ -28,6 +29,10 @@ pub(super) struct Lane {
     /// When the transaction in progress began.
     schema_version: Cell<i64>,
     configured: Option<SqlSettings>,
+    pub(super) schema: Arc<Schema>,
+    pub(super) known: RefCell<Known>,
+    /// Whether nothing has run on it since its thread last looked.
+    pub(super) rested: bool,
 }
 
 /// A statement that is kept compiled, or not.
@@ -46,14 +51,29 @@ impl<'a> Compiled<'a> {
 }
 
 impl Lane {
-    pub(super) fn new(opened: Opened, writes: bool) -> Self {
+    pub(super) fn new(opened: Opened, writes: bool, schema: &Arc<Schema>) -> Self {
         let Opened { connection, guard, host_schema } = opened;
-        Self { connection, guard, writes, host_schema, schema_version: Cell::new(-1), configured: None }
+        Self {
+            connection,
+            guard,
+            writes,
+            host_schema,
+            schema_version: Cell::new(-1),
+            configured: None,
+            schema: Arc::clone(schema),
+            known: RefCell::default(),
+            rested: false,
+        }
+    }
+
+    /// Whether these bounds are in force.
+    pub(super) fn is_configured(&self, settings: &SqlSettings) -> bool {
+        self.configured.as_ref() == Some(settings)
     }
 
     /// Puts changed bounds in force.
     pub(super) fn configure(&mut self, settings: &SqlSettings) -> Result<(), SqlError> {
-        if self.configured.as_ref() == Some(settings) {
+        if self.is_configured(settings) {
             return Ok(());
         }
         self.host(|connection| open::configure(connection, settings, self.writes))?;
@@ -93,12 +113,17 @@ impl Lane {
 
     /// Ends it for good. When this fails it is undone.
     pub(super) fn commit(&self) -> Result<(), SqlError> {
-        let committed = self.check_host_schema().and_then(|()| {
+        let committed = self.changed_schema().and_then(|changed| {
             // It is late to be told so.
             if self.guard.stopped() == Stop::Transaction || self.guard.stopped() == Stop::Unwanted {
                 return Err(failure::stopped(self.guard.stopped(), &self.configured.unwrap_or_else(default_settings)));
             }
-            self.host(|connection| run(connection, "COMMIT"))
+            let mut alone = changed.then(|| self.schema.alone());
+            let committed = self.host(|connection| run(connection, "COMMIT"));
+            if let Some(changes) = &mut alone {
+                **changes += 1;
+            }
+            committed
         });
         if committed.is_err() {
             self.roll_back();
@@ -106,14 +131,15 @@ impl Lane {
         committed
     }
 
-    /// No service makes or changes a table that has a name of the host's, not by renaming either.
-    fn check_host_schema(&self) -> Result<(), SqlError> {
-        let same = self.host(|connection| {
-            Ok(schema_version(connection)? == self.schema_version.get()
-                || open::host_schema(connection)? == self.host_schema)
+    /// Whether the transaction changed tables. No service makes or changes one that has a name of the host's, not by
+    /// renaming either.
+    fn changed_schema(&self) -> Result<bool, SqlError> {
+        let (changed, kept) = self.host(|connection| {
+            let changed = schema_version(connection)? != self.schema_version.get();
+            Ok((changed, !changed || open::host_schema(connection)? == self.host_schema))
         })?;
-        if same {
-            return Ok(());
+        if kept {
+            return Ok(changed);
         }
         Err(SqlError::Statement(format!("names that begin with {} belong to the host", crate::state::HOST_PREFIX)))
     }
