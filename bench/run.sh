@@ -61,8 +61,8 @@ measure_events() {
         return
     fi
     say "building the events program"
-    cargo build --quiet --profile dist -p events --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
-    "$BENCH/target/dist/events" --redis "$(command -v redis-server)" --home "$BENCH" --revision "$REVISION" \
+    cargo build --quiet --profile host -p events --manifest-path "$BENCH/Cargo.toml" --target-dir "$BENCH/target"
+    "$BENCH/target/host/events" --redis "$(command -v redis-server)" --home "$BENCH" --revision "$REVISION" \
         ${FLAGS[@]+"${FLAGS[@]}"}
 }
 
