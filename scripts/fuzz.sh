@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 seconds=$1
 shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(config_parse route_match path_normalize jwt)
+[ ${#targets[@]} -gt 0 ] || targets=(config_parse route_match path_normalize jwt contract)
 
 bins=()
 for target in "${targets[@]}"; do bins+=(--bin "$target"); done

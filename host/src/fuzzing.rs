@@ -26,3 +26,10 @@ pub fn path(bytes: &[u8]) {
 pub fn jwt(bytes: &[u8]) {
     crate::gateway::fuzz::jwt(bytes);
 }
+
+/// An OpenAPI document, a line `---`, and a request as it looks on the wire.
+pub fn contract(bytes: &[u8]) {
+    if let Some((document, message)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once("\n---\n")) {
+        crate::contract::fuzz::message(document, message);
+    }
+}

@@ -14,7 +14,7 @@ const MAY_KNOW: [(&str, &[&str]); 16] = [
     // Documents and messages, and nobody who sends them.
     ("contract", &[]),
     // Only there when the fuzz targets are built.
-    ("fuzzing", &["config", "gateway"]),
+    ("fuzzing", &["config", "contract", "gateway"]),
     ("telemetry", &["config"]),
     ("policy", &["config"]),
     ("registry", &["config", "telemetry"]),

@@ -165,10 +165,25 @@ impl From<DispatchError> for HttpError {
 /// A call under way. Dropping it ends the call.
 pub type Dispatched = Pin<Box<dyn Future<Output = Result<Response<WasiBody>, DispatchError>> + Send>>;
 
+/// Who polls a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolledBy {
+    /// A task of its own, on the executor that runs the guest: wasi:http 0.2.
+    Task,
+    /// The guest, on its clock: wasi:http 0.3.
+    Guest,
+}
+
 /// Carries requests of guests to where they are meant to go.
 pub trait Dispatch: Send + Sync + 'static {
     /// Sends a request. Its URI is absolute, as the guest wrote it. Of `options`, the time to connect is the
-    /// implementation's to keep; the others are kept by the caller. The future waits only: what it waits for runs
-    /// elsewhere, so that a guest that polls it does not pay for it.
-    fn dispatch(self: Arc<Self>, caller: Caller, request: Request<WasiBody>, options: RequestOptions) -> Dispatched;
+    /// implementation's to keep; the others are kept by the caller. A future that the guest polls waits only: what it
+    /// waits for runs elsewhere, so that the guest does not pay for it.
+    fn dispatch(
+        self: Arc<Self>,
+        caller: Caller,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+        polled_by: PolledBy,
+    ) -> Dispatched;
 }

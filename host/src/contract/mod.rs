@@ -14,6 +14,8 @@
 
 pub mod diff;
 mod document;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod media;
 mod message;
 mod operation;

@@ -18,11 +18,14 @@
 //! the way it took. While a caller waits it keeps its place in the bulkhead: services that call each other in a ring can
 //! fill each other's places, and the deadline is what ends that.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::BodyExt;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wasmtime_wasi_http::{Error as HttpError, RequestOptions, WasiBody};
@@ -35,7 +38,7 @@ use super::pipeline::{content_length, leave_out_body};
 use super::services::{Backend, Snapshot};
 use super::traffic::{Asker, Measured};
 use super::{Gateway, GatewayError, ResponseBody, sanitize, versioning};
-use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched};
+use crate::capability::http::{Caller, Dispatch, DispatchError, Dispatched, PolledBy};
 
 mod body;
 mod destination;
@@ -49,23 +52,39 @@ use destination::Destination;
 const MAX_VISITS: usize = 3;
 
 impl Dispatch for Gateway {
-    fn dispatch(self: Arc<Self>, caller: Caller, request: Request<WasiBody>, options: RequestOptions) -> Dispatched {
+    fn dispatch(
+        self: Arc<Self>,
+        caller: Caller,
+        request: Request<WasiBody>,
+        options: RequestOptions,
+        polled_by: PolledBy,
+    ) -> Dispatched {
         let request_id = Arc::clone(&caller.request_id);
         let runtime = self.runtime.clone();
+        let call = async move { self.call(caller, request, options).await };
         // On the executor that serves connections, whichever the caller runs on: a callee is not to be slow, nor its CPU
-        // time counted as its caller's, because that one is.
-        let call = AbortOnDropHandle::new(runtime.spawn(async move { self.call(caller, request, options).await }));
+        // time counted as its caller's, because that one is. One that has a task of its own there needs no other.
+        let is_there = || Handle::try_current().is_ok_and(|here| here.id() == runtime.id());
+        if polled_by == PolledBy::Task && is_there() {
+            return Box::pin(async move {
+                AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_panic| Ok(panicked(&request_id)))
+            });
+        }
+        let call = AbortOnDropHandle::new(runtime.spawn(call));
         Box::pin(async move {
             match call.await {
                 Ok(called) => called,
-                Err(error) if error.is_panic() => {
-                    tracing::error!(request_id = &*request_id, "a call between services ended in a panic of the host");
-                    Ok(GatewayError::Internal.to_response(&request_id).map(|body| wasi(ResponseBody::gateway(body))))
-                }
+                Err(error) if error.is_panic() => Ok(panicked(&request_id)),
                 Err(_cancelled) => Err(DispatchError::Stopping),
             }
         })
     }
+}
+
+/// The answer to a call that found a mistake of the host.
+fn panicked(request_id: &str) -> Response<WasiBody> {
+    tracing::error!(request_id, "a call between services ended in a panic of the host");
+    GatewayError::Internal.to_response(request_id).map(|body| wasi(ResponseBody::gateway(body)))
 }
 
 impl Gateway {

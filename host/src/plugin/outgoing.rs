@@ -31,8 +31,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::{Error as HttpError, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
+use super::engine::HttpVersion;
 use super::exchange::Exchange;
-use crate::capability::http::DispatchError;
+use crate::capability::http::{DispatchError, PolledBy};
 use crate::capability::{InRequest, ServiceCapabilities};
 use crate::config::Limits;
 
@@ -93,6 +94,7 @@ pub(super) struct Hooks {
     capabilities: Arc<ServiceCapabilities>,
     /// The request that the guest works on.
     pub(super) exchange: Option<Arc<Exchange>>,
+    polled_by: PolledBy,
 }
 
 type Io = Box<dyn Future<Output = Result<(), HttpError>> + Send>;
@@ -106,8 +108,12 @@ fn is_forbidden(name: &HeaderName) -> bool {
 }
 
 impl Hooks {
-    pub(super) fn new(capabilities: Arc<ServiceCapabilities>, exchange: Arc<Exchange>) -> Self {
-        Self { capabilities, exchange: Some(exchange) }
+    pub(super) fn new(capabilities: Arc<ServiceCapabilities>, exchange: Arc<Exchange>, http: HttpVersion) -> Self {
+        let polled_by = match http {
+            HttpVersion::V02 => PolledBy::Task,
+            HttpVersion::V03 => PolledBy::Guest,
+        };
+        Self { capabilities, exchange: Some(exchange), polled_by }
     }
 
     fn send(
@@ -122,7 +128,7 @@ impl Hooks {
         let dispatch = self.capabilities.dispatch().ok_or(DispatchError::Stopping)?;
         let destination = shown(&request);
         let exchange = Arc::clone(exchange);
-        let called = dispatch.dispatch(exchange.caller(), request, options);
+        let called = dispatch.dispatch(exchange.caller(), request, options, self.polled_by);
         Ok(async move {
             let called = match options.first_byte_timeout {
                 Some(limit) => tokio::time::timeout(limit, called).await.unwrap_or(Err(DispatchError::Timeout)),

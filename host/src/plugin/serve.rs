@@ -69,8 +69,8 @@ impl Version {
     async fn new_slot(&self, settings: &Service, exchange: &Arc<Exchange>) -> Result<Slot, CallError> {
         let generation = self.generation();
         let permit = permit(&self.engines, settings.bulkhead.max_wait.get()).await.ok_or(CallError::NoSlot)?;
-        let engine = self.engines.of(self.serves().engine);
-        let mut store = new_store(engine, &settings.limits, &self.capabilities, exchange);
+        let http = self.serves().engine;
+        let mut store = new_store(&self.engines, http, &settings.limits, &self.capabilities, exchange);
         match self.linked.instantiate(&mut store).await {
             Ok(guest) => Ok(Slot { store, guest, served: 0, generation, _permit: permit }),
             Err(error) => Err(match classify(&error, store.data()) {

@@ -18,10 +18,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
+use super::engine::{Engines, HttpVersion};
 use super::exchange::Exchange;
 use super::limiter::Limiter;
 use super::meter::Verdict;
@@ -52,7 +53,8 @@ pub(super) struct CpuTimeUsedUp;
 
 /// A store with every bound set, bound to the request it is made for and ready to instantiate in.
 pub(super) fn new_store(
-    engine: &Engine,
+    engines: &Engines,
+    http_version: HttpVersion,
     limits: &Limits,
     service: &Arc<ServiceCapabilities>,
     exchange: &Arc<Exchange>,
@@ -74,12 +76,12 @@ pub(super) fn new_store(
     let state = GuestState {
         wasi,
         http,
-        hooks: Hooks::new(Arc::clone(service), Arc::clone(exchange)),
+        hooks: Hooks::new(Arc::clone(service), Arc::clone(exchange), http_version),
         table,
         capabilities,
         limiter: Limiter::new(memory),
     };
-    let mut store = Store::new(engine, state);
+    let mut store = Store::new(engines.of(http_version), state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(HOSTCALL_BYTES);
     store.set_max_component_handles(limits.resources as usize);
