@@ -53,6 +53,15 @@ pub(crate) struct Order {
     pub(crate) created_at: String,
 }
 
+/// A page of the orders of one user, among those of others.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OfUser {
+    pub(crate) user_id: String,
+    #[serde(flatten)]
+    pub(crate) page: Page<Order>,
+}
+
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Item {

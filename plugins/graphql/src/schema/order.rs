@@ -11,7 +11,7 @@ use crate::session::{ORDERS, Session, check_id, none_if_not_found};
 /// Products of an order, as the cost of a query takes them. There may be 50; most have few.
 const TYPICAL_ITEMS: i32 = 5;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OrderStatus {
     Pending,
@@ -22,7 +22,7 @@ pub(crate) enum OrderStatus {
 }
 
 impl OrderStatus {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Confirmed => "confirmed",
