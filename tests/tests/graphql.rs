@@ -60,6 +60,7 @@ async fn one_query_asks_three_services_once_each() {
     let count = |service: &str| calls.iter().filter(|(name, _)| name == service).count();
     // The page of orders, and one for the orders of all users in it.
     assert_eq!((count("users"), count("catalog"), count("orders")), (1, 1, 2), "{calls:?}");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -99,6 +100,7 @@ async fn who_asks_decides_what_is_seen() {
     let url = shop.wharf.url("/api/graphql?query=%7Busers%7Bitems%7Bid%7D%7D%7D");
     let forged = shop.wharf.client().send("GET", &url, &headers, "").await.json();
     assert_eq!(codes(&forged), ["users UNAUTHENTICATED"], "{forged}");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -125,6 +127,7 @@ async fn an_order_is_placed_once_for_a_key() {
     assert_eq!(refused["data"], json!({ "placeOrder": null }), "{refused}");
     let extensions = &refused["errors"][0]["extensions"];
     assert_eq!((&extensions["code"], &extensions["problem"]["status"]), (&json!("BAD_USER_INPUT"), &json!(422)));
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -147,6 +150,7 @@ async fn a_service_that_is_gone_leaves_the_rest_of_the_answer() {
     assert!(errors.iter().all(|error| error["extensions"]["code"] == "UNAVAILABLE"), "{answer}");
     let text = answer.to_string();
     assert!(!text.contains(".internal") && !text.contains("wasm"), "{text}");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -169,4 +173,41 @@ async fn the_operator_bounds_queries_while_it_runs() {
     // Long before anything is read: the gateway's own limit.
     let long = post(&shop, "", &"a".repeat(100_000), json!({})).await;
     long.assert_problem(413, "payload_too_large");
+    shop.assert_as_described().await;
+}
+
+#[tokio::test]
+async fn its_document_describes_how_questions_travel_and_not_what_can_be_asked() {
+    let shop = Shop::start("graphql").await;
+    let document = shop.wharf.get("/api/graphql/openapi.json").await;
+    document.assert_status(200);
+    let operations = &document.json()["paths"]["/"];
+    assert!(operations["get"].is_object() && operations["post"].is_object(), "{operations}");
+    // As tools send and take them, with nulls for what they do not need; by GET, and with what cannot be run.
+    let newer = [("content-type", "application/json"), ("accept", "application/graphql-response+json")];
+    let url = shop.wharf.url("/api/graphql");
+    for (query, status) in [("{ products { next } }", 200), ("{ orders { next } }", 200), ("{ nothing }", 400)] {
+        let body = json!({ "query": query, "operationName": null, "variables": null, "extensions": null });
+        for (headers, status) in [(&newer[..], status), (&newer[..1], 200)] {
+            let answer = shop.wharf.client().send("POST", &url, headers, body.to_string()).await;
+            assert_eq!(answer.status.as_u16(), status, "{query}: {}", answer.text());
+        }
+    }
+    let by_get =
+        "/api/graphql?query=query(%24n%3AInt)%7Bproducts(first%3A%24n)%7Bnext%7D%7D&variables=%7B%22n%22%3A1%7D";
+    shop.wharf.get(by_get).await.assert_status(200);
+    shop.wharf.get("/api/graphql?query=mutation%7B__typename%7D").await.assert_status(405);
+    shop.assert_as_described().await;
+    // What it does not describe is noticed.
+    let text = [("content-type", "text/plain")];
+    shop.wharf.client().send("POST", &url, &text, "{ products { next } }").await.assert_status(415);
+    let counted = eventually("it is counted", async || {
+        let page = shop.wharf.admin_get("/metrics").await.text();
+        let lines = page.lines().filter(|line| line.starts_with("wharf_contract_violations_total"));
+        let counted: Vec<_> = lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect();
+        (!counted.is_empty()).then_some(counted)
+    })
+    .await;
+    let expected = "wharf_contract_violations_total{service=\"graphql\",direction=\"request\",kind=\"content_type\"} 1";
+    assert_eq!(counted, [expected]);
 }

@@ -27,6 +27,13 @@ async fn charges(open: &OpenShop, order: &str) -> Vec<(String, i64)> {
     charges.map(|charge| (charge["status"].as_str().unwrap().to_owned(), charge["amount"].as_i64().unwrap())).collect()
 }
 
+/// The state, the amount and the id of an order's payment, as its payer sees it.
+async fn payment_seen_by(open: &OpenShop, person: &Person, order: &str) -> (String, i64, Value) {
+    let path = format!("/api/payments/{order}");
+    let payment = open.shop.gateway.get(path).token(&person.token).expect(&[200]).await.unwrap();
+    (payment["status"].as_str().unwrap().to_owned(), payment["amount"].as_i64().unwrap(), payment["id"].clone())
+}
+
 async fn kinds_of_messages(open: &OpenShop, person: &Person) -> Vec<String> {
     let path = format!("/api/notifications?userId={}", person.id);
     let messages = open.shop.gateway.get(path).token(&person.token).expect(&[200]).await.unwrap();
@@ -55,6 +62,7 @@ async fn an_order_by_events_is_reserved_paid_sent_and_told() {
     open.promises.orders.insert(id.to_owned(), false);
 
     let sent = open.becomes(id, "shipped").await;
+    assert_eq!(payment_seen_by(&open, &ann, id).await, ("captured".to_owned(), 1300, sent["paymentId"].clone()));
     assert!(sent["trackingNumber"].as_str().unwrap().len() == 13 && sent["paymentId"].is_string(), "{sent}");
     assert_eq!(open.history(id).await, ["created", "confirmed", "shipped"]);
     let books = open.books().await;
@@ -88,6 +96,7 @@ async fn an_order_by_calls_is_all_done_when_it_is_answered() {
     assert_eq!(charges(&open, &id).await, [("captured".to_owned(), 900)]);
     let (left, ..) = available(&open, &pen.id).await;
     assert_eq!(left, 6);
+    assert_eq!(payment_seen_by(&open, &ann, &id).await, ("captured".to_owned(), 900, order["paymentId"].clone()));
     let shipment = open.shop.gateway.get(format!("/api/shipping/{id}")).token(&ann.token).expect(&[200]).await.unwrap();
     assert_eq!((&shipment["status"], &shipment["trackingNumber"]), (&json!("scheduled"), &order["trackingNumber"]));
     assert!(kinds_of_messages(&open, &ann).await.contains(&"order.confirmed".to_owned()));
@@ -188,6 +197,7 @@ async fn what_cannot_be_ordered_is_refused_and_leaves_nothing_behind() {
     let ann = open.person("ann").await;
     let good = open.wish(Mode::Saga, Kind::Plain, &pen, 1).body();
     open.promises.wishes = 0;
+    open.sends_nonsense = true;
     let changed = |name: &str, value: Value| {
         let mut body = good.clone();
         body[name] = value;

@@ -223,6 +223,33 @@ async fn the_bank_answers_what_payments_reads() {
     assert_eq!(post("/charges", "order-4", &charge("no-such-card", "4")).await.status, 422);
 }
 
+#[tokio::test]
+async fn every_service_has_a_document_and_is_held_to_it() {
+    let mut open = OpenShop::open("2m").await;
+    let boss = open.shop.boss.token.clone();
+    let mut public = Vec::new();
+    for name in SERVICES {
+        let base = open.health(name).replace("/health", "");
+        let document = open.shop.gateway.get(format!("{base}/openapi.json")).expect(&[200]).await.unwrap();
+        assert_eq!(document["servers"][0]["url"], json!(base), "{name}");
+        assert!(document["paths"]["/info"]["get"].is_object(), "{name}");
+        public.push(base);
+    }
+    // What no document describes is noticed of each of them, and nothing else was.
+    open.books().await;
+    for base in public {
+        open.shop.gateway.get(format!("{base}/no/such/path/at/all")).token(&boss).expect(&[404]).await.unwrap();
+    }
+    let told = open.broken_promises().await;
+    for name in SERVICES {
+        let label = format!("service=\"{name}\",direction=\"request\",kind=\"path\"");
+        assert!(told.iter().any(|one| one.contains(&label) && one.ends_with(" 1")), "{name}: {told:#?}");
+        let logged = format!("{name} ");
+        assert!(told.iter().any(|one| one.starts_with(&logged)), "{name}: {told:#?}");
+    }
+    assert_eq!(told.len(), SERVICES.len() * 2, "{told:#?}");
+}
+
 /// Who reads what of which event.
 const HEARD: &[(&str, &str, Fields<'static>)] = &[
     (
