@@ -142,9 +142,14 @@ impl OpenShop {
         let books = Books::settled(&self.shop, PATIENCE).await.unwrap_or_else(|trouble| panic!("{trouble}"));
         let broken = checks::broken(&checks::all(&books, &self.promises));
         assert!(broken.is_empty(), "{}\n{books:#?}", broken.join("\n"));
+        self.assert_as_described().await;
+        books
+    }
+
+    /// All messages are as the documents of the services describe them. The books say so, too.
+    pub async fn assert_as_described(&self) {
         let told = self.broken_promises().await;
         assert!(told.is_empty(), "messages are not as the services describe them:\n{}", told.join("\n"));
-        books
     }
 
     /// What was not as the documents of the services describe it. Of a test that sends nonsense, what services answered.

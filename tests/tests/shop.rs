@@ -369,10 +369,15 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     let release = format!("/api/inventory/reservations/{id}/release");
     let someone = format!("/api/users/{}", ann.id);
     let of_ann = format!("/api/orders?userId={}", ann.id);
+    let (of_each, of_ann_alone) = (format!("/api/orders?userIds={},{}", ann.id, ben.id), of_ann.replace("Id=", "Ids="));
+    let of_a_hundred = format!("{of_each}{}&limit=10", (2..100).map(|n| format!(",u{n}")).collect::<String>());
     // What is asked, and what nobody, a forger, the owner, another customer and the administrator are answered.
-    let table: [(&str, &str, [u16; 5]); 15] = [
+    let table: [(&str, &str, [u16; 5]); 18] = [
         ("GET", &order, [401, 401, 200, 404, 200]),
         ("GET", &of_ann, [401, 401, 200, 403, 200]),
+        ("GET", &of_each, [401, 401, 403, 403, 200]),
+        ("GET", &of_ann_alone, [401, 401, 200, 403, 200]),
+        ("GET", &of_a_hundred, [401, 401, 403, 403, 200]),
         ("GET", "/api/orders", [401, 401, 200, 200, 200]),
         ("GET", &payment, [401, 401, 200, 403, 200]),
         ("GET", &shipment, [401, 401, 200, 404, 200]),
@@ -402,6 +407,9 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let pages = open.shop.read(&of_a_hundred).await.unwrap();
+    assert_eq!(pages["items"].as_array().unwrap().len(), 100);
+    assert_eq!((&pages["items"][0]["userId"], &pages["items"][0]["items"][0]["id"]), (&json!(ann.id), &json!(id)));
 
     // Headers that only the gateway sets are taken off, with a token and without.
     for (path, token, expected) in [("/api/users", "", 401), ("/api/users", &ann.token, 403), (&order, &ben.token, 404)]
@@ -461,4 +469,5 @@ async fn every_service_says_how_it_is_and_what_it_hears() {
             assert!(said || pattern.ends_with(".sweep"), "{} hears {pattern}, which nobody says", info["name"]);
         }
     }
+    open.assert_as_described().await;
 }

@@ -181,11 +181,14 @@ async fn each_service_answers_what_those_who_call_it_read() {
         broken.extend(missing(&answer.json(), fields).into_iter().map(|why| format!("{what}: {why}")));
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+    // Some of that is nonsense, to hear what is said of it.
+    open.sends_nonsense = true;
+    open.assert_as_described().await;
 }
 
 #[tokio::test]
 async fn the_bank_answers_what_payments_reads() {
-    let open = OpenShop::open("2m").await;
+    let mut open = OpenShop::open("2m").await;
     let charge =
         |card: &str, reference: &str| json!({ "amount": 500, "currency": "EUR", "card": card, "reference": reference });
     let post = async |path: &str, key: &str, body: &Value| {
@@ -220,7 +223,10 @@ async fn the_bank_answers_what_payments_reads() {
         tries.push(post("/charges", "order-3", &charge("tok_flaky", "3")).await.status);
     }
     assert_eq!(tries, [503, 503, 201]);
+    open.assert_as_described().await;
     assert_eq!(post("/charges", "order-4", &charge("no-such-card", "4")).await.status, 422);
+    open.sends_nonsense = true;
+    open.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -382,4 +388,5 @@ async fn each_event_has_what_those_who_hear_it_read() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+    open.assert_as_described().await;
 }
