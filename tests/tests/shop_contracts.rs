@@ -254,6 +254,11 @@ async fn every_service_has_a_document_and_is_held_to_it() {
         assert!(told.iter().any(|one| one.starts_with(&logged)), "{name}: {told:#?}");
     }
     assert_eq!(told.len(), SERVICES.len() * 2, "{told:#?}");
+    // A host that is killed forgets its counters, and nothing is hidden by that.
+    open.host.kill().await.unwrap();
+    open.host.again().await.unwrap();
+    let told = open.broken_promises().await;
+    assert_eq!(told.len(), SERVICES.len(), "{told:#?}");
 }
 
 /// Who reads what of which event.

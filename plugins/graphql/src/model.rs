@@ -58,8 +58,8 @@ pub(crate) struct Order {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OfUser {
     pub(crate) user_id: String,
-    #[serde(flatten)]
-    pub(crate) page: Page<Order>,
+    pub(crate) items: Vec<Order>,
+    pub(crate) next: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

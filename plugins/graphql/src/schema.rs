@@ -122,7 +122,7 @@ impl ScalarType for Amount {
 macro_rules! page_of {
     ($name:ident, $graphql:literal, $item:ty) => {
         #[derive(Debug)]
-        pub(crate) struct $name(pub(super) $crate::model::Page<$item>);
+        pub(crate) struct $name(pub(super) std::sync::Arc<$crate::model::Page<$item>>);
 
         /// One page of a list.
         #[async_graphql::Object(name = $graphql)]

@@ -30,7 +30,7 @@ pub(crate) const MOST_CALLS: u32 = 80;
 /// Ids that a service looks up at once.
 const BATCH: usize = 100;
 /// Orders that the pages of one answer have place for.
-const ORDERS_AT_ONCE: usize = 1000;
+const ORDERS_AT_ONCE: usize = 400;
 /// No answer is worth more of the time that the request has.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The time for all calls of a request, which is less than the gateway gives it: what is missing then is null, and the
@@ -55,7 +55,7 @@ struct Waiting {
     users: Wanted<User>,
     products: Wanted<Product>,
     /// By user, for each part of their orders that somebody wants.
-    orders: BTreeMap<Part, Wanted<Page<Order>>>,
+    orders: BTreeMap<Part, Wanted<Arc<Page<Order>>>>,
     wakers: Vec<Waker>,
 }
 
@@ -107,7 +107,7 @@ impl Session {
     }
 
     /// A page of the orders of this user.
-    pub(crate) async fn orders_of(&self, user: &str, part: Part) -> Result<Option<Page<Order>>, Failure> {
+    pub(crate) async fn orders_of(&self, user: &str, part: Part) -> Result<Option<Arc<Page<Order>>>, Failure> {
         self.caller.check_known()?;
         self.wanted(user, |waiting| waiting.orders.entry(part.clone()).or_default()).await
     }
@@ -160,7 +160,7 @@ impl Session {
     }
 
     /// The same part of the orders of many users.
-    fn find_orders(&self, part: &Part, users: BTreeSet<String>) -> Vec<Found<Page<Order>>> {
+    fn find_orders(&self, part: &Part, users: BTreeSet<String>) -> Vec<Found<Arc<Page<Order>>>> {
         let batch = ORDERS_AT_ONCE.checked_div(part.first).unwrap_or(1).clamp(1, BATCH);
         let mut more = form_urlencoded::Serializer::new(String::new());
         more.append_pair("limit", &part.first.to_string());
@@ -172,7 +172,8 @@ impl Session {
         }
         let more = format!("&{}", more.finish());
         let found = self.find(ORDERS, users, batch, "userIds", &more, |page: &OfUser| &page.user_id);
-        found.into_iter().map(|(user, page)| (user, page.map(|page| page.map(|page| page.page)))).collect()
+        let page = |OfUser { items, next, .. }| Arc::new(Page { items, next });
+        found.into_iter().map(|(user, found)| (user, found.map(|found| found.map(page)))).collect()
     }
 
     /// Only those who may see all users may ask for many; anybody else for itself.
@@ -195,7 +196,7 @@ impl Session {
     }
 
     /// Asks a service for all of these, at most `batch` at once: `by` is its parameter for them.
-    fn find<T: Clone + DeserializeOwned>(
+    fn find<T: DeserializeOwned>(
         &self,
         service: &'static str,
         ids: BTreeSet<String>,
@@ -208,9 +209,11 @@ impl Session {
         let mut all = Vec::with_capacity(ids.len());
         for part in ids.chunks(batch) {
             let page = self.get::<Page<T>>(service, &format!("/?{by}={}{more}", part.join(",")));
-            let of = |wanted: &String| {
-                let found = page.as_ref().map_err(Clone::clone);
-                found.map(|page| page.items.iter().find(|item| id(item) == wanted).cloned())
+            let by_id = |page: Page<T>| page.items.into_iter().map(|item| (id(&item).to_owned(), item));
+            let mut page = page.map(|page| by_id(page).collect::<BTreeMap<_, _>>());
+            let mut of = |wanted: &String| match &mut page {
+                Ok(found) => Ok(found.remove(wanted)),
+                Err(failure) => Err(failure.clone()),
             };
             all.extend(part.iter().map(|wanted| (wanted.clone(), of(wanted))));
         }

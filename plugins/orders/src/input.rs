@@ -8,8 +8,9 @@ use crate::order::Address;
 
 const MOST_ITEMS: usize = 50;
 const MOST_OF_ONE: i64 = 1000;
-/// Orders in one answer about several users, if each of them has as many as are asked for.
-const MOST_ORDERS: usize = 1000;
+/// Orders in one answer about several users, if each of them has as many as are asked for. The largest ones have
+/// 10 KiB, and services read 4 MiB of JSON.
+pub(crate) const MOST_ORDERS: usize = 400;
 
 /// The body of `POST /`. Written again as JSON it is what a repetition is compared with.
 #[derive(Debug, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use shop::{Listing, Page};
 use wharf_sdk::es::{EsError, Loaded, Projection, Recorded};
 use wharf_sdk::sql::{self, SqlError, Transaction, Value as Parameter};
@@ -68,7 +68,7 @@ pub(crate) fn rebuild(resume: bool, pieces: u32) -> Result<(u64, bool), Error> {
 }
 
 /// Orders as clients see them, the newest first: those of a user, or of all, and of a status, or of each.
-pub(crate) fn page(user: Option<String>, status: Option<Status>, listing: &Listing) -> Result<Page<Json>, Error> {
+pub(crate) fn page(user: Option<String>, status: Option<Status>, listing: &Listing) -> Result<Page<View>, Error> {
     let mut parameters = vec![listing.with_one_more().into()];
     let mut statement = "SELECT user_id, id, view FROM orders WHERE 1".to_owned();
     restrict(&mut statement, &mut parameters, "user_id =", user.map(Parameter::from));
@@ -77,13 +77,16 @@ pub(crate) fn page(user: Option<String>, status: Option<Status>, listing: &Listi
     shown(rows, listing)
 }
 
+/// An order as clients see it, as it was written down: nobody here looks into it.
+type View = Box<RawValue>;
+
 /// A page of one user among several.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OfUser {
     user_id: String,
-    #[serde(flatten)]
-    page: Page<Json>,
+    items: Vec<View>,
+    next: Option<String>,
 }
 
 /// For each of these users, in their order, the page that he would get alone. It is one statement, whose parts (the host
@@ -105,8 +108,8 @@ pub(crate) fn pages(users: &[String], status: Option<Status>, listing: &Listing)
         of.entry(row.0.clone()).or_default().push(row);
     }
     let page = |user: &String| {
-        let page = shown(of.remove(user).unwrap_or_default(), listing)?;
-        Ok(OfUser { user_id: user.clone(), page })
+        let Page { items, next } = shown(of.remove(user).unwrap_or_default(), listing)?;
+        Ok(OfUser { user_id: user.clone(), items, next })
     };
     users.iter().map(page).collect()
 }
@@ -126,9 +129,9 @@ fn restrict(statement: &mut String, parameters: &mut Vec<Parameter>, condition: 
     }
 }
 
-fn shown(rows: Vec<Row>, listing: &Listing) -> Result<Page<Json>, Error> {
+fn shown(rows: Vec<Row>, listing: &Listing) -> Result<Page<View>, Error> {
     let Page { items, next } = listing.page(rows, |(_, id, _)| id.clone());
-    let items = items.iter().map(|(.., view)| serde_json::from_str(view)).collect::<Result<_, _>>()?;
+    let items = items.into_iter().map(|(.., view)| RawValue::from_string(view)).collect::<Result<_, _>>()?;
     Ok(Page { items, next })
 }
 

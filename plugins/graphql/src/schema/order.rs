@@ -1,5 +1,7 @@
 //! Orders, with the users and products they are about.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 use serde::Deserialize;
 
@@ -45,7 +47,7 @@ impl OrderPage {
     ) -> Result<Option<Self>, Failure> {
         session.caller.check_known()?;
         let more = [("userId", user), ("status", status.map(OrderStatus::name))];
-        session.get(ORDERS, &page_query(first, after, &more)?).map(|page| Some(Self(page)))
+        session.get(ORDERS, &page_query(first, after, &more)?).map(|page| Some(Self(Arc::new(page))))
     }
 }
 

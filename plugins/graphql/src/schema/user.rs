@@ -1,5 +1,7 @@
 //! Users, and their orders.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 
 use super::order::{OrderPage, OrderStatus};
@@ -46,7 +48,7 @@ impl UserQuery {
             let session = session(context)?;
             session.caller.check_known()?;
             let path = page_query(first, after.as_deref(), &[])?;
-            session.get(USERS, &path).map(|page| Some(UserPage(page)))
+            session.get(USERS, &path).map(|page| Some(UserPage(Arc::new(page))))
         };
         or_null(context, found).await
     }

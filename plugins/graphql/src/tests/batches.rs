@@ -67,7 +67,7 @@ fn more_orders_than_an_answer_has_place_for_are_more_calls() {
         let asked = std::mem::take(&mut *asked.borrow_mut());
         asked[1..].iter().map(|line| line.matches(",u").count() + 1).collect::<Vec<_>>()
     };
-    assert_eq!((ask(1), ask(10), ask(11), ask(30)), (vec![100], vec![100], vec![90, 10], vec![33, 33, 33, 1]));
+    assert_eq!((ask(1), ask(4), ask(5), ask(20)), (vec![100], vec![100], vec![80, 20], vec![20; 5]));
 }
 
 #[test]
