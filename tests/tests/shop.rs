@@ -408,8 +408,8 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let pages = open.shop.read(&of_a_hundred).await.unwrap();
-    assert_eq!(pages["items"].as_array().unwrap().len(), 100);
-    assert_eq!((&pages["items"][0]["userId"], &pages["items"][0]["items"][0]["id"]), (&json!(ann.id), &json!(id)));
+    assert_eq!(pages["users"].as_array().unwrap().len(), 100);
+    assert_eq!((&pages["users"][0]["userId"], &pages["items"][0]["id"]), (&json!(ann.id), &json!(id)));
 
     // Headers that only the gateway sets are taken off, with a token and without.
     for (path, token, expected) in [("/api/users", "", 401), ("/api/users", &ann.token, 403), (&order, &ben.token, 404)]

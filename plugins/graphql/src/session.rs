@@ -22,7 +22,7 @@ use wharf_sdk::{Call, Method, Request};
 
 use crate::caller::{self, Caller};
 use crate::failure::Failure;
-use crate::model::{OfUser, Order, Page, Product, User};
+use crate::model::{Order, Page, Product, User, by_id, by_user};
 use crate::schema::OrderStatus;
 
 /// The most calls that one request makes.
@@ -146,7 +146,8 @@ impl Session {
             (std::mem::take(&mut waiting.users.ids), std::mem::take(&mut waiting.products.ids), orders)
         };
         let users = self.find_users(users);
-        let products = self.find(CATALOG, products, BATCH, "ids", "", |product: &Product| &product.id);
+        let products =
+            self.find(CATALOG, products, BATCH, "ids", "", |page| by_id(page, |product: &Product| &product.id));
         let orders: Vec<_> = orders.into_iter().map(|(part, ids)| (self.find_orders(&part, ids), part)).collect();
         let mut waiting = self.waiting();
         waiting.users.found.extend(users);
@@ -171,15 +172,15 @@ impl Session {
             more.append_pair("after", after);
         }
         let more = format!("&{}", more.finish());
-        let found = self.find(ORDERS, users, batch, "userIds", &more, |page: &OfUser| &page.user_id);
-        let page = |OfUser { items, next, .. }| Arc::new(Page { items, next });
-        found.into_iter().map(|(user, found)| (user, found.map(|found| found.map(page)))).collect()
+        self.find(ORDERS, users, batch, "userIds", &more, by_user)
     }
 
     /// Only those who may see all users may ask for many; anybody else for itself.
     fn find_users(&self, ids: BTreeSet<String>) -> Vec<Found<User>> {
         match &self.caller {
-            caller if caller.sees_all_users() => self.find(USERS, ids, BATCH, "ids", "", |user: &User| &user.id),
+            caller if caller.sees_all_users() => {
+                self.find(USERS, ids, BATCH, "ids", "", |page| by_id(page, |user: &User| &user.id))
+            }
             Caller::User { id: own, .. } => {
                 let one = |id: String| {
                     let found = if id == *own {
@@ -196,22 +197,20 @@ impl Session {
     }
 
     /// Asks a service for all of these, at most `batch` at once: `by` is its parameter for them.
-    fn find<T: DeserializeOwned>(
+    fn find<A: DeserializeOwned, T>(
         &self,
         service: &'static str,
         ids: BTreeSet<String>,
         batch: usize,
         by: &str,
         more: &str,
-        id: impl Fn(&T) -> &str,
+        sort: impl Fn(A) -> BTreeMap<String, T>,
     ) -> Vec<Found<T>> {
         let ids: Vec<_> = ids.into_iter().collect();
         let mut all = Vec::with_capacity(ids.len());
         for part in ids.chunks(batch) {
-            let page = self.get::<Page<T>>(service, &format!("/?{by}={}{more}", part.join(",")));
-            let by_id = |page: Page<T>| page.items.into_iter().map(|item| (id(&item).to_owned(), item));
-            let mut page = page.map(|page| by_id(page).collect::<BTreeMap<_, _>>());
-            let mut of = |wanted: &String| match &mut page {
+            let mut answer = self.get(service, &format!("/?{by}={}{more}", part.join(","))).map(&sort);
+            let mut of = |wanted: &String| match &mut answer {
                 Ok(found) => Ok(found.remove(wanted)),
                 Err(failure) => Err(failure.clone()),
             };

@@ -73,13 +73,16 @@ pub(super) fn services(down: &'static [&'static str]) -> Asked {
             }
             ("orders.internal", "/") if request.query("userIds").is_some() => {
                 let users = request.query("userIds").unwrap();
-                let known = users.split(',').filter(|user| *user != "u3");
-                let one = |user: &str| {
+                let known: Vec<_> = users.split(',').filter(|user| *user != "u3").collect();
+                let one = |user: &&str| {
                     let mut one = order(1);
                     one["userId"] = json!(user);
-                    json!({ "userId": user, "items": [one], "next": format!("after-{user}") })
+                    one
                 };
-                page(known.map(one).collect())
+                let items: Vec<_> = known.iter().map(one).collect();
+                let next = |user: &&str| json!({ "userId": user, "next": format!("after-{user}") });
+                let users: Vec<_> = known.iter().map(next).collect();
+                Ok(Response::json(&json!({ "items": items, "next": null, "users": users })))
             }
             ("orders.internal", "/") => page((0..12).map(order).collect()),
             ("orders.internal", "/o1") => Ok(Response::json(&order(1))),

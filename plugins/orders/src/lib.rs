@@ -74,7 +74,7 @@ fn list(request: Request) -> Result<Response, Error> {
         Whose::Of(user) => Ok(Response::json(&table::page(user, status, &listing)?)),
         Whose::OfEach(users) => {
             input::check_size(&users, &listing)?;
-            Ok(Response::json(&Page::whole(table::pages(&users, status, &listing)?)))
+            Ok(Response::json(&table::pages(&users, status, &listing)?))
         }
     }
 }

@@ -80,19 +80,27 @@ pub(crate) fn page(user: Option<String>, status: Option<Status>, listing: &Listi
 /// An order as clients see it, as it was written down: nobody here looks into it.
 type View = Box<RawValue>;
 
-/// A page of one user among several.
+/// Pages of several users, one after the other.
+#[derive(Serialize)]
+pub(crate) struct Pages {
+    items: Vec<View>,
+    /// There is no place where all of them go on.
+    next: Option<String>,
+    users: Vec<OfUser>,
+}
+
+/// Where the page of a user among others goes on.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct OfUser {
     user_id: String,
-    items: Vec<View>,
     next: Option<String>,
 }
 
 /// For each of these users, in their order, the page that he would get alone. It is one statement, whose parts (the host
 /// takes 100) read no more of the index than there is on the pages; a window over all orders of a user would read them
 /// all.
-pub(crate) fn pages(users: &[String], status: Option<Status>, listing: &Listing) -> Result<Vec<OfUser>, Error> {
+pub(crate) fn pages(users: &[String], status: Option<Status>, listing: &Listing) -> Result<Pages, Error> {
     let mut parameters = vec![listing.with_one_more().into()];
     let mut more = String::new();
     restrict_more(&mut more, &mut parameters, status, listing);
@@ -107,11 +115,13 @@ pub(crate) fn pages(users: &[String], status: Option<Status>, listing: &Listing)
     for row in sql::all::<Row>(&statement, &parameters)? {
         of.entry(row.0.clone()).or_default().push(row);
     }
-    let page = |user: &String| {
+    let mut pages = Pages { items: Vec::new(), next: None, users: Vec::with_capacity(users.len()) };
+    for user in users {
         let Page { items, next } = shown(of.remove(user).unwrap_or_default(), listing)?;
-        Ok(OfUser { user_id: user.clone(), items, next })
-    };
-    users.iter().map(page).collect()
+        pages.items.extend(items);
+        pages.users.push(OfUser { user_id: user.clone(), next });
+    }
+    Ok(pages)
 }
 
 /// Whose it is, its id, and how clients see it.
