@@ -9,15 +9,18 @@
 //! plan     which orders a seed amounts to
 //! books    everything read back
 //! checks   what has to be true of the books, whatever happened
+//! contract whether all messages are as the services describe them
 //! day      the demonstration: opening, orders, failures, closing
 //! story    what is printed of it
 //! ```
 //!
 //! `just demo` runs a day. The end-to-end tests of the shop use the same parts for days of their own, so what is shown
-//! is what is tested. Everything goes through the two listeners of the host: nothing here looks into its files.
+//! is what is tested. Everything goes through the two listeners of the host: nothing here looks into its files but
+//! the log.
 
 pub mod books;
 pub mod checks;
+pub mod contract;
 pub mod day;
 pub mod folder;
 pub mod host;

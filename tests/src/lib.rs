@@ -19,6 +19,7 @@
 )]
 
 mod client;
+mod compiled;
 mod load;
 mod process;
 mod program;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use client::{Answer, Client, Connection};
+pub use compiled::Compiled;
 pub use load::Load;
 pub use process::{Builder, Wharf, binary};
 pub use program::{Outcome, Program, Running, have};

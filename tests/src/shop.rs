@@ -1,29 +1,20 @@
 //! The shop of `plugins/` for a test: a host of its own, with what the repository has in `gateway-config/`.
-//!
-//! Ten components take a debug build of the host a minute to compile. So all tests share what was compiled, by copies of
-//! the folder in which the host keeps it; they start one after the other, and the first compiles for all. What a host
-//! reads there it has written itself, or one that was built and run by the same user.
 
-use std::fs::{self, DirBuilder, File};
-use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wharf_demo::books::Books;
 use wharf_demo::checks::{self, Promises};
+use wharf_demo::contract;
 use wharf_demo::folder::Folder;
 use wharf_demo::host::Host;
 use wharf_demo::http::text;
 use wharf_demo::shop::{Person, Product, Shop};
 use wharf_demo::wish::{Kind, Mode, Placed, Wish};
 
-use crate::{binary, eventually, root};
+use crate::{Compiled, binary, eventually, root};
 
-/// Compiled components beyond this number are of builds that are no more.
-const MOST_COMPILED: usize = 80;
 /// Customers of a test are patient: a start of the host, and a sweep, are in it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -36,6 +27,8 @@ pub struct OpenShop {
     pub shop: Shop,
     /// What the books have to know.
     pub promises: Promises,
+    /// Whether the test's own clients send what no document describes.
+    pub sends_nonsense: bool,
     wishes: usize,
     _dir: TempDir,
 }
@@ -53,17 +46,17 @@ impl OpenShop {
         folder.set(&["services", "orders", "config", "saga-timeout"], json!(saga_timeout)).unwrap();
         prepare(&mut folder);
         let compiled = Compiled::lock();
-        compiled.give(dir.path());
+        compiled.give(&dir.path().join("state"));
         let host = Host::start(&binary(), folder).await.unwrap_or_else(|trouble| panic!("{trouble}"));
-        compiled.take(dir.path());
+        compiled.take(&dir.path().join("state"));
         drop(compiled);
         let shop = Shop::open(&host).await.unwrap_or_else(|trouble| panic!("{trouble}\n{}", host.last_lines(40)));
-        Self { host, shop, promises: Promises::default(), wishes: 0, _dir: dir }
+        Self { host, shop, promises: Promises::default(), sends_nonsense: false, wishes: 0, _dir: dir }
     }
 
     /// Keeps what was compiled since for the tests that come.
     pub fn keep_compiled(&self) {
-        Compiled::lock().take(self.host.folder.dir());
+        Compiled::lock().take(&self.host.folder.dir().join("state"));
     }
 
     /// Takes a service of the shop away; its component, for when it is to come back.
@@ -149,7 +142,21 @@ impl OpenShop {
         let books = Books::settled(&self.shop, PATIENCE).await.unwrap_or_else(|trouble| panic!("{trouble}"));
         let broken = checks::broken(&checks::all(&books, &self.promises));
         assert!(broken.is_empty(), "{}\n{books:#?}", broken.join("\n"));
+        self.assert_as_described().await;
         books
+    }
+
+    /// All messages are as the documents of the services describe them. The books say so, too.
+    pub async fn assert_as_described(&self) {
+        let told = self.broken_promises().await;
+        assert!(told.is_empty(), "messages are not as the services describe them:\n{}", told.join("\n"));
+    }
+
+    /// What was not as the documents of the services describe it. Of a test that sends nonsense, what services answered.
+    pub async fn broken_promises(&self) -> Vec<String> {
+        let broken = contract::broken(&self.host).await.unwrap();
+        let counts = broken.into_iter().filter(|one| one.by_service || !self.sends_nonsense);
+        counts.map(|one| one.told).collect()
     }
 }
 
@@ -159,56 +166,4 @@ impl Drop for OpenShop {
             eprintln!("the log of wharf:\n{}", self.host.last_lines(80));
         }
     }
-}
-
-/// The folder that all tests share; nobody else uses it meanwhile.
-struct Compiled {
-    dir: PathBuf,
-    _lock: File,
-}
-
-impl Compiled {
-    fn lock() -> Self {
-        let dir = binary().with_file_name("shop-compiled");
-        let lock = File::create(dir.with_extension("lock")).unwrap();
-        lock.lock().unwrap();
-        Self { dir, _lock: lock }
-    }
-
-    /// Lays a copy of it into a folder of a host that has not been started.
-    fn give(&self, dir: &Path) {
-        if self.dir.join("secret").is_file() {
-            let mut private = DirBuilder::new();
-            private.mode(0o700).recursive(true);
-            private.create(dir.join("state")).unwrap();
-            copy_all(&self.dir, &dir.join("state/compiled"), &private).unwrap();
-        }
-    }
-
-    /// Takes what a host has compiled.
-    fn take(&self, dir: &Path) {
-        let compiled = dir.join("state/compiled");
-        let secret = |dir: &Path| fs::read(dir.join("secret")).ok();
-        let count = fs::read_dir(&self.dir).map_or(0, Iterator::count);
-        // Entries are good with their secret only.
-        if count > MOST_COMPILED || secret(&compiled) != secret(&self.dir) {
-            let _ = fs::remove_dir_all(&self.dir);
-        }
-        let mut private = DirBuilder::new();
-        private.mode(0o700).recursive(true);
-        copy_all(&compiled, &self.dir, &private).unwrap();
-    }
-}
-
-/// Files that are there already stay.
-fn copy_all(from: &Path, to: &Path, private: &DirBuilder) -> io::Result<()> {
-    private.create(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let copy = to.join(entry.file_name());
-        if !entry.file_name().to_string_lossy().starts_with('.') && !copy.exists() {
-            fs::copy(entry.path(), copy)?;
-        }
-    }
-    Ok(())
 }

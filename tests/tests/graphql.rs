@@ -34,12 +34,14 @@ async fn one_query_asks_three_services_once_each() {
     let shop = Shop::start("graphql").await;
     let (ann, bob) = (shop.user("ann").await, shop.user("bob").await);
     let (tea, mug) = (shop.product("green tea", 350).await, shop.product("blue mug", 990).await);
+    let mut placed = Vec::new();
     for (user, products) in [(&ann, vec![&tea]), (&bob, vec![&tea, &mug]), (&ann, vec![&mug])] {
-        shop.order(user, &products).await;
+        placed.push(shop.order(user, &products).await);
     }
     let query = "query($first: Int!) { orders(first: $first) { next items { status total { amount currency }
         user { username orders(first: 1) { items { id } } }
         items { quantity unitPrice { amount } product { name price { amount } } } } } }";
+    let newest = |order: &Value| order["user"]["orders"]["items"][0]["id"].as_str().unwrap().to_owned();
     let answer = post(&shop, &shop.admin(), query, json!({ "first": 10 })).await.json();
     assert_eq!(answer.get("errors"), None, "{answer}");
     let orders = answer["data"]["orders"]["items"].as_array().unwrap();
@@ -48,14 +50,17 @@ async fn one_query_asks_three_services_once_each() {
     assert_eq!(orders[1]["total"], json!({ "amount": 2680, "currency": "EUR" }));
     assert_eq!(orders[1]["items"][1]["product"], json!({ "name": "blue mug", "price": { "amount": 990 } }));
     assert_eq!((&orders[0]["items"][0]["quantity"], &orders[0]["status"]), (&json!(2), &json!("PENDING")));
+    let newest: Vec<_> = orders.iter().map(newest).collect();
+    assert_eq!(newest, [placed[2].as_str(), &placed[1], &placed[2]], "of each user the newest one");
     let calls = eventually("all calls are logged", async || {
         let calls = calls(&shop);
-        (calls.len() >= 6).then_some(calls)
+        (calls.len() >= 4).then_some(calls)
     })
     .await;
     let count = |service: &str| calls.iter().filter(|(name, _)| name == service).count();
-    // The page of orders, and one for each order whose user's orders are asked for.
-    assert_eq!((count("users"), count("catalog"), count("orders")), (1, 1, 4), "{calls:?}");
+    // The page of orders, and one for the orders of all users in it.
+    assert_eq!((count("users"), count("catalog"), count("orders")), (1, 1, 2), "{calls:?}");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -95,6 +100,7 @@ async fn who_asks_decides_what_is_seen() {
     let url = shop.wharf.url("/api/graphql?query=%7Busers%7Bitems%7Bid%7D%7D%7D");
     let forged = shop.wharf.client().send("GET", &url, &headers, "").await.json();
     assert_eq!(codes(&forged), ["users UNAUTHENTICATED"], "{forged}");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -121,6 +127,7 @@ async fn an_order_is_placed_once_for_a_key() {
     assert_eq!(refused["data"], json!({ "placeOrder": null }), "{refused}");
     let extensions = &refused["errors"][0]["extensions"];
     assert_eq!((&extensions["code"], &extensions["problem"]["status"]), (&json!("BAD_USER_INPUT"), &json!(422)));
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -143,6 +150,7 @@ async fn a_service_that_is_gone_leaves_the_rest_of_the_answer() {
     assert!(errors.iter().all(|error| error["extensions"]["code"] == "UNAVAILABLE"), "{answer}");
     let text = answer.to_string();
     assert!(!text.contains(".internal") && !text.contains("wasm"), "{text}");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -165,4 +173,41 @@ async fn the_operator_bounds_queries_while_it_runs() {
     // Long before anything is read: the gateway's own limit.
     let long = post(&shop, "", &"a".repeat(100_000), json!({})).await;
     long.assert_problem(413, "payload_too_large");
+    shop.assert_as_described().await;
+}
+
+#[tokio::test]
+async fn its_document_describes_how_questions_travel_and_not_what_can_be_asked() {
+    let shop = Shop::start("graphql").await;
+    let document = shop.wharf.get("/api/graphql/openapi.json").await;
+    document.assert_status(200);
+    let operations = &document.json()["paths"]["/"];
+    assert!(operations["get"].is_object() && operations["post"].is_object(), "{operations}");
+    // As tools send and take them, with nulls for what they do not need; by GET, and with what cannot be run.
+    let newer = [("content-type", "application/json"), ("accept", "application/graphql-response+json")];
+    let url = shop.wharf.url("/api/graphql");
+    for (query, status) in [("{ products { next } }", 200), ("{ orders { next } }", 200), ("{ nothing }", 400)] {
+        let body = json!({ "query": query, "operationName": null, "variables": null, "extensions": null });
+        for (headers, status) in [(&newer[..], status), (&newer[..1], 200)] {
+            let answer = shop.wharf.client().send("POST", &url, headers, body.to_string()).await;
+            assert_eq!(answer.status.as_u16(), status, "{query}: {}", answer.text());
+        }
+    }
+    let by_get =
+        "/api/graphql?query=query(%24n%3AInt)%7Bproducts(first%3A%24n)%7Bnext%7D%7D&variables=%7B%22n%22%3A1%7D";
+    shop.wharf.get(by_get).await.assert_status(200);
+    shop.wharf.get("/api/graphql?query=mutation%7B__typename%7D").await.assert_status(405);
+    shop.assert_as_described().await;
+    // What it does not describe is noticed.
+    let text = [("content-type", "text/plain")];
+    shop.wharf.client().send("POST", &url, &text, "{ products { next } }").await.assert_status(415);
+    let counted = eventually("it is counted", async || {
+        let page = shop.wharf.admin_get("/metrics").await.text();
+        let lines = page.lines().filter(|line| line.starts_with("wharf_contract_violations_total"));
+        let counted: Vec<_> = lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect();
+        (!counted.is_empty()).then_some(counted)
+    })
+    .await;
+    let expected = "wharf_contract_violations_total{service=\"graphql\",direction=\"request\",kind=\"content_type\"} 1";
+    assert_eq!(counted, [expected]);
 }

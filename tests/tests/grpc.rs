@@ -78,6 +78,7 @@ async fn products_are_asked_for_one_by_one_and_as_a_stream() {
         (status.code() == Code::Unavailable).then_some(())
     })
     .await;
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]
@@ -115,6 +116,7 @@ async fn an_order_is_watched_while_it_changes() {
     assert_eq!((second.version, second.status()), (2, OrderStatus::Cancelled));
     assert!(!second.reason.is_empty());
     assert_eq!(states.message().await.unwrap(), None, "nothing can happen any more");
+    shop.assert_as_described().await;
 }
 
 #[tokio::test]

@@ -27,6 +27,13 @@ async fn charges(open: &OpenShop, order: &str) -> Vec<(String, i64)> {
     charges.map(|charge| (charge["status"].as_str().unwrap().to_owned(), charge["amount"].as_i64().unwrap())).collect()
 }
 
+/// The state, the amount and the id of an order's payment, as its payer sees it.
+async fn payment_seen_by(open: &OpenShop, person: &Person, order: &str) -> (String, i64, Value) {
+    let path = format!("/api/payments/{order}");
+    let payment = open.shop.gateway.get(path).token(&person.token).expect(&[200]).await.unwrap();
+    (payment["status"].as_str().unwrap().to_owned(), payment["amount"].as_i64().unwrap(), payment["id"].clone())
+}
+
 async fn kinds_of_messages(open: &OpenShop, person: &Person) -> Vec<String> {
     let path = format!("/api/notifications?userId={}", person.id);
     let messages = open.shop.gateway.get(path).token(&person.token).expect(&[200]).await.unwrap();
@@ -55,6 +62,7 @@ async fn an_order_by_events_is_reserved_paid_sent_and_told() {
     open.promises.orders.insert(id.to_owned(), false);
 
     let sent = open.becomes(id, "shipped").await;
+    assert_eq!(payment_seen_by(&open, &ann, id).await, ("captured".to_owned(), 1300, sent["paymentId"].clone()));
     assert!(sent["trackingNumber"].as_str().unwrap().len() == 13 && sent["paymentId"].is_string(), "{sent}");
     assert_eq!(open.history(id).await, ["created", "confirmed", "shipped"]);
     let books = open.books().await;
@@ -88,6 +96,7 @@ async fn an_order_by_calls_is_all_done_when_it_is_answered() {
     assert_eq!(charges(&open, &id).await, [("captured".to_owned(), 900)]);
     let (left, ..) = available(&open, &pen.id).await;
     assert_eq!(left, 6);
+    assert_eq!(payment_seen_by(&open, &ann, &id).await, ("captured".to_owned(), 900, order["paymentId"].clone()));
     let shipment = open.shop.gateway.get(format!("/api/shipping/{id}")).token(&ann.token).expect(&[200]).await.unwrap();
     assert_eq!((&shipment["status"], &shipment["trackingNumber"]), (&json!("scheduled"), &order["trackingNumber"]));
     assert!(kinds_of_messages(&open, &ann).await.contains(&"order.confirmed".to_owned()));
@@ -188,6 +197,7 @@ async fn what_cannot_be_ordered_is_refused_and_leaves_nothing_behind() {
     let ann = open.person("ann").await;
     let good = open.wish(Mode::Saga, Kind::Plain, &pen, 1).body();
     open.promises.wishes = 0;
+    open.sends_nonsense = true;
     let changed = |name: &str, value: Value| {
         let mut body = good.clone();
         body[name] = value;
@@ -359,10 +369,15 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
     let release = format!("/api/inventory/reservations/{id}/release");
     let someone = format!("/api/users/{}", ann.id);
     let of_ann = format!("/api/orders?userId={}", ann.id);
+    let (of_each, of_ann_alone) = (format!("/api/orders?userIds={},{}", ann.id, ben.id), of_ann.replace("Id=", "Ids="));
+    let of_a_hundred = format!("{of_each}{}&limit=4", (2..100).map(|n| format!(",u{n}")).collect::<String>());
     // What is asked, and what nobody, a forger, the owner, another customer and the administrator are answered.
-    let table: [(&str, &str, [u16; 5]); 15] = [
+    let table: [(&str, &str, [u16; 5]); 18] = [
         ("GET", &order, [401, 401, 200, 404, 200]),
         ("GET", &of_ann, [401, 401, 200, 403, 200]),
+        ("GET", &of_each, [401, 401, 403, 403, 200]),
+        ("GET", &of_ann_alone, [401, 401, 200, 403, 200]),
+        ("GET", &of_a_hundred, [401, 401, 403, 403, 200]),
         ("GET", "/api/orders", [401, 401, 200, 200, 200]),
         ("GET", &payment, [401, 401, 200, 403, 200]),
         ("GET", &shipment, [401, 401, 200, 404, 200]),
@@ -392,6 +407,9 @@ async fn the_gateway_lets_in_who_has_a_token_and_everybody_sees_their_own() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let pages = open.shop.read(&of_a_hundred).await.unwrap();
+    assert_eq!(pages["users"].as_array().unwrap().len(), 100);
+    assert_eq!((&pages["users"][0]["userId"], &pages["items"][0]["id"]), (&json!(ann.id), &json!(id)));
 
     // Headers that only the gateway sets are taken off, with a token and without.
     for (path, token, expected) in [("/api/users", "", 401), ("/api/users", &ann.token, 403), (&order, &ben.token, 404)]
@@ -451,4 +469,5 @@ async fn every_service_says_how_it_is_and_what_it_hears() {
             assert!(said || pattern.ends_with(".sweep"), "{} hears {pattern}, which nobody says", info["name"]);
         }
     }
+    open.assert_as_described().await;
 }

@@ -181,11 +181,14 @@ async fn each_service_answers_what_those_who_call_it_read() {
         broken.extend(missing(&answer.json(), fields).into_iter().map(|why| format!("{what}: {why}")));
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+    // Some of that is nonsense, to hear what is said of it.
+    open.sends_nonsense = true;
+    open.assert_as_described().await;
 }
 
 #[tokio::test]
 async fn the_bank_answers_what_payments_reads() {
-    let open = OpenShop::open("2m").await;
+    let mut open = OpenShop::open("2m").await;
     let charge =
         |card: &str, reference: &str| json!({ "amount": 500, "currency": "EUR", "card": card, "reference": reference });
     let post = async |path: &str, key: &str, body: &Value| {
@@ -220,7 +223,42 @@ async fn the_bank_answers_what_payments_reads() {
         tries.push(post("/charges", "order-3", &charge("tok_flaky", "3")).await.status);
     }
     assert_eq!(tries, [503, 503, 201]);
+    open.assert_as_described().await;
     assert_eq!(post("/charges", "order-4", &charge("no-such-card", "4")).await.status, 422);
+    open.sends_nonsense = true;
+    open.assert_as_described().await;
+}
+
+#[tokio::test]
+async fn every_service_has_a_document_and_is_held_to_it() {
+    let mut open = OpenShop::open("2m").await;
+    let boss = open.shop.boss.token.clone();
+    let mut public = Vec::new();
+    for name in SERVICES {
+        let base = open.health(name).replace("/health", "");
+        let document = open.shop.gateway.get(format!("{base}/openapi.json")).expect(&[200]).await.unwrap();
+        assert_eq!(document["servers"][0]["url"], json!(base), "{name}");
+        assert!(document["paths"]["/info"]["get"].is_object(), "{name}");
+        public.push(base);
+    }
+    // What no document describes is noticed of each of them, and nothing else was.
+    open.books().await;
+    for base in public {
+        open.shop.gateway.get(format!("{base}/no/such/path/at/all")).token(&boss).expect(&[404]).await.unwrap();
+    }
+    let told = open.broken_promises().await;
+    for name in SERVICES {
+        let label = format!("service=\"{name}\",direction=\"request\",kind=\"path\"");
+        assert!(told.iter().any(|one| one.contains(&label) && one.ends_with(" 1")), "{name}: {told:#?}");
+        let logged = format!("{name} ");
+        assert!(told.iter().any(|one| one.starts_with(&logged)), "{name}: {told:#?}");
+    }
+    assert_eq!(told.len(), SERVICES.len() * 2, "{told:#?}");
+    // A host that is killed forgets its counters, and nothing is hidden by that.
+    open.host.kill().await.unwrap();
+    open.host.again().await.unwrap();
+    let told = open.broken_promises().await;
+    assert_eq!(told.len(), SERVICES.len(), "{told:#?}");
 }
 
 /// Who reads what of which event.
@@ -355,4 +393,5 @@ async fn each_event_has_what_those_who_hear_it_read() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+    open.assert_as_described().await;
 }

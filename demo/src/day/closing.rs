@@ -10,6 +10,7 @@ use super::{Day, told};
 use crate::Trouble;
 use crate::books::Books;
 use crate::checks::{self, Check};
+use crate::contract;
 use crate::http::{list, number, text};
 use crate::wish::{Kind, Mode};
 
@@ -42,6 +43,7 @@ impl Day<'_> {
         all.push(self.rebuilt(&books).await?);
         self.story.progress("everybody is told everything once more");
         all.push(self.told_twice(&books).await?);
+        all.push(contract::check(self.host).await?);
         for Check { sentence, seen, broken } in &all {
             let mark = if broken.is_empty() { "ok   " } else { "BROKEN" };
             self.story.line(&format!("{mark} {sentence} ({seen})"));

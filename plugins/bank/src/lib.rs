@@ -22,6 +22,7 @@ use wharf_sdk::{Error, Request, Response, Router, get, migrations, post, serve};
 use input::Order;
 
 migrations!("../migrations": "0001_create_charges.sql");
+wharf_sdk::openapi!("../openapi.yaml");
 
 static ROUTER: Router = Router::new(&[
     post("/charges", create),

@@ -35,6 +35,12 @@ fn list(query: &str) -> Vec<Value> {
 }
 
 #[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}
+
+#[test]
 fn money_is_authorized_taken_and_given_back() {
     start();
     let (status, first) = charge("a", "tok_visa", 1999);

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_graphql::Value;
 use async_graphql::parser::types::OperationType;
 use serde_json::json;
+use shop::Info;
 use wharf_sdk::{Error, Request, Response, Router, config, get, post, serve};
 
 use failure::Failure;
@@ -41,19 +42,15 @@ static ROUTER: Router = Router::new(&[
     get("/", by_get),
     get("/schema", show),
     get("/health", health),
-    get("/info", |_| Ok(Response::json(&info()))),
+    get("/info", |_| INFO.show()),
 ]);
 serve!(ROUTER);
+wharf_sdk::openapi!("../openapi.yaml");
 
-fn info() -> serde_json::Value {
-    json!({
-        "name": env!("CARGO_PKG_NAME"),
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": env!("CARGO_PKG_DESCRIPTION"),
-        "publishes": [],
-        "handles": [],
-    })
-}
+static INFO: Info = shop::info! {
+    publishes: [],
+    handles: [],
+};
 
 /// Made once for all requests that this instance serves, unless the operator changes what a query may cost.
 fn shop() -> Result<Shop, Error> {

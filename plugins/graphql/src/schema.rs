@@ -28,7 +28,7 @@ const MOST_DIRECTIVES: usize = 10;
 /// So that sums of costs never overflow.
 const HIGHEST_COST: usize = 1_000_000;
 /// Entries of a page.
-const LARGEST_PAGE: i32 = 100;
+const LARGEST_PAGE: usize = 100;
 
 /// The schema, for queries that cost at most so much.
 pub(crate) fn build(most_cost: usize) -> Shop {
@@ -65,11 +65,14 @@ fn cost(own: usize, entries: i32, entry: usize) -> usize {
     own.saturating_add(entries.saturating_mul(entry)).min(HIGHEST_COST)
 }
 
+fn page_size(first: i32) -> Result<usize, Failure> {
+    let size = usize::try_from(first).ok().filter(|size| (1..=LARGEST_PAGE).contains(size));
+    size.ok_or_else(|| Failure::input(format!("`first` is from 1 to {LARGEST_PAGE}")))
+}
+
 /// The part of an address that asks for a page.
 fn page_query(first: i32, after: Option<&str>, more: &[(&str, Option<&str>)]) -> Result<String, Failure> {
-    if !(1..=LARGEST_PAGE).contains(&first) {
-        return Err(Failure::input(format!("`first` is from 1 to {LARGEST_PAGE}")));
-    }
+    let first = page_size(first)?;
     let mut query = form_urlencoded::Serializer::new("/?".to_owned());
     query.append_pair("limit", &first.to_string());
     for (name, value) in more.iter().copied().chain([("after", after)]) {
@@ -119,7 +122,7 @@ impl ScalarType for Amount {
 macro_rules! page_of {
     ($name:ident, $graphql:literal, $item:ty) => {
         #[derive(Debug)]
-        pub(crate) struct $name($crate::model::Page<$item>);
+        pub(crate) struct $name(pub(super) std::sync::Arc<$crate::model::Page<$item>>);
 
         /// One page of a list.
         #[async_graphql::Object(name = $graphql)]

@@ -1,9 +1,10 @@
 //! One request of a client: who it is from, and its calls to the services.
 //!
-//! Users and products are wanted one by one, from all over a query. They are looked up together: [`run`] goes on with
-//! the query until nothing in it can go on without one of them, then asks each service once for all that is wanted, and
-//! so on. Nobody guesses how long to wait for more, as one would with a timer: when the query stands still, there is no
-//! more. What was found is kept to the end of the request, so nothing is asked for twice.
+//! Users, products and pages of users' orders are wanted one by one, from all over a query. They are looked up together:
+//! [`run`] goes on with the query until nothing in it can go on without one of them, then asks each service once for all
+//! that is wanted, and so on. Nobody guesses how long to wait for more, as one would with a timer: when the query stands
+//! still, there is no more. What was found is kept to the end of the request, so nothing is asked for twice; but orders
+//! are forgotten when one is made, for who asks for them after that.
 //!
 //! A request makes at most [`MOST_CALLS`] calls in at most [`TIME`], which is less than the host lets it: it ends with
 //! fields that say so, not with calls that are refused or with no answer at all.
@@ -21,12 +22,15 @@ use wharf_sdk::{Call, Method, Request};
 
 use crate::caller::{self, Caller};
 use crate::failure::Failure;
-use crate::model::{Page, Product, User};
+use crate::model::{Order, Page, Product, User, by_id, by_user};
+use crate::schema::OrderStatus;
 
 /// The most calls that one request makes.
 pub(crate) const MOST_CALLS: u32 = 80;
 /// Ids that a service looks up at once.
 const BATCH: usize = 100;
+/// Orders that the pages of one answer have place for.
+const ORDERS_AT_ONCE: usize = 400;
 /// No answer is worth more of the time that the request has.
 const PATIENCE: Duration = Duration::from_secs(4);
 /// The time for all calls of a request, which is less than the gateway gives it: what is missing then is null, and the
@@ -50,7 +54,21 @@ pub(crate) struct Session {
 struct Waiting {
     users: Wanted<User>,
     products: Wanted<Product>,
+    /// By user, for each part of their orders that somebody wants.
+    orders: BTreeMap<Part, Wanted<Arc<Page<Order>>>>,
     wakers: Vec<Waker>,
+}
+
+/// An id, and what was found by it: nothing if there is no such thing.
+type Found<T> = (String, Result<Option<T>, Failure>);
+
+/// Which of a user's orders are wanted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Part {
+    pub(crate) status: Option<OrderStatus>,
+    /// From 1 to what the largest page has.
+    pub(crate) first: usize,
+    pub(crate) after: Option<String>,
 }
 
 /// What of one kind is wanted, and what was found of it.
@@ -88,6 +106,17 @@ impl Session {
         self.wanted(id, |waiting| &mut waiting.products).await
     }
 
+    /// A page of the orders of this user.
+    pub(crate) async fn orders_of(&self, user: &str, part: Part) -> Result<Option<Arc<Page<Order>>>, Failure> {
+        self.caller.check_known()?;
+        self.wanted(user, |waiting| waiting.orders.entry(part.clone()).or_default()).await
+    }
+
+    /// What was found of orders is no longer so.
+    pub(crate) fn forget_orders(&self) {
+        self.waiting().orders.clear();
+    }
+
     async fn wanted<T: Clone>(
         &self,
         id: &str,
@@ -109,24 +138,49 @@ impl Session {
 
     /// Looks up all that is wanted, and wakes who waits for it.
     fn look_up(&self) {
-        let (users, products) = {
+        let (users, products, orders) = {
             let mut waiting = self.waiting();
-            (std::mem::take(&mut waiting.users.ids), std::mem::take(&mut waiting.products.ids))
+            let orders =
+                waiting.orders.iter_mut().map(|(part, wanted)| (part.clone(), std::mem::take(&mut wanted.ids)));
+            let orders: Vec<_> = orders.filter(|(_, ids)| !ids.is_empty()).collect();
+            (std::mem::take(&mut waiting.users.ids), std::mem::take(&mut waiting.products.ids), orders)
         };
         let users = self.find_users(users);
-        let products = self.find(CATALOG, products, |product: &Product| &product.id);
+        let products =
+            self.find(CATALOG, products, BATCH, "ids", "", |page| by_id(page, |product: &Product| &product.id));
+        let orders: Vec<_> = orders.into_iter().map(|(part, ids)| (self.find_orders(&part, ids), part)).collect();
         let mut waiting = self.waiting();
         waiting.users.found.extend(users);
         waiting.products.found.extend(products);
+        for (found, part) in orders {
+            waiting.orders.entry(part).or_default().found.extend(found);
+        }
         let wakers = std::mem::take(&mut waiting.wakers);
         drop(waiting);
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// The same part of the orders of many users.
+    fn find_orders(&self, part: &Part, users: BTreeSet<String>) -> Vec<Found<Arc<Page<Order>>>> {
+        let batch = ORDERS_AT_ONCE.checked_div(part.first).unwrap_or(1).clamp(1, BATCH);
+        let mut more = form_urlencoded::Serializer::new(String::new());
+        more.append_pair("limit", &part.first.to_string());
+        if let Some(status) = part.status {
+            more.append_pair("status", status.name());
+        }
+        if let Some(after) = &part.after {
+            more.append_pair("after", after);
+        }
+        let more = format!("&{}", more.finish());
+        self.find(ORDERS, users, batch, "userIds", &more, by_user)
+    }
+
     /// Only those who may see all users may ask for many; anybody else for itself.
-    fn find_users(&self, ids: BTreeSet<String>) -> Vec<(String, Result<Option<User>, Failure>)> {
+    fn find_users(&self, ids: BTreeSet<String>) -> Vec<Found<User>> {
         match &self.caller {
-            caller if caller.sees_all_users() => self.find(USERS, ids, |user: &User| &user.id),
+            caller if caller.sees_all_users() => {
+                self.find(USERS, ids, BATCH, "ids", "", |page| by_id(page, |user: &User| &user.id))
+            }
             Caller::User { id: own, .. } => {
                 let one = |id: String| {
                     let found = if id == *own {
@@ -142,19 +196,23 @@ impl Session {
         }
     }
 
-    fn find<T: Clone + DeserializeOwned>(
+    /// Asks a service for all of these, at most `batch` at once: `by` is its parameter for them.
+    fn find<A: DeserializeOwned, T>(
         &self,
         service: &'static str,
         ids: BTreeSet<String>,
-        id: impl Fn(&T) -> &str,
-    ) -> Vec<(String, Result<Option<T>, Failure>)> {
+        batch: usize,
+        by: &str,
+        more: &str,
+        sort: impl Fn(A) -> BTreeMap<String, T>,
+    ) -> Vec<Found<T>> {
         let ids: Vec<_> = ids.into_iter().collect();
         let mut all = Vec::with_capacity(ids.len());
-        for part in ids.chunks(BATCH) {
-            let page = self.get::<Page<T>>(service, &format!("/?ids={}", part.join(",")));
-            let of = |wanted: &String| {
-                let found = page.as_ref().map_err(Clone::clone);
-                found.map(|page| page.items.iter().find(|item| id(item) == wanted).cloned())
+        for part in ids.chunks(batch) {
+            let mut answer = self.get(service, &format!("/?{by}={}{more}", part.join(","))).map(&sort);
+            let mut of = |wanted: &String| match &mut answer {
+                Ok(found) => Ok(found.remove(wanted)),
+                Err(failure) => Err(failure.clone()),
             };
             all.extend(part.iter().map(|wanted| (wanted.clone(), of(wanted))));
         }

@@ -1,13 +1,16 @@
 //! What an order may ask for. All that is wrong is said at once.
 
 use serde::{Deserialize, Serialize};
-use shop::{Caller, Wrong, currencies, is_currency, is_id};
-use wharf_sdk::Error;
+use shop::{Caller, LARGEST_PAGE, Listing, Wrong, currencies, is_currency, is_id, unprocessable};
+use wharf_sdk::{Error, Request};
 
 use crate::order::Address;
 
 const MOST_ITEMS: usize = 50;
 const MOST_OF_ONE: i64 = 1000;
+/// Orders in one answer about several users, if each of them has as many as are asked for. The largest ones have
+/// 10 KiB, and services read 4 MiB of JSON.
+pub(crate) const MOST_ORDERS: usize = 400;
 
 /// The body of `POST /`. Written again as JSON it is what a repetition is compared with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -64,6 +67,52 @@ impl Input {
         caller.check_may_act_for(user.as_str())?;
         Ok(user)
     }
+}
+
+/// Whose orders are to be listed.
+pub(crate) enum Whose {
+    /// Those of a user; of all, if it is none.
+    Of(Option<String>),
+    /// Of each of these users, a page of its own: who asks for many users does not ask once for each.
+    OfEach(Vec<String>),
+}
+
+impl Whose {
+    /// Whose the request says, if the caller may see them.
+    pub(crate) fn read(request: &Request) -> Result<Self, Error> {
+        let caller = Caller::known(request)?;
+        let Some(text) = request.query("userIds") else {
+            return Ok(Self::Of(caller.whose(request.query("userId"))?));
+        };
+        let mut users = Vec::<String>::new();
+        let mut wrong = Wrong::default();
+        wrong.unless(request.query("userId").is_none(), "userId", "is not to be there together with `userIds`");
+        for user in text.split(',') {
+            if !is_id(user) {
+                wrong.add(shop::wrong("userIds", "are to be ids of users with commas between them"));
+                break;
+            }
+            if !users.iter().any(|known| known == user) {
+                users.push(user.to_owned());
+            }
+            if users.len() > usize::try_from(LARGEST_PAGE)? {
+                wrong.add(shop::wrong("userIds", format!("are to be {LARGEST_PAGE} at most")));
+                break;
+            }
+        }
+        wrong.end()?;
+        users.iter().try_for_each(|user| caller.check_may_act_for(user.as_str()))?;
+        Ok(Self::OfEach(users))
+    }
+}
+
+/// Whether the pages of so many users fit into an answer.
+pub(crate) fn check_size(users: &[String], listing: &Listing) -> Result<(), Error> {
+    let most = MOST_ORDERS.checked_div(users.len()).unwrap_or(MOST_ORDERS);
+    if usize::try_from(listing.limit)? <= most {
+        return Ok(());
+    }
+    Err(unprocessable("limit", format!("is to be {most} at most for {} users", users.len())))
 }
 
 fn is_word(text: &str) -> bool {

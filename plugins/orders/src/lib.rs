@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! POST /                    an order: 202, and the rest by events; with ?mode=sync 201 when all is done
-//! GET  /?userId&status&after&limit   the newest first
+//! GET  /?userId&status&after&limit   the newest first; with userIds=a,b those of each of these
 //! GET  /{id}, /{id}/history
 //! POST /{id}/cancel         while it is pending or confirmed
 //! POST /rebuild?resume      makes the table for questions anew, of the events (administrators)
@@ -29,6 +29,7 @@ use shop::{Caller, Info, Listing, Page};
 use wharf_sdk::{Error, Request, Response, Router, es, get, post, serve, serve_events};
 
 use handlers::EVENTS;
+use input::Whose;
 use order::{Happened, Order, Status};
 
 // The first is a copy of `es::SCHEMA` by design: a migration that was applied never changes, and what the SDK says may.
@@ -63,13 +64,19 @@ static INFO: Info = shop::info! {
 
 /// Users see their own orders; administrators and other services those of everybody.
 fn list(request: Request) -> Result<Response, Error> {
-    let user = Caller::of(&request).whose(request.query("userId"))?;
+    let whose = Whose::read(&request)?;
     let listing = Listing::read(&request)?;
     let status = request.query("status");
     let named = |name: &String| Status::ALL.into_iter().find(|status| status.name() == name);
     let names = || Error::invalid("status", format!("one of {}", Status::ALL.map(Status::name).join(", ")));
     let status = status.map(|name| named(&name).ok_or_else(names)).transpose()?;
-    Ok(Response::json(&table::page(user, status, &listing)?))
+    match whose {
+        Whose::Of(user) => Ok(Response::json(&table::page(user, status, &listing)?)),
+        Whose::OfEach(users) => {
+            input::check_size(&users, &listing)?;
+            Ok(Response::json(&table::pages(&users, status, &listing)?))
+        }
+    }
 }
 
 /// An order that the caller may see. To anybody else there is none.

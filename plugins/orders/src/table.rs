@@ -4,6 +4,10 @@
 //! A row is made of all events that an order has at that moment and of nothing else. So all rows can be thrown away and
 //! made again, by the projection, while commands go on: a row that has the projection's event already is passed over.
 
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::value::RawValue;
 use shop::{Listing, Page};
 use wharf_sdk::es::{EsError, Loaded, Projection, Recorded};
 use wharf_sdk::sql::{self, SqlError, Transaction, Value as Parameter};
@@ -64,29 +68,80 @@ pub(crate) fn rebuild(resume: bool, pieces: u32) -> Result<(u64, bool), Error> {
 }
 
 /// Orders as clients see them, the newest first: those of a user, or of all, and of a status, or of each.
-pub(crate) fn page(
-    user: Option<String>,
-    status: Option<Status>,
-    listing: &Listing,
-) -> Result<Page<serde_json::Value>, Error> {
-    let mut statement = "SELECT id, view FROM orders WHERE 1".to_owned();
-    let mut parameters = Vec::new();
-    let conditions = [
-        ("user_id =", user.map(Parameter::from)),
-        ("status =", status.map(|status| status.name().into())),
-        ("id <", listing.after.clone().map(Parameter::from)),
-    ];
-    for (condition, value) in conditions {
-        if let Some(value) = value {
-            parameters.push(value);
-            statement.push_str(&format!(" AND {condition} ?{}", parameters.len()));
-        }
+pub(crate) fn page(user: Option<String>, status: Option<Status>, listing: &Listing) -> Result<Page<View>, Error> {
+    let mut parameters = vec![listing.with_one_more().into()];
+    let mut statement = "SELECT user_id, id, view FROM orders WHERE 1".to_owned();
+    restrict(&mut statement, &mut parameters, "user_id =", user.map(Parameter::from));
+    restrict_more(&mut statement, &mut parameters, status, listing);
+    let rows: Vec<Row> = sql::all(&format!("{statement} ORDER BY id DESC LIMIT ?1"), &parameters)?;
+    shown(rows, listing)
+}
+
+/// An order as clients see it, as it was written down: nobody here looks into it.
+type View = Box<RawValue>;
+
+/// Pages of several users, one after the other.
+#[derive(Serialize)]
+pub(crate) struct Pages {
+    items: Vec<View>,
+    /// There is no place where all of them go on.
+    next: Option<String>,
+    users: Vec<OfUser>,
+}
+
+/// Where the page of a user among others goes on.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OfUser {
+    user_id: String,
+    next: Option<String>,
+}
+
+/// For each of these users, in their order, the page that he would get alone. It is one statement, whose parts (the host
+/// takes 100) read no more of the index than there is on the pages; a window over all orders of a user would read them
+/// all.
+pub(crate) fn pages(users: &[String], status: Option<Status>, listing: &Listing) -> Result<Pages, Error> {
+    let mut parameters = vec![listing.with_one_more().into()];
+    let mut more = String::new();
+    restrict_more(&mut more, &mut parameters, status, listing);
+    let mut parts = Vec::with_capacity(users.len());
+    for user in users {
+        let mut part = format!("SELECT user_id, id, view FROM orders WHERE 1{more}");
+        restrict(&mut part, &mut parameters, "user_id =", Some(user.as_str().into()));
+        parts.push(format!("SELECT * FROM ({part} ORDER BY id DESC LIMIT ?1)"));
     }
-    parameters.push(listing.with_one_more().into());
-    statement.push_str(&format!(" ORDER BY id DESC LIMIT ?{}", parameters.len()));
-    let rows: Vec<(String, String)> = sql::all(&statement, &parameters)?;
-    let Page { items, next } = listing.page(rows, |(id, _)| id.clone());
-    let items = items.iter().map(|(_, view)| serde_json::from_str(view)).collect::<Result<_, _>>()?;
+    let statement = format!("{} ORDER BY 2 DESC", parts.join(" UNION ALL "));
+    let mut of = BTreeMap::<String, Vec<Row>>::new();
+    for row in sql::all::<Row>(&statement, &parameters)? {
+        of.entry(row.0.clone()).or_default().push(row);
+    }
+    let mut pages = Pages { items: Vec::new(), next: None, users: Vec::with_capacity(users.len()) };
+    for user in users {
+        let Page { items, next } = shown(of.remove(user).unwrap_or_default(), listing)?;
+        pages.items.extend(items);
+        pages.users.push(OfUser { user_id: user.clone(), next });
+    }
+    Ok(pages)
+}
+
+/// Whose it is, its id, and how clients see it.
+type Row = (String, String, String);
+
+fn restrict_more(statement: &mut String, parameters: &mut Vec<Parameter>, status: Option<Status>, listing: &Listing) {
+    restrict(statement, parameters, "status =", status.map(|status| status.name().into()));
+    restrict(statement, parameters, "id <", listing.after.clone().map(Parameter::from));
+}
+
+fn restrict(statement: &mut String, parameters: &mut Vec<Parameter>, condition: &str, value: Option<Parameter>) {
+    if let Some(value) = value {
+        parameters.push(value);
+        statement.push_str(&format!(" AND {condition} ?{}", parameters.len()));
+    }
+}
+
+fn shown(rows: Vec<Row>, listing: &Listing) -> Result<Page<View>, Error> {
+    let Page { items, next } = listing.page(rows, |(_, id, _)| id.clone());
+    let items = items.into_iter().map(|(.., view)| RawValue::from_string(view)).collect::<Result<_, _>>()?;
     Ok(Page { items, next })
 }
 

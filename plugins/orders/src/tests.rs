@@ -2,6 +2,7 @@
 
 mod events;
 mod input;
+mod lists;
 mod partners;
 mod sync;
 

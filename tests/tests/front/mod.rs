@@ -1,10 +1,6 @@
 //! The part of the shop that has no events, behind the real configuration, with an issuer of the test's own.
-//!
-//! Compiling these services takes longer than all else, so what one test has compiled is kept for the next one.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -12,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
-use wharf_tests::{Wharf, root, within};
+use wharf_tests::{Compiled, Wharf, root, within};
 
 pub(crate) struct Shop {
     pub(crate) wharf: Wharf,
@@ -37,23 +33,26 @@ impl Shop {
         for name in ["users", "catalog", "pricing", "orders", service] {
             builder = builder.plugin(name).service(name, &config(&format!("services/{name}.yaml")));
         }
-        let compiled = builder.dir().join("state/compiled");
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("front-compiled");
-        copy(&cache, &compiled);
+        let state = builder.dir().join("state");
+        let compiled = Compiled::lock();
+        compiled.give(&state);
         let wharf = builder.without_waiting().start().await;
         within(Duration::from_secs(240), "all services are compiled", async || {
             (wharf.admin_get("/readyz").await.status == 200).then_some(())
         })
         .await;
-        if names(&compiled) != names(&cache) {
-            let aside = |what: &str| cache.with_extension(format!("{}.{what}", std::process::id()));
-            copy(&compiled, &aside("new"));
-            // Another test may have been quicker, or use it right now; then its cache is as good.
-            let _ = fs::rename(&cache, aside("old"));
-            let _ = fs::rename(aside("new"), &cache);
-            let _ = (fs::remove_dir_all(aside("new")), fs::remove_dir_all(aside("old")));
-        }
+        compiled.take(&state);
         Self { wharf, key }
+    }
+
+    /// What was not as the documents of the services describe it: nothing.
+    pub(crate) async fn assert_as_described(&self) {
+        let page = self.wharf.admin_get("/metrics").await.text();
+        let counters: Vec<_> =
+            page.lines().filter(|line| line.starts_with("wharf_contract_violations_total")).collect();
+        assert!(counters.len() > 4, "{page}");
+        let broken: Vec<_> = counters.into_iter().filter(|line| !line.ends_with(" 0")).collect();
+        assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 
     /// A token of this user.
@@ -104,23 +103,4 @@ impl Shop {
 
 fn id(made: &Value) -> String {
     made["id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned()
-}
-
-fn names(dir: &Path) -> Vec<PathBuf> {
-    let Ok(files) = fs::read_dir(dir) else { return Vec::new() };
-    let mut names: Vec<_> = files.map(|file| file.unwrap().file_name().into()).collect();
-    names.sort();
-    names
-}
-
-/// All of a folder, if it is there, readable for its owner only: the host takes nothing else.
-fn copy(from: &Path, to: &Path) {
-    for name in names(from) {
-        fs::create_dir_all(to).unwrap();
-        for dir in to.ancestors().take(if to.ends_with("state/compiled") { 2 } else { 1 }) {
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).unwrap();
-        }
-        // A file that goes away meanwhile is compiled anew.
-        let _ = fs::copy(from.join(&name), to.join(&name));
-    }
 }

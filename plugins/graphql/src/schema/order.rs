@@ -1,5 +1,7 @@
 //! Orders, with the users and products they are about.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, Enum, ID, Object};
 use serde::Deserialize;
 
@@ -11,7 +13,7 @@ use crate::session::{ORDERS, Session, check_id, none_if_not_found};
 /// Products of an order, as the cost of a query takes them. There may be 50; most have few.
 const TYPICAL_ITEMS: i32 = 5;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Enum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum OrderStatus {
     Pending,
@@ -22,7 +24,7 @@ pub(crate) enum OrderStatus {
 }
 
 impl OrderStatus {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Confirmed => "confirmed",
@@ -45,7 +47,7 @@ impl OrderPage {
     ) -> Result<Option<Self>, Failure> {
         session.caller.check_known()?;
         let more = [("userId", user), ("status", status.map(OrderStatus::name))];
-        session.get(ORDERS, &page_query(first, after, &more)?).map(|page| Some(Self(page)))
+        session.get(ORDERS, &page_query(first, after, &more)?).map(|page| Some(Self(Arc::new(page))))
     }
 }
 

@@ -70,5 +70,7 @@ fn place(session: &Session, input: &OrderInput, key: Option<&str>) -> Result<Ord
         call = call.header("idempotency-key", key);
     }
     let call = call.json(input).map_err(|_| Failure::new("INTERNAL", 500, "the order cannot be written"))?;
+    // Also if there is no answer: it may have been made.
+    session.forget_orders();
     session.send(ORDERS, call)
 }

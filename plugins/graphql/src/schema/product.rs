@@ -1,5 +1,7 @@
 //! Products.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 
 use super::{Money, cost, or_null, page_of, page_query, session};
@@ -32,7 +34,7 @@ impl ProductQuery {
         let found = async {
             let more = [("q", search.as_deref()), ("category", category.as_deref())];
             let path = page_query(first, after.as_deref(), &more)?;
-            session(context)?.get(CATALOG, &path).map(|page| Some(ProductPage(page)))
+            session(context)?.get(CATALOG, &path).map(|page| Some(ProductPage(Arc::new(page))))
         };
         or_null(context, found).await
     }

@@ -1,12 +1,14 @@
 //! Users, and their orders.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 
 use super::order::{OrderPage, OrderStatus};
-use super::{cost, or_null, page_of, page_query, session};
+use super::{cost, or_null, page_of, page_query, page_size, session};
 use crate::caller::Caller;
 use crate::model::User;
-use crate::session::USERS;
+use crate::session::{Part, USERS};
 
 page_of!(UserPage, "UserPage", User);
 
@@ -46,7 +48,7 @@ impl UserQuery {
             let session = session(context)?;
             session.caller.check_known()?;
             let path = page_query(first, after.as_deref(), &[])?;
-            session.get(USERS, &path).map(|page| Some(UserPage(page)))
+            session.get(USERS, &path).map(|page| Some(UserPage(Arc::new(page))))
         };
         or_null(context, found).await
     }
@@ -76,8 +78,8 @@ impl User {
         &self.created_at
     }
 
-    /// The orders of this user, the newest first. They are asked for user by user, which makes them dear.
-    #[graphql(complexity = "cost(20, first, child_complexity)")]
+    /// The orders of this user, the newest first. Those of all users of a query are asked for together.
+    #[graphql(complexity = "cost(1, first, child_complexity)")]
     async fn orders(
         &self,
         context: &Context<'_>,
@@ -85,7 +87,11 @@ impl User {
         #[graphql(default = 20)] first: i32,
         after: Option<String>,
     ) -> Option<OrderPage> {
-        let found = async { OrderPage::of(session(context)?, Some(&self.id), status, first, after.as_deref()) };
+        let found = async {
+            let part = Part { status, first: page_size(first)?, after };
+            let page = session(context)?.orders_of(&self.id, part).await?;
+            Ok(page.map(OrderPage))
+        };
         or_null(context, found).await
     }
 }

@@ -19,6 +19,12 @@ fn sent(request: Request) -> (u16, Value, String) {
 }
 
 #[test]
+fn its_document_describes_its_routes() {
+    let document = include_str!("../../openapi.yaml");
+    assert_eq!(shop::testing::differences(&ROUTER, &INFO, document), [""; 0]);
+}
+
+#[test]
 fn the_schema_tells_of_itself_unless_it_is_switched_off() {
     services(&[]);
     let answer = answered(question(INTROSPECTION));
