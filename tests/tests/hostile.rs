@@ -18,6 +18,8 @@ use wharf_tests::{Wharf, eventually};
 
 /// A service that fails on purpose, one time after the other.
 const UNGUARDED: &str = "circuitBreaker: { enabled: false }";
+/// A busy machine takes its time to give a request the CPU that it may use.
+const PATIENT: &str = "timeouts: { request: 60s }";
 
 #[tokio::test]
 async fn every_way_to_fail_has_a_reason_and_its_details_are_only_in_the_log() {
@@ -60,7 +62,7 @@ async fn every_way_to_fail_has_a_reason_and_its_details_are_only_in_the_log() {
 async fn the_same_holds_for_a_guest_of_wasi_http_0_3() {
     let wharf = Wharf::builder()
         .plugin("hostile3")
-        .service("hostile3", &format!("limits: {{ cpuTime: 1s }}\n{UNGUARDED}"))
+        .service("hostile3", &format!("limits: {{ cpuTime: 1s }}\n{PATIENT}\n{UNGUARDED}"))
         .start()
         .await;
     let cases = [
@@ -89,17 +91,19 @@ async fn an_endless_loop_ends_in_time_while_neighbours_answer() {
     let wharf = Wharf::builder()
         .plugin("hostile")
         .plugin("versioned")
-        .service("hostile", "limits: { cpuTime: 400ms }")
+        .service("hostile", &format!("limits: {{ cpuTime: 400ms }}\n{PATIENT}"))
         .start()
         .await;
-    let mut best = Duration::MAX;
+    let mut best = f64::MAX;
     for _ in 0..3 {
-        let began = Instant::now();
+        // What the process used: how long that takes is the machine's business.
+        let before = wharf.cpu_seconds();
         wharf.get("/hostile/loop").await.assert_problem(504, "guest_deadline");
-        best = best.min(began.elapsed());
+        best = best.min(wharf.cpu_seconds() - before);
     }
-    assert!(best >= Duration::from_millis(400), "it had its time: {best:?}");
-    assert!(best <= Duration::from_millis(450), "and not more: {best:?}");
+    // Read in steps of 10 ms at either end, and a millisecond or two of the guest's are charged before it is heavy.
+    assert!(best >= 0.37, "it had its time: {best} s");
+    assert!(best <= 0.5, "and not more, beside what the host itself does: {best} s");
 
     let loops: Vec<_> = (0..4)
         .map(|_| {
@@ -118,7 +122,7 @@ async fn an_endless_loop_ends_in_time_while_neighbours_answer() {
     }
     times.sort_unstable();
     let (middle, worst) = (times[times.len() / 2], times[times.len() - 1]);
-    println!("a loop took {best:?}; beside four the neighbour took {middle:?} in the middle, {worst:?} at worst");
+    println!("a loop used {best} s; beside four the neighbour took {middle:?} in the middle, {worst:?} at worst");
     assert!(times.len() > 20, "the neighbour was asked {} times", times.len());
     assert!(middle < Duration::from_millis(50), "the neighbour's median beside four loops is {middle:?}");
     assert!(worst < Duration::from_millis(500), "the neighbour's worst answer took {worst:?}");
@@ -129,7 +133,7 @@ async fn a_loop_at_wasi_http_0_3_does_not_hold_up_its_neighbours() {
     let wharf = Wharf::builder()
         .plugin("hostile3")
         .plugin("versioned")
-        .service("hostile3", "limits: { cpuTime: 1s }")
+        .service("hostile3", &format!("limits: {{ cpuTime: 1s }}\n{PATIENT}"))
         .start()
         .await;
     let loops: Vec<_> = (0..3)
