@@ -96,15 +96,15 @@ async fn an_endless_loop_ends_in_time_while_neighbours_answer() {
         .await;
     let mut best = f64::MAX;
     for _ in 0..3 {
-        // What the process used: how long that takes is the machine's business.
-        let before = wharf.cpu_seconds();
+        // What was used where loops end up, in steps of 10 ms: how long that takes is the machine's business.
+        let before = wharf.cpu_seconds_of("wharf-compute");
         wharf.get("/hostile/loop").await.assert_problem(504, "guest_deadline");
-        best = best.min(wharf.cpu_seconds() - before);
+        best = best.min(wharf.cpu_seconds_of("wharf-compute") - before);
     }
-    // Read in steps of 10 ms at either end, and a millisecond or two of the guest's are charged before it is heavy.
-    assert!(best >= 0.37, "it had its time: {best} s");
-    assert!(best <= 0.5, "and not more, beside what the host itself does: {best} s");
+    assert!(best >= 0.35, "it had its time: {best} s");
+    assert!(best <= 0.45, "and not more: {best} s");
 
+    let started = Instant::now();
     let loops: Vec<_> = (0..4)
         .map(|_| {
             let (client, url) = (wharf.client().clone(), wharf.url("/hostile/loop"));
@@ -117,6 +117,7 @@ async fn an_endless_loop_ends_in_time_while_neighbours_answer() {
         wharf.get("/versioned/").await.assert_status(200);
         times.push(began.elapsed());
     }
+    let all = started.elapsed();
     for looping in loops {
         looping.await.unwrap().assert_problem(504, "guest_deadline");
     }
@@ -124,8 +125,9 @@ async fn an_endless_loop_ends_in_time_while_neighbours_answer() {
     let (middle, worst) = (times[times.len() / 2], times[times.len() - 1]);
     println!("a loop used {best} s; beside four the neighbour took {middle:?} in the middle, {worst:?} at worst");
     assert!(times.len() > 20, "the neighbour was asked {} times", times.len());
-    assert!(middle < Duration::from_millis(50), "the neighbour's median beside four loops is {middle:?}");
-    assert!(worst < Duration::from_millis(500), "the neighbour's worst answer took {worst:?}");
+    // Compared with the loops, which have to share the same cores with whatever else the machine does.
+    assert!(middle < all / 20, "the neighbour's median beside four loops of {all:?} is {middle:?}");
+    assert!(worst < all / 2, "the neighbour's worst answer beside loops of {all:?} took {worst:?}");
 }
 
 #[tokio::test]
