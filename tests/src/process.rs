@@ -356,12 +356,23 @@ impl Wharf {
 
     /// CPU time that the process has used, in seconds: ticks of 10 ms.
     pub fn cpu_seconds(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
-        let (_, after_name) = stat.rsplit_once(')').unwrap();
-        let ticks =
-            after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
-        ticks as f64 / 100.0
+        cpu_seconds(&std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap())
     }
+
+    /// The same of its threads with this name.
+    pub fn cpu_seconds_of(&self, thread: &str) -> f64 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        // One that ends meanwhile has no file any more.
+        let stats = threads.filter_map(|entry| std::fs::read_to_string(entry.unwrap().path().join("stat")).ok());
+        stats.filter(|stat| stat.contains(&format!("({thread})"))).map(|stat| cpu_seconds(&stat)).sum()
+    }
+}
+
+/// What a `stat` of `/proc` says.
+fn cpu_seconds(stat: &str) -> f64 {
+    let (_, after_name) = stat.rsplit_once(')').unwrap();
+    let ticks = after_name.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap()).sum::<u64>();
+    ticks as f64 / 100.0
 }
 
 impl Drop for Wharf {

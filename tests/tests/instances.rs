@@ -47,10 +47,11 @@ async fn tally(wharf: &Wharf, path: &str, requests: usize) -> BTreeMap<String, u
     tally
 }
 
-/// Whether `hits` of `n` draws are what a share gives: within five standard deviations.
+/// Whether `hits` of `n` draws are what a share gives: within six standard deviations, which 500 right draws of 30 % miss
+/// less than once in 10⁸ times.
 fn is_share(hits: usize, n: usize, percent: u32) -> bool {
     let (n, p) = (n as f64, f64::from(percent) / 100.0);
-    (hits as f64 - n * p).abs() <= 5.0 * (n * p * (1.0 - p)).sqrt()
+    (hits as f64 - n * p).abs() <= 6.0 * (n * p * (1.0 - p)).sqrt()
 }
 
 async fn register(wharf: &Wharf, body: serde_json::Value) {
@@ -95,9 +96,10 @@ async fn weights_share_the_traffic_with_every_strategy_and_zero_gets_none() {
         let shares = tally(&wharf, "/orders/", 500).await;
         let share = |name: &str| shares.get(name).copied().unwrap_or_default();
         assert_eq!(share("none"), 0, "{strategy}: {shares:?}");
-        // Whoever answers faster may get more with peakEwma.
-        let is_share = |hits| if strategy == "peakEwma" { hits > 20 } else { is_share(hits, 500, 30) };
-        assert!(is_share(share("a")), "{strategy}: {shares:?}");
+        assert_eq!(share("a") + share("b"), 500, "{strategy}: {shares:?}");
+        // With peakEwma, one slow answer is reason enough to ask the other from then on, and only the machine knows who
+        // gives it; what weights mean there is tested where latencies are made up (`policy/balance`).
+        assert!(strategy == "peakEwma" || is_share(share("a"), 500, 30), "{strategy}: {shares:?}");
     }
     assert_eq!(none.count(), 0);
 }

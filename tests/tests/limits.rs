@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::expect_used, reason = "tests")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use wharf_tests::{Wharf, eventually};
 
 async fn hostile(yaml: &str) -> Wharf {
@@ -20,14 +22,41 @@ async fn memory() {
         .await;
 }
 
+/// Work that takes some 300 ms of CPU.
+const WORK: &str = "/hostile/work?millions=250";
+
 #[tokio::test]
 async fn cpu_time() {
-    let wharf = hostile("limits: { cpuTime: 100ms }").await;
+    let wharf = hostile("limits: { cpuTime: 50ms }").await;
     wharf.get("/hostile/spin?ms=20").await.assert_status(200);
-    wharf.get("/hostile/spin?ms=400").await.assert_problem(504, "guest_deadline");
-    wharf.configure("services/hostile.yaml", "limits: { cpuTime: 3s }");
-    eventually("more time is there", async || (wharf.get("/hostile/spin?ms=400").await.status == 200).then_some(()))
-        .await;
+    wharf.get(WORK).await.assert_problem(504, "guest_deadline");
+    wharf.configure("services/hostile.yaml", "limits: { cpuTime: 10s }");
+    eventually("more time is there", async || (wharf.get(WORK).await.status == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn cpu_time_is_not_what_the_machine_spends_on_something_else() {
+    let wharf = Arc::new(hostile("limits: { cpuTime: 3s }\ntimeouts: { request: 60s }").await);
+    // What a busy machine does to the host all the time, once and for long: it does not get a core. Were that the
+    // guest's time, it would be more than the guest has.
+    let stopped = Duration::from_millis(3500);
+    for round in 1.. {
+        let (before, working) = (wharf.cpu_seconds(), Arc::clone(&wharf));
+        let working = tokio::spawn(async move { working.get(WORK).await });
+        while wharf.cpu_seconds() < before + 0.05 && !working.is_finished() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        wharf.signal(Signal::STOP);
+        let in_work = wharf.cpu_seconds();
+        tokio::time::sleep(stopped).await;
+        wharf.signal(Signal::CONT);
+        working.await.unwrap().assert_status(200);
+        // It was still at work when it was stopped, and not with its last instructions.
+        if wharf.cpu_seconds() >= in_work + 0.05 {
+            return;
+        }
+        assert!(round < 5, "the work was always done before the host was stopped");
+    }
 }
 
 #[tokio::test]

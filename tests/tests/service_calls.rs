@@ -312,7 +312,9 @@ async fn both_directions_of_a_body_flow_at_once() {
 
 #[tokio::test]
 async fn a_callee_that_fails_is_an_answer_for_its_caller() {
-    let wharf = callers("").service("hostile", "limits: { cpuTime: 1s }").start().await;
+    let patient = "timeouts: { request: 60s }";
+    let hostile = format!("limits: {{ cpuTime: 1s }}\n{patient}");
+    let wharf = callers(patient).service("hostile", &hostile).start().await;
     for caller in CALLERS {
         for (path, status, reason) in [
             ("/trap", 502, "guest_trap"),

@@ -21,6 +21,12 @@ pub fn spin(ms: u64) {
     }
 }
 
+/// The same work on every machine, in so many million rounds; a round is about a nanosecond.
+pub fn work(millions: u64) -> u64 {
+    (0..millions.saturating_mul(1_000_000))
+        .fold(1, |n: u64, round| black_box(n.wrapping_mul(0x5851_f42d_4c95_7f2d) ^ round))
+}
+
 #[allow(unconditional_recursion, reason = "it is meant to overflow the stack")]
 pub fn recurse(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);

@@ -46,6 +46,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Hostile {
                 cpu::spin(query.number("ms", 10));
                 respond(out, 200, "spun");
             }
+            "/work" => respond(out, 200, &cpu::work(query.number("millions", 1)).to_string()),
             "/recurse" => respond(out, 200, &cpu::recurse(0).to_string()),
             "/panic" => panic!("{}", query.text("msg").unwrap_or("secret panic")),
             "/trap" => core::arch::wasm32::unreachable(),
