@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::filter::{Chain, Layers, Stores, Told};
 use super::route::Scope;
-use crate::config::Config;
+use crate::config::{Config, Rule, Service};
 use crate::policy::{Bulkhead, BulkheadLimits};
 
 /// What a rule or a backend is found by: the route's name, the rule's place in it, the backend's place in that.
@@ -42,7 +43,8 @@ impl Chains {
                     Some(name) => format!("rule {:?}/{name:?}", route.name),
                     None => format!("rule {:?}/{index}", route.name),
                 };
-                let layers = Layers { id: &id, gateway, own: &rule.filters, public: rule.public, told };
+                let timeout = longest(config, rule);
+                let layers = Layers { id: &id, gateway, own: &rule.filters, public: rule.public, told, timeout };
                 let bulkhead = rule.bulkhead.as_ref().map(BulkheadLimits::from).map(|limits| {
                     let bulkhead = stores.bulkheads.get_or(&id, || Bulkhead::new(limits.clone()));
                     bulkheads.push((Arc::clone(&bulkhead), limits));
@@ -51,7 +53,8 @@ impl Chains {
                 let chain = Chain::new(layers, stores)?.with_bulkhead(bulkhead);
                 places.insert((route.name.clone(), index, None), Arc::new(chain));
                 for (nth, backend) in rule.backend_refs.iter().enumerate() {
-                    let layers = Layers { id: &id, gateway: &[], own: &backend.filters, public: false, told };
+                    let own = &backend.filters;
+                    let layers = Layers { id: &id, gateway: &[], own, public: false, told, timeout };
                     let chain = Arc::new(Chain::new(layers, stores)?);
                     places.insert((route.name.clone(), index, Some(nth)), chain);
                 }
@@ -60,10 +63,12 @@ impl Chains {
         let mut services = HashMap::new();
         for (name, service) in &config.services {
             let id = format!("service {name}");
-            let layers = Layers { id: &id, gateway, own: &service.filters, public: service.public, told };
+            let timeout = bounded(service);
+            let layers = Layers { id: &id, gateway, own: &service.filters, public: service.public, told, timeout };
             services.insert(name.clone(), Arc::new(Chain::automatic(layers, stores)?));
         }
-        let layers = Layers { id: "service", gateway, own: &[], public: false, told };
+        let timeout = bounded(&Service::from_defaults(&config.gateway.defaults));
+        let layers = Layers { id: "service", gateway, own: &[], public: false, told, timeout };
         let other = Arc::new(Chain::automatic(layers, stores)?);
         Ok(Self { places, services, other, bulkheads, told: Arc::clone(told) })
     }
@@ -88,6 +93,22 @@ impl Chains {
             }
             Scope::Automatic { service } => Arc::clone(self.services.get(service).unwrap_or(&self.other)),
         }
+    }
+}
+
+/// How long a request to the service may take, if that is bounded.
+fn bounded(service: &Service) -> Option<Duration> {
+    Some(service.timeouts.request.get()).filter(|timeout| !timeout.is_zero())
+}
+
+/// How long a request of the rule may take, whichever of its services gets it.
+fn longest(config: &Config, rule: &Rule) -> Option<Duration> {
+    let of_services = rule.backend_refs.iter().map(|backend| bounded(&config.service(&backend.service)));
+    // With a service that has all the time, only the rule bounds it.
+    let of_services = of_services.collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max());
+    match (rule.timeouts.request.map(|timeout| timeout.get()), of_services) {
+        (Some(rule), Some(services)) => Some(rule.min(services)),
+        (one, other) => one.or(other),
     }
 }
 
