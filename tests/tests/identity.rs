@@ -256,8 +256,7 @@ async fn keys_that_a_service_behind_the_gateway_shows_are_there_for_the_first_re
         json!({ "username": "ann", "email": "ann@shop.test", "password": "correct horse battery", "name": "Ann" });
     let user = send(&wharf, "/api/users", person.clone()).await;
     user.assert_status(201);
-    let login =
-        send(&wharf, "/api/users/login", json!({ "username": "ann", "password": person["password"] })).await;
+    let login = send(&wharf, "/api/users/login", json!({ "username": "ann", "password": person["password"] })).await;
     let path = format!("/api/users/{}", user.json()["id"].as_str().unwrap());
     let token = login.json()["token"].as_str().unwrap().to_owned();
     // Nobody had to know keys for that. Here somebody has to, and it is the first request since the host is ready.
