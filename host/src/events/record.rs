@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::time::rfc3339;
+use crate::config::QueueRetention;
 use crate::state::{DeadLetter, DeadMessage, QueueState, StoredEvent};
 
 /// An event, in the words of CloudEvents.
@@ -211,6 +212,9 @@ pub struct QueueRecord {
     pub invisible: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Messages that became too old since there is the queue.
+    #[serde(default)]
+    pub expired: u64,
     /// Bytes of all of them.
     pub bytes: u64,
     /// Bytes that they may have.
@@ -218,6 +222,9 @@ pub struct QueueRecord {
     /// When the oldest message was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oldest: Option<String>,
+    /// How long messages stay, if that is bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<QueueRetention>,
 }
 
 /// What `GET /api/queues` answers.
@@ -228,7 +235,7 @@ pub struct QueueList {
     pub queues: Vec<QueueRecord>,
 }
 
-/// A message that was received too often.
+/// A message that was received too often, or by nobody for too long.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadMessageRecord {
@@ -264,9 +271,10 @@ pub struct DeadMessageList {
 }
 
 impl QueueRecord {
-    pub(super) fn new(state: &QueueState) -> Self {
-        let QueueState { queue, visible, delayed, invisible, dead, bytes, quota, oldest } = state.clone();
-        Self { queue, visible, delayed, invisible, dead, bytes, quota, oldest: oldest.map(rfc3339) }
+    pub(super) fn new(state: &QueueState, retention: Option<QueueRetention>) -> Self {
+        let QueueState { queue, visible, delayed, invisible, dead, expired, bytes, quota, oldest } = state.clone();
+        let oldest = oldest.map(rfc3339);
+        Self { queue, visible, delayed, invisible, dead, expired, bytes, quota, oldest, retention }
     }
 }
 
