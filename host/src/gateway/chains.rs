@@ -119,6 +119,17 @@ mod tests {
     use super::*;
     use crate::gateway::filter::{Asking, Passage};
 
+    fn asking() -> Asking<'static> {
+        Asking {
+            client: std::net::IpAddr::from([192, 0, 2, 1]),
+            scheme: crate::config::Scheme::Http,
+            host: "a.test",
+            port: 80,
+            matched_prefix: None,
+            service: "a",
+        }
+    }
+
     #[tokio::test]
     async fn a_rule_without_a_name_shares_no_limit_with_one_named_like_its_place() {
         let limit = json!([{ "rateLimit": { "requests": 1, "per": "1h" } }]);
@@ -134,15 +145,63 @@ mod tests {
             let chain = &chains.places[&("r".to_owned(), index, None)];
             let (mut parts, ()) = http::Request::get("/").body(()).unwrap().into_parts();
             let mut passage = Passage::new(&parts);
-            let asking = Asking {
-                client: std::net::IpAddr::from([192, 0, 2, 1]),
-                scheme: crate::config::Scheme::Http,
-                host: "a.test",
-                port: 80,
-                matched_prefix: None,
-                service: "a",
-            };
-            assert!(chain.request(asking, &mut parts, &mut passage).await.is_ok(), "rule {index}");
+            assert!(chain.request(asking(), &mut parts, &mut passage).await.is_ok(), "rule {index}");
         }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_keys_longer_than_the_request_may_take() {
+        use base64::Engine;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+        use crate::gateway::GatewayError;
+
+        // Takes connections (in the backlog), and says nothing.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        config.gateway.auth = serde_json::from_value(json!({ "providers": [{
+            "name": "idp", "issuer": "idp", "audiences": ["a"], "algorithms": ["ES256"], "fetchTimeout": "30s",
+            "jwks": { "url": format!("http://{}/", silent.local_addr().unwrap()) },
+        }] }))
+        .unwrap();
+        let refs = json!([{ "service": "a" }]);
+        let jwt = json!([{ "jwt": { "provider": "idp" } }]);
+        let rule = json!({ "filters": jwt, "timeouts": { "request": "100ms" }, "backendRefs": refs });
+        config.gateway.routes = serde_json::from_value(json!([{ "name": "r", "rules": [rule] }])).unwrap();
+        let stores = Stores::default();
+        stores.providers.apply(&config.gateway.auth);
+        let chains = Chains::compile(&config, &stores).unwrap();
+        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let token = format!("{}.{}.AAAA", part(json!({ "alg": "ES256" })), part(json!({ "iss": "idp" })));
+        let request = http::Request::get("/").header("authorization", format!("Bearer {token}"));
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        let mut passage = Passage::new(&parts);
+        let begun = std::time::Instant::now();
+        let chain = &chains.places[&("r".to_owned(), 0, None)];
+        let refused = chain.request(asking(), &mut parts, &mut passage).await;
+        assert!(matches!(refused, Err(GatewayError::IdentityUnavailable)), "{refused:?}");
+        assert!(begun.elapsed() >= Duration::from_millis(100) && begun.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_rule_and_its_services_bound_a_request_together() {
+        let mut config = Config::default();
+        for (name, request) in [("short", "2s"), ("long", "20s"), ("endless", "0s")] {
+            let mut service = Service::default();
+            service.timeouts.request = serde_json::from_value(json!(request)).unwrap();
+            config.services.insert(name.to_owned(), service);
+        }
+        let of = |timeout: Option<&str>, services: &[&str]| {
+            let refs: Vec<_> = services.iter().map(|name| json!({ "service": name })).collect();
+            let timeouts = timeout.map_or(json!({}), |request| json!({ "request": request }));
+            let rule: Rule = serde_json::from_value(json!({ "timeouts": timeouts, "backendRefs": refs })).unwrap();
+            longest(&config, &rule).map(|longest| longest.as_secs())
+        };
+        assert_eq!(of(None, &["short", "long"]), Some(20));
+        assert_eq!(of(Some("5s"), &["short", "long"]), Some(5));
+        assert_eq!(of(Some("5s"), &["short"]), Some(2));
+        assert_eq!(of(None, &["short", "endless"]), None);
+        assert_eq!(of(Some("5s"), &["endless"]), Some(5));
+        assert_eq!(of(None, &["unnamed"]), Some(15));
     }
 }
