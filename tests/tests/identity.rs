@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use serde_json::{Value, json};
-use wharf_tests::{Answer, Wharf, binary, eventually, within};
+use wharf_tests::{Answer, Wharf, binary, eventually, root, within};
 
 /// An issuer with one key.
 struct Issuer {
@@ -228,5 +228,48 @@ async fn what_one_rule_says_about_clients_cannot_be_said_by_clients_on_another()
     for path in ["/out/request", "/hostile/request", "/open/request"] {
         let seen = ask(&wharf, "GET", path, &[("x-client".into(), "root".into())]).await.text();
         assert!(seen.contains("method") && !seen.contains("root"), "{path}: {seen}");
+    }
+}
+
+/// A gateway whose service `users` (that of the shop) issues the tokens and shows the keys, at the gateway's own address.
+async fn gateway_of_users() -> Wharf {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = std::fs::read_to_string(root().join("gateway-config/services/users.yaml")).unwrap();
+    let gateway = format!(
+        "listen: 127.0.0.1:{port}\nadmin: {{ listen: 127.0.0.1:0 }}\nplugins: {{ dir: plugins }}\n\
+         state: {{ path: state }}\nauth:\n  providers:\n    - name: shop\n      issuer: wharf-shop\n      \
+         audiences: [shop]\n      algorithms: [ES256]\n      fetchTimeout: 5s\n      \
+         jwks: {{ url: 'http://127.0.0.1:{port}/api/users/.well-known/jwks.json' }}\n"
+    );
+    let builder = Wharf::builder().plugin("users").service("users", &settings).gateway(&gateway);
+    builder.without_flags().start().await
+}
+
+#[tokio::test]
+async fn keys_that_a_service_behind_the_gateway_shows_are_there_for_the_first_request() {
+    let mut wharf = gateway_of_users().await;
+    let send = async |wharf: &Wharf, path: &str, body: Value| {
+        let headers = [("content-type", "application/json")];
+        wharf.client().send("POST", &wharf.url(path), &headers, body.to_string()).await
+    };
+    let person =
+        json!({ "username": "ann", "email": "ann@shop.test", "password": "correct horse battery", "name": "Ann" });
+    let user = send(&wharf, "/api/users", person.clone()).await;
+    user.assert_status(201);
+    let login = send(&wharf, "/api/users/login", json!({ "username": "ann", "password": person["password"] })).await;
+    let path = format!("/api/users/{}", user.json()["id"].as_str().unwrap());
+    let token = login.json()["token"].as_str().unwrap().to_owned();
+    // Nobody had to know keys for that. Here somebody has to, and it is the first request since the host is ready.
+    ask(&wharf, "GET", &path, &with_token(&token)).await.assert_status(200);
+    let quiet = |wharf: &Wharf| {
+        let loud: Vec<String> = wharf.log().into_iter().filter(|line| line.contains(r#""level":"WARN""#)).collect();
+        assert!(loud.is_empty(), "{loud:?}");
+    };
+    quiet(&wharf);
+    for _ in 0..3 {
+        let again = wharf.stop().await.start().await;
+        ask(&again, "GET", &path, &with_token(&token)).await.assert_status(200);
+        quiet(&again);
+        wharf = again;
     }
 }

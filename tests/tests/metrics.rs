@@ -106,6 +106,7 @@ instances: [{ name: gone, url: 'http://127.0.0.1:1', version: '9' }]",
       - matches: [{ path: { prefix: /copied } }]
         filters: [{ rewrite: { prefix: / } }, { mirror: { service: versioned } }]
         backendRefs: [{ service: hostile }]
+queues: { mails: { retention: { age: 1h } } }
 ",
         )
 }

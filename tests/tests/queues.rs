@@ -62,8 +62,15 @@ async fn messages_and_dead_letters_are_listed_put_back_and_deleted() {
     post(&wharf, "other/send", "x").await;
     let text = prints(&wharf, &["list"]).await;
     let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(rows[0], ["QUEUE", "VISIBLE", "DELAYED", "RECEIVED", "DEAD", "BYTES", "QUOTA", "OLDEST"]);
-    assert_eq!((rows[1][..5].to_vec(), rows[1][6]), (vec!["mails", "3", "0", "0", "0"], "1048576"), "{text}");
+    assert_eq!(
+        rows[0],
+        ["QUEUE", "VISIBLE", "DELAYED", "RECEIVED", "DEAD", "EXPIRED", "BYTES", "QUOTA", "RETENTION", "OLDEST"]
+    );
+    assert_eq!(
+        (rows[1][..6].to_vec(), rows[1][7], rows[1][8]),
+        (vec!["mails", "3", "0", "0", "0", "0"], "1048576", "-"),
+        "{text}"
+    );
     assert_eq!((rows.len(), rows[2][..5].to_vec()), (3, vec!["other", "1", "0", "0", "0"]), "{text}");
     post(&wharf, "mails/receive?max=1&visibility=60000", "").await;
     let list = with_json(&wharf, &["list"]).await;
@@ -121,4 +128,50 @@ async fn what_is_not_understood_is_said_and_changes_nothing() {
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.code() == Some(1) && errors.contains("127.0.0.1:1"), "{errors}");
     assert_eq!(with_json(&wharf, &["list"]).await["queues"][0]["visible"], 1);
+}
+
+/// What the metrics page says about a queue's messages that were too old.
+async fn expired(wharf: &Wharf, queue: &str, outcome: &str) -> Option<f64> {
+    let page = wharf.admin_get("/metrics").await.text();
+    let series = format!("wharf_queue_messages_expired_total{{queue=\"{queue}\",outcome=\"{outcome}\"}} ");
+    page.lines().find_map(|line| line.strip_prefix(&series)?.parse().ok())
+}
+
+#[tokio::test]
+async fn a_message_goes_when_it_lies_in_its_queue_for_longer_than_the_configuration_says() {
+    let wharf = started().await;
+    post(&wharf, "mails/send", "old").await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(expired(&wharf, "mails", "dropped").await, None, "without a retention messages stay");
+    let peek = async || post(&wharf, "mails/receive?max=10&visibility=0", "").await.as_array().unwrap().len();
+    assert_eq!(peek().await, 1);
+
+    // A change comes into force live, and a wrong one not at all.
+    wharf.configure("gateway.yaml", "queues: { mails: { retention: { age: 1s, expired: deadLetter } } }");
+    eventually("it is a dead letter", async || (expired(&wharf, "mails", "dead").await == Some(1.0)).then_some(()))
+        .await;
+    assert_eq!(peek().await, 0);
+    let text = prints(&wharf, &["list"]).await;
+    let row: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!((&row[..6], row[8], row[9]), (&["mails", "0", "0", "0", "1", "1"][..], "1s", "-"), "{text}");
+    let line = wharf.logged("messages were too old").await;
+    assert!(line.contains(r#""queue":"mails","messages":1"#) && line.contains("dead letters"), "{line}");
+    wharf.configure("gateway.yaml", "queues: { mails: { retention: { age: 0s } } }");
+    let refused = wharf.logged("out of bounds").await;
+    assert!(refused.contains("1s to 99999h"), "{refused}");
+
+    wharf.configure("gateway.yaml", "queues: { mails: { retention: { age: 1s, expired: drop } } }");
+    eventually("the change is in force", async || {
+        (with_json(&wharf, &["list"]).await["queues"][0]["retention"]["expired"] == "drop").then_some(())
+    })
+    .await;
+    assert_eq!(prints(&wharf, &["revive", "mails"]).await, "1 put back\n");
+    eventually("it is gone", async || (expired(&wharf, "mails", "dropped").await == Some(1.0)).then_some(())).await;
+    let list = with_json(&wharf, &["list"]).await;
+    let queue = &list["queues"][0];
+    assert_eq!(
+        (&queue["dead"], &queue["visible"], &queue["bytes"], &queue["expired"]),
+        (&json!(0), &json!(0), &json!(0), &json!(2)),
+        "{list}"
+    );
 }

@@ -109,6 +109,18 @@ async fn it_reads_one_database_and_writes_nothing() {
         assert!(code == 1 && out.is_empty() && errors.starts_with("wharf: "), "{statement}: {code} {out} {errors}");
         assert!(!errors.contains('\u{1b}'), "{statement}: {errors:?}");
     }
+    // In words for whoever sits there, who has no `execute` and no transaction.
+    for (statement, expected) in [
+        ("DELETE FROM notes", "only statements that read are run here"),
+        ("INSERT INTO notes (id) VALUES (9) RETURNING id", "data is changed by its service or a migration"),
+        ("BEGIN", "there are no transactions here"),
+        (attach.as_str(), "ATTACH, DETACH and VACUUM are not run here"),
+        ("SELECT * FROM nowhere", "no such table: nowhere"),
+    ] {
+        let (_, _, errors) = sql(wharf.dir(), &["ledger", statement]);
+        assert!(errors.contains(expected), "{statement}: {errors}");
+        assert!(!errors.contains("use execute") && !errors.contains("use the transaction"), "{statement}: {errors}");
+    }
     assert!(!wharf.dir().join("copy").exists());
     assert_eq!(rows(wharf.dir(), "SELECT count(*) FROM notes"), json!([[2]]));
     wharf.send("POST", "/ledger/execute", "INSERT INTO notes (id) VALUES (9)").await.assert_status(200);

@@ -27,13 +27,17 @@ impl Asker<'_> {
         if list.queues.is_empty() {
             return Ok(writeln!(self.out, "no queue has anything in it")?);
         }
-        let mut rows =
-            vec![["QUEUE", "VISIBLE", "DELAYED", "RECEIVED", "DEAD", "BYTES", "QUOTA", "OLDEST"].map(str::to_owned)];
+        let head =
+            ["QUEUE", "VISIBLE", "DELAYED", "RECEIVED", "DEAD", "EXPIRED", "BYTES", "QUOTA", "RETENTION", "OLDEST"];
+        let mut rows = vec![head.map(str::to_owned)];
         rows.extend(list.queues.into_iter().map(|queue| {
-            let numbers = [queue.visible, queue.delayed, queue.invisible, queue.dead, queue.bytes, queue.quota];
-            let [visible, delayed, invisible, dead, bytes, quota] = numbers.map(|number| number.to_string());
-            let oldest = queue.oldest.unwrap_or_else(|| "-".to_owned());
-            [shown(&queue.queue), visible, delayed, invisible, dead, bytes, quota, oldest]
+            let messages = [queue.visible, queue.delayed, queue.invisible, queue.dead, queue.expired];
+            let [visible, delayed, invisible, dead, expired] = messages.map(|number| number.to_string());
+            let [bytes, quota] = [queue.bytes, queue.quota].map(|number| number.to_string());
+            let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+            let retention = or_none(queue.retention.map(|retention| retention.age.to_string()));
+            let name = shown(&queue.queue);
+            [name, visible, delayed, invisible, dead, expired, bytes, quota, retention, or_none(queue.oldest)]
         }));
         Ok(align(&rows, "", self.out)?)
     }

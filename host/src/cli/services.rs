@@ -82,8 +82,10 @@ fn print(list: &ServiceList, now: Timestamp, out: &mut dyn Write) -> io::Result<
     for service in &list.services {
         service.breakers.iter().try_for_each(|breaker| told_of_breaker(&service.name, breaker, now, out))?;
     }
-    for service in list.services.iter().filter(|service| !service.tags.is_empty()) {
-        writeln!(out, "\n{} is tagged {}", service.name, service.tags.join(", "))?;
+    // One block, with a blank line before it: they are many and short.
+    for (index, service) in list.services.iter().filter(|service| !service.tags.is_empty()).enumerate() {
+        let gap = if index == 0 { "\n" } else { "" };
+        writeln!(out, "{gap}{} is tagged {}", service.name, service.tags.join(", "))?;
     }
     for (file, reason) in reasons {
         writeln!(out, "\n{file} is rejected: {reason}")?;
@@ -232,6 +234,8 @@ Bad Name.wasm is no service: no name
         registry.heartbeat("orders", "b", Health::Degraded("its disk is slow".to_owned())).unwrap();
         let mut services = registry.services();
         services[0].tags = vec!["commerce".to_owned()];
+        let more = ServiceRecord { name: "pricing".to_owned(), instances: Vec::new(), ..services[0].clone() };
+        services.push(more);
         let now = services[0].instances[0].since;
         let mut out = Vec::new();
         print(&ServiceList { services, refused: Vec::new() }, now, &mut out).unwrap();
@@ -242,6 +246,7 @@ b         orders   -        degraded  0s     1       eu,fast  http://127.0.0.1:9
 b is degraded: its disk is slow
 
 orders is tagged commerce
+pricing is tagged commerce
 ";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

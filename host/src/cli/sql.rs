@@ -71,8 +71,19 @@ pub enum Error {
 impl From<SqlError> for Error {
     fn from(error: SqlError) -> Self {
         // Names and texts of the service stand in it. Not as a source: that would be told as it is.
-        Self::Sql(safe(&error.to_string()))
+        let said = error.to_string();
+        Self::Sql(for_people(&said).map_or_else(|| safe(&said), str::to_owned))
     }
+}
+
+/// What the engine tells services about interfaces that a person at a terminal does not have, said for that person.
+fn for_people(said: &str) -> Option<&'static str> {
+    const INSTEAD: [(&str, &str); 3] = [
+        ("query only reads", "only statements that read are run here: data is changed by its service or a migration"),
+        ("ATTACH, DETACH and VACUUM", "ATTACH, DETACH and VACUUM are not run here: one statement that reads is"),
+        ("BEGIN, COMMIT, ROLLBACK", "there are no transactions here: one statement that reads is run"),
+    ];
+    INSTEAD.iter().find(|(theirs, _)| said.contains(theirs)).map(|(_, instead)| *instead)
 }
 
 /// What is asked.

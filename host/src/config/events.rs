@@ -76,6 +76,30 @@ pub struct QueueSettings {
     pub max_receives: u32,
     /// Bytes that its messages may have together. 1MiB to 1048576GiB.
     pub quota: Size,
+    /// How long messages stay; until somebody deletes them if not given.
+    pub retention: Option<QueueRetention>,
+}
+
+/// How long messages of a queue stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct QueueRetention {
+    /// Counted from when a message could be received first. 1s to 99999h.
+    pub age: Duration,
+    /// What becomes of messages that are older.
+    #[serde(default)]
+    pub expired: Expired,
+}
+
+/// What becomes of messages that are too old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Expired {
+    /// They are deleted, and counted.
+    #[default]
+    Drop,
+    /// They are dead letters.
+    DeadLetter,
 }
 
 impl Default for Events {
@@ -99,7 +123,7 @@ impl Default for Retention {
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { visibility_timeout: Duration::secs(30), max_receives: 5, quota: Size::mib(256) }
+        Self { visibility_timeout: Duration::secs(30), max_receives: 5, quota: Size::mib(256), retention: None }
     }
 }
 
@@ -139,6 +163,9 @@ impl QueueSettings {
             check.within(at.get("visibilityTimeout"), &queue.visibility_timeout, &VISIBILITY);
             check.within(at.get("maxReceives"), &queue.max_receives, &RECEIVES);
             check.within(at.get("quota"), &queue.quota, &QUOTA);
+            if let Some(retention) = &queue.retention {
+                check.within(at.get("retention").get("age"), &retention.age, &AGE);
+            }
         }
     }
 }
@@ -153,5 +180,5 @@ pub(in crate::config) const EXAMPLE: &str = r##"{
 
 /// The same for queues.
 #[cfg(test)]
-pub(in crate::config) const QUEUES: &str =
-    r#"{ "mails": { "visibilityTimeout": "1m", "maxReceives": 3, "quota": "16MiB" } }"#;
+pub(in crate::config) const QUEUES: &str = r#"{ "mails": { "visibilityTimeout": "1m", "maxReceives": 3, "quota": "16MiB",
+    "retention": { "age": "96h", "expired": "deadLetter" } } }"#;

@@ -72,7 +72,7 @@ pub use circuit_breaker::{CircuitBreaker, Fallback};
 pub use connections::*;
 pub use contract::{Breaking, Contract, ContractMode, OpenApi};
 pub use egress::{EgressHosts, EgressRule};
-pub use events::{Events, QueueSettings, Retention, TopicSettings};
+pub use events::{Events, Expired, QueueRetention, QueueSettings, Retention, TopicSettings};
 pub use filter::*;
 pub use grants::{Calls, Grants, QueueGrants};
 pub use health::PublicHealth;

@@ -121,7 +121,9 @@ impl Events {
         let clock = Timestamp::now;
         let upkeep = Upkeep { log, bus: Arc::clone(&bus), notes: notes.clone(), config: receiver.clone(), clock };
         let scheduler = Scheduler { bus: Arc::clone(&bus), notes, config: receiver, clock };
-        let mut tasks = vec![tokio::spawn(upkeep.run()), tokio::spawn(scheduler.run())];
+        let young = Arc::clone(&bus);
+        let young = async move { young.queues().keep_young().await };
+        let mut tasks = vec![tokio::spawn(upkeep.run()), tokio::spawn(scheduler.run()), tokio::spawn(young)];
         if let Some(outboxes) = parts.outboxes.clone() {
             tasks.push(tokio::spawn(Relay { log: Arc::clone(&parts.log), bus, outboxes }.run()));
         }

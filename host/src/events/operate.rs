@@ -205,6 +205,11 @@ impl Events {
         self.parts.bus.publish_as_operator(event).await
     }
 
+    /// Messages that lay in a queue for too long since the host started: queue, what became of them, number.
+    pub fn expired_messages(&self) -> Vec<(String, &'static str, u64)> {
+        self.parts.bus.queues().expired()
+    }
+
     /// How each queue stands.
     ///
     /// # Errors

@@ -3,16 +3,19 @@
 //! A queue is there as soon as somebody sends to it. `grants.queues` says who may, separately for both ends; settings of
 //! a queue come from `queues` in `gateway.yaml`, and change live.
 
+mod expired;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
+use self::expired::Expired;
 use super::record::{DeadMessageList, DeadMessageRecord, QueueList, QueueRecord};
 use crate::capability::bus::{NewMessage, QueueFailure, ReceivedMessage};
 use crate::config::{self, Config, check_topic};
-use crate::state::{Message, QueueError, QueueSettings, Queues, Receive, Received};
+use crate::state::{Fate, Message, QueueError, QueueRetention, QueueSettings, QueueState, Queues, Receive, Received};
 
 /// Dead letters of one step.
 const STEP: usize = 100;
@@ -31,11 +34,17 @@ pub(super) struct QueueRoom {
     config: ArcSwap<Config>,
     /// As they were told to the store.
     told: Mutex<BTreeMap<String, config::QueueSettings>>,
+    expired: Expired,
 }
 
 impl QueueRoom {
     pub(super) fn new(queues: Arc<dyn Queues>, config: &Arc<Config>) -> Self {
-        let room = Self { queues, config: ArcSwap::new(Arc::clone(config)), told: Mutex::default() };
+        let room = Self {
+            queues,
+            config: ArcSwap::new(Arc::clone(config)),
+            told: Mutex::default(),
+            expired: Expired::default(),
+        };
         room.tell(config);
         room
     }
@@ -56,6 +65,8 @@ impl QueueRoom {
             self.queues.configure(name, settings(queue));
         }
         told.clone_from(now);
+        drop(told);
+        self.expired.only(now);
     }
 
     /// Whether a service may use this end of a queue.
@@ -86,10 +97,18 @@ impl QueueRoom {
             let NewMessage { body, content_type, delay, deduplication } = new;
             Message { body, content_type, delay, deduplication }
         };
-        self.queues
-            .send(queue, messages.into_iter().map(message).collect())
-            .await
-            .map_err(|error| failure(queue, error))
+        let messages: Vec<Message> = messages.into_iter().map(message).collect();
+        let config = self.config.load_full();
+        let again = config.gateway.queues.get(queue).and_then(|queue| queue.retention.as_ref());
+        let again = again.map(|_| messages.clone());
+        let sent = match (self.queues.send(queue, messages).await, again) {
+            // What is too old must not keep out what is new.
+            (Err(QueueError::Full { .. }), Some(messages)) if self.expire(queue).await > 0 => {
+                self.queues.send(queue, messages).await
+            }
+            (sent, _) => sent,
+        };
+        sent.map_err(|error| failure(queue, error))
     }
 
     pub(super) async fn receive(
@@ -132,8 +151,12 @@ impl QueueRoom {
 
     /// How each queue stands.
     pub(super) async fn list(&self) -> Result<QueueList, QueueError> {
-        let queues = self.queues.queues().await?.iter().map(QueueRecord::new).collect();
-        Ok(QueueList { queues })
+        let config = self.config.load();
+        let record = |state: &QueueState| {
+            let settings = config.gateway.queues.get(&state.queue);
+            QueueRecord::new(state, settings.and_then(|settings| settings.retention.clone()))
+        };
+        Ok(QueueList { queues: self.queues.queues().await?.iter().map(record).collect() })
     }
 
     /// Dead letters after this number.
@@ -186,7 +209,14 @@ impl QueueRoom {
 }
 
 fn settings(queue: &config::QueueSettings) -> QueueSettings {
-    QueueSettings { quota: queue.quota.get(), max_receives: queue.max_receives }
+    let retention = queue.retention.as_ref().map(|retention| QueueRetention {
+        age: retention.age.get(),
+        fate: match retention.expired {
+            config::Expired::Drop => Fate::Dropped,
+            config::Expired::DeadLetter => Fate::Dead,
+        },
+    });
+    QueueSettings { quota: queue.quota.get(), max_receives: queue.max_receives, retention }
 }
 
 fn failure(queue: &str, error: QueueError) -> QueueFailure {
@@ -206,73 +236,4 @@ fn failure(queue: &str, error: QueueError) -> QueueFailure {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Service;
-    use crate::state::sqlite::SqliteQueues;
-
-    fn config(queues: &str) -> Arc<Config> {
-        let mut config = Config::default();
-        let service = |send: &str, receive: &str| {
-            let mut service = Service::default();
-            let patterns = |text: &str| text.split_whitespace().map(|one| one.parse().unwrap()).collect::<Vec<_>>();
-            service.grants.queues.send = patterns(send);
-            service.grants.queues.receive = patterns(receive);
-            service
-        };
-        config.services.insert("orders".into(), service("mails work.*", ""));
-        config.services.insert("mail".into(), service("", "mails #.any"));
-        config.gateway.queues = serde_json::from_str(queues).unwrap();
-        Arc::new(config)
-    }
-
-    fn message(body: &'static str) -> Vec<NewMessage> {
-        vec![NewMessage { body: body.into(), ..NewMessage::default() }]
-    }
-
-    #[tokio::test]
-    async fn each_end_of_a_queue_is_granted_by_itself() {
-        let dir = tempfile::tempdir().unwrap();
-        let room = QueueRoom::new(Arc::new(SqliteQueues::open(dir.path())), &config("{}"));
-        room.send("orders", "mails", message("1")).await.unwrap();
-        room.send("orders", "work.a", message("1")).await.unwrap();
-        let denied = |failure: QueueFailure| matches!(failure, QueueFailure::Denied(_));
-        for (service, queue) in [("mail", "mails"), ("orders", "work"), ("orders", "other"), ("nobody", "mails")] {
-            assert!(denied(room.send(service, queue, message("1")).await.unwrap_err()), "{service} {queue}");
-        }
-        let receive = async |service: &str, queue: &str| room.receive(service, queue, 10, None, Duration::ZERO).await;
-        assert!(denied(receive("orders", "mails").await.unwrap_err()));
-        assert!(denied(room.delete("orders", "mails", "x").await.unwrap_err()));
-        assert!(denied(room.extend("orders", "mails", "x", Duration::ZERO).await.unwrap_err()));
-        assert!(matches!(receive("mail", "a b.any").await.unwrap_err(), QueueFailure::Invalid(_)));
-        let received = receive("mail", "mails").await.unwrap().remove(0);
-        assert_eq!(receive("mail", "mails").await, Ok(Vec::new()), "somebody has it");
-        room.delete("mail", "mails", &received.receipt).await.unwrap();
-        assert_eq!(room.delete("mail", "mails", &received.receipt).await, Err(QueueFailure::Expired));
-    }
-
-    #[tokio::test]
-    async fn settings_of_a_queue_hold_at_once_and_dead_letters_can_be_put_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let quick = r#"{ "mails": { "visibilityTimeout": "1s", "maxReceives": 1, "quota": "1MiB" } }"#;
-        let room = QueueRoom::new(Arc::new(SqliteQueues::open(dir.path())), &config(quick));
-        room.send("orders", "mails", message("1")).await.unwrap();
-        let receive =
-            async |wait: u64| room.receive("mail", "mails", 10, None, Duration::from_secs(wait)).await.unwrap().len();
-        assert_eq!(receive(0).await, 1);
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(receive(0).await, 0, "it was received as often as it may be");
-        let dead = room.dead_letters("mails", 0, 10).await.unwrap();
-        assert_eq!((dead.dead_letters.len(), dead.dead_letters[0].data.as_deref()), (1, Some("1")));
-        // With other settings it may be received again, and stays invisible for longer.
-        room.apply(&config("{}"));
-        assert_eq!(room.list().await.unwrap().queues[0].quota, config::QueueSettings::default().quota.get());
-        assert_eq!(room.revive("mails", None).await, Ok(1));
-        assert_eq!(receive(0).await, 1);
-        tokio::time::sleep(Duration::from_millis(1100)).await;
-        assert_eq!(receive(0).await, 0);
-        assert_eq!(room.list().await.unwrap().queues[0].invisible, 1);
-        assert_eq!(room.purge("mails").await, Ok(1));
-        assert_eq!(room.purge_dead("mails", None).await, Ok(0));
-    }
-}
+mod tests;

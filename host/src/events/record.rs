@@ -1,13 +1,16 @@
 //! Events and subscriptions as operators see them: the JSON of the admin API, which the CLI reads.
 
+mod queues;
+
 use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+pub use self::queues::{DeadMessageList, DeadMessageRecord, QueueList, QueueRecord};
 use super::time::rfc3339;
-use crate::state::{DeadLetter, DeadMessage, QueueState, StoredEvent};
+use crate::state::{DeadLetter, StoredEvent};
 
 /// An event, in the words of CloudEvents.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,95 +196,6 @@ impl DeadLetterRecord {
             attempts: dead.attempts,
             error: dead.error.clone(),
             event,
-        }
-    }
-}
-
-/// A queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueRecord {
-    /// Its name.
-    pub queue: String,
-    /// Messages that can be received.
-    pub visible: u64,
-    /// Messages that were never received and are delayed.
-    pub delayed: u64,
-    /// Messages that somebody has received.
-    pub invisible: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// Bytes of all of them.
-    pub bytes: u64,
-    /// Bytes that they may have.
-    pub quota: u64,
-    /// When the oldest message was sent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub oldest: Option<String>,
-}
-
-/// What `GET /api/queues` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueList {
-    /// By name.
-    pub queues: Vec<QueueRecord>,
-}
-
-/// A message that was received too often.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadMessageRecord {
-    /// Its number.
-    pub id: u64,
-    /// When it was sent.
-    pub sent: String,
-    /// When it was given up.
-    pub died: String,
-    /// How often it was received.
-    pub attempts: u32,
-    /// The media type of the data.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub content_type: Option<String>,
-    /// Bytes of the data.
-    pub size: usize,
-    /// The data, if it is text.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
-    /// The data, if it is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_base64: Option<String>,
-}
-
-/// What `GET /api/queues/{queue}/dead-letters` answers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct DeadMessageList {
-    /// By number.
-    pub dead_letters: Vec<DeadMessageRecord>,
-    /// Where the next page begins, if there may be one: the `after` to ask with.
-    pub next: Option<u64>,
-}
-
-impl QueueRecord {
-    pub(super) fn new(state: &QueueState) -> Self {
-        let QueueState { queue, visible, delayed, invisible, dead, bytes, quota, oldest } = state.clone();
-        Self { queue, visible, delayed, invisible, dead, bytes, quota, oldest: oldest.map(rfc3339) }
-    }
-}
-
-impl DeadMessageRecord {
-    pub(super) fn new(dead: &DeadMessage) -> Self {
-        let (data, data_base64) = data(&dead.body);
-        Self {
-            id: dead.id,
-            sent: rfc3339(dead.sent),
-            died: rfc3339(dead.died),
-            attempts: dead.attempts,
-            content_type: dead.content_type.clone(),
-            size: dead.body.len(),
-            data,
-            data_base64,
         }
     }
 }

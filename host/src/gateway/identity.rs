@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! token ─ token (form, header) ─ provider (whose, remembered?) ─ jwks (key, signature) ─ claims ─→ Identity
-//!                                     └─ source (which keys hold now) ─ fetch (file, URL, secret)
+//!                                     └─ source (which keys hold now) ─ pace (when) ─ fetch (file, URL, secret)
 //! ```
 
 mod claims;
@@ -16,6 +16,7 @@ mod fetch;
 pub(crate) mod fuzz;
 mod json;
 mod jwks;
+mod pace;
 mod provider;
 mod source;
 mod token;

@@ -171,6 +171,7 @@ impl Services {
     /// Who tells when every file that was there at the start is decided about. Until then, whoever finds nobody is told
     /// to try again: a client takes "there is no such thing" for the last word.
     pub(crate) fn starts(&self, ready: watch::Receiver<bool>) {
+        self.stores.providers.starts(ready.clone());
         let first = self.ready.set(ready).is_ok();
         debug_assert!(first, "a host starts once");
     }

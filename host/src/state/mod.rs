@@ -33,9 +33,9 @@ pub use self::key_value::{
 };
 pub use self::outbox::{Outbox, Outboxes};
 pub use self::queues::{
-    DeadMessage, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_MESSAGE_TEXT_BYTES, MAX_QUEUE_NAME_BYTES, MAX_QUEUES, MAX_RECEIVE,
-    MAX_SEND_BYTES, MAX_SEND_MESSAGES, MAX_VISIBILITY, MAX_WAIT, MESSAGE_DEDUPLICATION, MESSAGE_OVERHEAD_BYTES,
-    Message, QueueError, QueueSettings, QueueState, Queues, Receive, Received,
+    DeadMessage, Fate, MAX_DELAY, MAX_MESSAGE_BYTES, MAX_MESSAGE_TEXT_BYTES, MAX_QUEUE_NAME_BYTES, MAX_QUEUES,
+    MAX_RECEIVE, MAX_SEND_BYTES, MAX_SEND_MESSAGES, MAX_VISIBILITY, MAX_WAIT, MESSAGE_DEDUPLICATION,
+    MESSAGE_OVERHEAD_BYTES, Message, QueueError, QueueRetention, QueueSettings, QueueState, Queues, Receive, Received,
 };
 pub use self::sql::{
     AppliedMigration, Durability, HOST_PREFIX, MAX_OPEN_ROWS, MAX_PARAMETERS, MAX_PIECE_ROWS, MAX_STATEMENT_BYTES,

@@ -6,6 +6,9 @@
 //! that was received [`max_receives`](QueueSettings::max_receives) times becomes a dead letter instead. Messages come in
 //! the order in which they became visible, which is the order of sending as long as nobody fails or asks for a delay.
 //!
+//! One that has been receivable for longer than the queue's [retention](QueueSettings::retention) is not received any
+//! more; [`expire`](Queues::expire) drops it or makes it a dead letter, unless somebody has it just then.
+//!
 //! Promises: a message whose [`send`](Queues::send) was answered is not lost, and one whose
 //! [`delete`](Queues::delete) was answered does not come again, by the end of the process at any instant or a power cut.
 //! All of a batch is sent or nothing. Each method is one atomic step, but for [`purge`](Queues::purge). What was
@@ -52,12 +55,32 @@ pub struct QueueSettings {
     pub quota: u64,
     /// How often a message may be received before it is a dead letter; at least once.
     pub max_receives: u32,
+    /// How long messages stay; until somebody deletes them if not given.
+    pub retention: Option<QueueRetention>,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
-        Self { quota: 256 << 20, max_receives: 5 }
+        Self { quota: 256 << 20, max_receives: 5, retention: None }
     }
+}
+
+/// How long messages of a queue stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueRetention {
+    /// Counted from when a message could be received first, which is when it was sent unless it was delayed.
+    pub age: Duration,
+    /// What becomes of those that are older.
+    pub fate: Fate,
+}
+
+/// What becomes of messages that are too old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// They are deleted.
+    Dropped,
+    /// They are dead letters.
+    Dead,
 }
 
 /// A message to send.
@@ -101,7 +124,7 @@ pub struct Received {
     pub sent: SystemTime,
 }
 
-/// A message that was received too often.
+/// A message that was received too often, or by nobody for too long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadMessage {
     /// Its number, which it had before.
@@ -131,6 +154,8 @@ pub struct QueueState {
     pub invisible: u64,
     /// Dead letters.
     pub dead: u64,
+    /// Messages that became too old since there is the queue.
+    pub expired: u64,
     /// Bytes of messages and dead letters.
     pub bytes: u64,
     /// Bytes that they may have.
@@ -190,11 +215,16 @@ pub trait Queues: Send + Sync + fmt::Debug {
     /// longer valid.
     async fn extend(&self, queue: &str, receipt: &str, visibility: Duration) -> Result<(), QueueError>;
 
+    /// Does with some messages that are too old what the queue's retention says, and says how many there were; none is
+    /// the end. Messages that somebody has are left to him.
+    async fn expire(&self, queue: &str) -> Result<u64, QueueError>;
+
     /// Dead letters after this number, oldest number first. There may be fewer than `limit` because they are large; only
     /// an empty answer is the end.
     async fn dead_letters(&self, queue: &str, after: u64, limit: usize) -> Result<Vec<DeadMessage>, QueueError>;
 
-    /// Puts these dead letters back, as if they had not been received, and says how many there were.
+    /// Puts these dead letters back, as if they had not been received and were as young as new ones, and says how many
+    /// there were.
     async fn revive(&self, queue: &str, ids: Vec<u64>) -> Result<u64, QueueError>;
 
     /// Deletes these dead letters, and says how many there were.

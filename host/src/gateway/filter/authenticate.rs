@@ -6,10 +6,11 @@
 //! away first, also on routes that ask for none.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 use http::request::Parts;
+use tokio::time::timeout;
 
 use super::api_key::ApiKey;
 use super::basic_auth::BasicAuth;
@@ -99,6 +100,8 @@ pub(super) struct Authentication {
     pub(super) ways: Vec<Authenticator>,
     /// Headers that tell of identities here or on other routes.
     pub(super) told: Arc<Told>,
+    /// Longest time to wait for whoever can say: what a request has altogether.
+    pub(super) longest: Option<Duration>,
 }
 
 impl Authentication {
@@ -106,7 +109,12 @@ impl Authentication {
     pub(super) async fn run(&self, parts: &mut Parts) -> Result<Option<Identity>, GatewayError> {
         let mut found = None;
         for (index, way) in self.ways.iter().enumerate() {
-            match way.authenticate(parts).await {
+            let asked = way.authenticate(parts);
+            let answer = match self.longest {
+                None => asked.await,
+                Some(longest) => timeout(longest, asked).await.unwrap_or(Err(Refusal::Unavailable)),
+            };
+            match answer {
                 Ok(Some(identity)) => {
                     found = Some((way, identity));
                     break;

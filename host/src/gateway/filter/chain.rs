@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -78,6 +78,8 @@ pub(crate) struct Layers<'a> {
     pub(crate) public: bool,
     /// What services are told about clients, anywhere.
     pub(crate) told: &'a Arc<Told>,
+    /// Longest time that a request has here, if it is bounded.
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// What filters know of a request besides its head.
@@ -139,6 +141,7 @@ impl Chain {
             chain.add(filter, place, *ordinal, stores)?;
         }
         chain.authentication.told = Arc::clone(layers.told);
+        chain.authentication.longest = layers.timeout;
         Ok(chain)
     }
 

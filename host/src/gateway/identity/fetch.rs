@@ -53,11 +53,28 @@ type TlsClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
 /// Fetches keys.
 pub(super) struct Fetcher {
     tls: OnceCell<TlsClient>,
+    /// What answers in place of files and servers.
+    #[cfg(test)]
+    script: Option<Script>,
 }
+
+#[cfg(test)]
+pub(super) type Script =
+    Box<dyn Fn() -> futures_util::future::BoxFuture<'static, Result<KeySet, FetchError>> + Send + Sync>;
 
 impl Fetcher {
     pub(super) fn new() -> Self {
-        Self { tls: OnceCell::new() }
+        Self {
+            tls: OnceCell::new(),
+            #[cfg(test)]
+            script: None,
+        }
+    }
+
+    /// Asks nobody but `script`.
+    #[cfg(test)]
+    pub(super) fn scripted(script: Script) -> Self {
+        Self { tls: OnceCell::new(), script: Some(script) }
     }
 
     /// Fetches over https from servers whose certificate comes from this root only.
@@ -69,7 +86,7 @@ impl Fetcher {
         let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_all_versions().build();
-        Self { tls: OnceCell::new_with(Some(client(connector))) }
+        Self { tls: OnceCell::new_with(Some(client(connector))), script: None }
     }
 
     /// Gets the keys, once.
@@ -77,6 +94,10 @@ impl Fetcher {
     /// # Errors
     /// When there are none, or none in time.
     pub(super) async fn fetch(&self, source: &JwksSource, timeout: Duration) -> Result<KeySet, FetchError> {
+        #[cfg(test)]
+        if let Some(script) = &self.script {
+            return script().await;
+        }
         match source {
             JwksSource::File(path) => Ok(KeySet::from_jwks(&read_file(path, timeout).await?)?),
             JwksSource::Secret(secret) => {

@@ -17,11 +17,12 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::claims::{self, Times};
 use super::fetch::Fetcher;
 use super::jwks::KeySet;
-use super::source::{Clock, Source};
+use super::source::{Clock, Readiness, Source};
 use super::token::{Invalid, MAX_TOKEN, Unproven, take_apart};
 use super::{Identity, Method, scopes};
 use crate::config::{Auth, JwtAlgorithm, JwtProvider};
@@ -56,6 +57,7 @@ pub(crate) struct Providers {
     known: ArcSwap<HashMap<String, Arc<Provider>>>,
     fetcher: Arc<Fetcher>,
     clock: Clock,
+    host: Readiness,
 }
 
 impl Providers {
@@ -65,7 +67,12 @@ impl Providers {
     }
 
     pub(super) fn with(fetcher: Fetcher, clock: Clock) -> Self {
-        Self { known: ArcSwap::default(), fetcher: Arc::new(fetcher), clock }
+        Self { known: ArcSwap::default(), fetcher: Arc::new(fetcher), clock, host: Readiness::default() }
+    }
+
+    /// The host starts, and this tells when it has: who shows keys may be behind it.
+    pub(crate) fn starts(&self, ready: watch::Receiver<bool>) {
+        self.host.follows(ready);
     }
 
     /// Takes the providers of a configuration and starts to fetch keys that are missing. Filters that were built
@@ -101,7 +108,10 @@ impl Providers {
         let name: Arc<str> = settings.name.as_str().into();
         let source = match old {
             Some(old) if old.source.suits(settings) => Arc::clone(&old.source),
-            _ => Source::new(Arc::clone(&name), settings, Arc::clone(&self.fetcher), Arc::clone(&self.clock)),
+            _ => {
+                let (fetcher, clock) = (Arc::clone(&self.fetcher), Arc::clone(&self.clock));
+                Source::new(Arc::clone(&name), settings, fetcher, clock, self.host.clone())
+            }
         };
         let algorithms = settings.algorithms.iter().copied().map(algorithm).collect();
         let estimated = usize::try_from(VERIFIED_BYTES / 4096).unwrap_or_default();

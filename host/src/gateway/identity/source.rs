@@ -1,9 +1,13 @@
 //! A provider's keys as they are kept: when they are fetched, and what holds while they cannot be.
 //!
-//! Keys from a URL are fetched at the start, then again in the background when four fifths of `cacheFor` are over and
-//! a request comes, so that requests do not wait. Keys older than `cacheFor` are waited for; while the provider does
-//! not answer, they are used for `staleFor` more, and attempts come after 1 s, 2 s, … 30 s. A file is read again when
-//! it is used and a second has passed; a broken one leaves the keys as they were.
+//! Keys from a URL are fetched at the start, and until they are there for the first time again and again (`pace` says
+//! how often). A request that needs keys which were never there has them fetched now, and waits: while nobody wonders
+//! yet that they are missing, for several fetches if need be, afterwards for one.
+//!
+//! Later they are fetched in the background when four fifths of `cacheFor` are over and a request comes, so that
+//! requests do not wait. Keys older than `cacheFor` are waited for; while the provider does not answer, they are used
+//! for `staleFor` more, and attempts come after 1 s, 2 s, … 30 s. A file is read again when it is used and a second has
+//! passed; a broken one leaves the keys as they were.
 //!
 //! A token of an unknown key asks for the keys again, at most once in 30 s however many such tokens come: a rotated
 //! key is believed after 30 s at the latest, and nobody can make the gateway flood a provider. A key id that was asked
@@ -12,66 +16,27 @@
 //! There is one fetch at a time; it runs in a task of its own, so that no client ends it by going away. All times here
 //! are monotonic: a jump of the wall clock changes nothing.
 
-use std::collections::VecDeque;
+mod first;
+mod unknown;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+pub(super) use self::first::Readiness;
+use self::unknown::UnknownIds;
 use super::fetch::{FetchError, Fetcher};
 use super::jwks::KeySet;
-use crate::config::{JwksSource, JwtProvider, SecretRef};
+use super::pace::{PATIENCE, Pace, Pause};
+use crate::config::{JwksSource, JwtProvider};
 
 /// Tells the time that never jumps.
 pub(super) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// Least time between two fetches that unknown keys cause (what the `jose` library calls `cooldownDuration`).
-pub(super) const UNKNOWN_PAUSE: Duration = Duration::from_secs(30);
-/// How many unknown key ids are remembered.
-const UNKNOWN_IDS: usize = 128;
-/// A file is not read more often than this.
-const FILE_PAUSE: Duration = Duration::from_secs(1);
-const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LAST_RETRY: Duration = Duration::from_secs(30);
-
 /// There are no keys, and none can be had now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unavailable;
-
-/// When things are due, counted from the last fetch that succeeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Pace {
-    /// From here on a request starts a fetch.
-    refresh: Duration,
-    /// From here on a request waits for it.
-    fresh: Duration,
-    /// From here on the keys are not used any more.
-    usable: Duration,
-    /// Between two fetches for unknown keys.
-    unknown: Duration,
-}
-
-impl Pace {
-    fn of(settings: &JwtProvider) -> Self {
-        let (cache, stale) = (settings.cache_for.get(), settings.stale_for.get());
-        let never = Duration::MAX;
-        match &settings.jwks {
-            JwksSource::Url(_) => Self {
-                refresh: cache.saturating_mul(4) / 5,
-                fresh: cache,
-                usable: cache.saturating_add(stale),
-                unknown: UNKNOWN_PAUSE,
-            },
-            JwksSource::File(_) | JwksSource::Secret(SecretRef::File(_)) => {
-                Self { refresh: FILE_PAUSE, fresh: FILE_PAUSE, usable: never, unknown: FILE_PAUSE }
-            }
-            // A variable does not change while the host runs.
-            JwksSource::Secret(SecretRef::Env(_)) => {
-                Self { refresh: never, fresh: never, usable: never, unknown: never }
-            }
-        }
-    }
-}
 
 /// The keys of one provider.
 pub(super) struct Source {
@@ -81,6 +46,7 @@ pub(super) struct Source {
     pace: Pace,
     fetcher: Arc<Fetcher>,
     clock: Clock,
+    host: Readiness,
     state: Mutex<State>,
     /// Changes when a fetch has ended.
     ended: watch::Sender<()>,
@@ -92,26 +58,35 @@ struct State {
     fetching: bool,
     /// Fetches that failed since the last one that succeeded.
     failures: u32,
-    /// No fetch before, after one that failed.
+    /// Those of them that came too late to be nothing to wonder at.
+    late: u32,
+    /// No fetch for a request before, after one that failed.
     retry: Option<Instant>,
+    /// The next fetch for no request, as long as there never were keys.
+    again: Option<Instant>,
+    /// When the host was first seen ready without keys.
+    missing: Option<Instant>,
+    /// Somebody waits for keys that were never there.
+    wanted: bool,
+    /// A task sees to it that there are keys one day.
+    driven: bool,
     /// No fetch for an unknown key before.
     unknown: Option<Instant>,
-    unknown_ids: VecDeque<UnknownId>,
-}
-
-/// A key id that the provider did not know.
-struct UnknownId {
-    id: String,
-    until: Instant,
-    pause: Duration,
+    unknown_ids: UnknownIds,
 }
 
 impl Source {
-    pub(super) fn new(provider: Arc<str>, settings: &JwtProvider, fetcher: Arc<Fetcher>, clock: Clock) -> Arc<Self> {
+    pub(super) fn new(
+        provider: Arc<str>,
+        settings: &JwtProvider,
+        fetcher: Arc<Fetcher>,
+        clock: Clock,
+        host: Readiness,
+    ) -> Arc<Self> {
         let pace = Pace::of(settings);
         let (from, timeout) = (settings.jwks.clone(), settings.fetch_timeout.get());
         let (state, ended) = (Mutex::default(), watch::Sender::new(()));
-        Arc::new(Self { provider, from, timeout, pace, fetcher, clock, state, ended })
+        Arc::new(Self { provider, from, timeout, pace, fetcher, clock, host, state, ended })
     }
 
     /// Whether a source made from `settings` would do the same.
@@ -125,6 +100,10 @@ impl Source {
         if state.keys.is_none() && !state.fetching {
             self.start(&mut state);
         }
+        if state.keys.is_none() && self.pace.persists && !state.driven {
+            state.driven = true;
+            tokio::spawn(first::keys(Arc::downgrade(self), self.ended.subscribe()));
+        }
     }
 
     /// The keys that hold now. Waits for a fetch only when there are none, or they are too old and nothing has failed.
@@ -132,30 +111,41 @@ impl Source {
     /// # Errors
     /// When there are none and they cannot be fetched.
     pub(super) async fn keys(self: &Arc<Self>) -> Result<Arc<KeySet>, Unavailable> {
-        let mut ended = {
+        let longest = tokio::time::Instant::now() + self.timeout.max(PATIENCE);
+        loop {
+            let mut ended = {
+                let mut state = self.state();
+                let now = (self.clock)();
+                let age = state.keys.as_ref().map(|(_, at)| now.saturating_duration_since(*at));
+                let due = age.is_none_or(|age| age >= self.pace.refresh);
+                if due && !state.fetching && state.retry.is_none_or(|retry| now >= retry) {
+                    self.start(&mut state);
+                }
+                let fresh = age.is_some_and(|age| age < self.pace.fresh);
+                let patient = self.is_patient(&mut state, now);
+                if !patient && (fresh || state.failures > 0 || !state.fetching) {
+                    if let Some(keys) = self.usable(&state, now) {
+                        return Ok(keys);
+                    }
+                    if !state.fetching {
+                        return Err(Unavailable);
+                    }
+                }
+                state.wanted = true;
+                // Under the lock: the end of the running fetch comes after this.
+                self.ended.subscribe()
+            };
+            // No end of a fetch within the time is as good as one that brought nothing.
+            let _ = tokio::time::timeout_at(longest, ended.changed()).await;
             let mut state = self.state();
             let now = (self.clock)();
-            let age = state.keys.as_ref().map(|(_, at)| now.saturating_duration_since(*at));
-            let due = age.is_none_or(|age| age >= self.pace.refresh);
-            if due && !state.fetching && state.retry.is_none_or(|retry| now >= retry) {
-                self.start(&mut state);
+            if let Some(keys) = self.usable(&state, now) {
+                return Ok(keys);
             }
-            let fresh = age.is_some_and(|age| age < self.pace.fresh);
-            if fresh || state.failures > 0 || !state.fetching {
-                if let Some(keys) = self.usable(&state, now) {
-                    return Ok(keys);
-                }
-                if !state.fetching {
-                    return Err(Unavailable);
-                }
+            if !self.is_patient(&mut state, now) || tokio::time::Instant::now() >= longest {
+                return Err(Unavailable);
             }
-            // Under the lock: the end of the running fetch comes after this.
-            self.ended.subscribe()
-        };
-        // It cannot fail while `self` is there.
-        let _ = ended.changed().await;
-        let state = self.state();
-        self.usable(&state, (self.clock)()).ok_or(Unavailable)
+        }
     }
 
     /// Keys other than `seen`, for a token that none of these could verify. Waits for a fetch if one is due.
@@ -169,8 +159,7 @@ impl Source {
             }
             if !state.fetching {
                 let early = |until: Instant| now < until;
-                let known = |unknown: &UnknownId| Some(unknown.id.as_str()) == key_id && early(unknown.until);
-                if state.unknown.is_some_and(early) || state.unknown_ids.iter().any(known) {
+                if state.unknown.is_some_and(early) || key_id.is_some_and(|id| state.unknown_ids.contains(id, now)) {
                     return None;
                 }
                 // A pause that the clock cannot express lasts for ever.
@@ -188,7 +177,7 @@ impl Source {
         }
         // A provider that did not answer knows this key or not.
         if let Some(id) = key_id.filter(|_| state.failures == 0) {
-            state.remember_unknown(id, now, self.pace.unknown);
+            state.unknown_ids.remember(id, now, self.pace.unknown);
         }
         None
     }
@@ -228,7 +217,7 @@ impl Source {
     }
 
     fn succeeded(&self, state: &mut State, keys: KeySet, now: Instant) {
-        (state.failures, state.retry) = (0, None);
+        (state.failures, state.late, state.retry, state.again) = (0, 0, None, None);
         match &mut state.keys {
             // The same keys stay the same object: what was verified with them holds on.
             Some((old, at)) if old.same_as(&keys) => *at = now,
@@ -240,12 +229,21 @@ impl Source {
     }
 
     fn failed(&self, state: &mut State, error: &FetchError, now: Instant) {
-        let doubled = 2u32.saturating_pow(state.failures.min(16));
-        state.retry = now.checked_add(FIRST_RETRY.saturating_mul(doubled).min(LAST_RETRY));
+        let wanted = std::mem::take(&mut state.wanted);
+        let (patient, first) = (self.is_patient(state, now), state.keys.is_none() && self.pace.persists);
+        let pause = if first {
+            Pause::of_first_keys(state.failures, (!patient).then_some(state.late), wanted)
+        } else {
+            Pause::of_old_keys(state.failures)
+        };
+        (state.retry, state.again) = (now.checked_add(pause.for_requests), now.checked_add(pause.for_itself));
         state.failures = state.failures.saturating_add(1);
+        state.late = state.late.saturating_add(u32::from(!patient));
         let (provider, old) = (&*self.provider, state.keys.is_some());
         // A file is read every second: one line for a row of failures.
-        if state.failures == 1 {
+        if patient {
+            tracing::debug!(provider, %error, "keys cannot be fetched yet");
+        } else if state.late == 1 {
             tracing::warn!(provider, %error, keeps_old_keys = old, "keys cannot be fetched");
         } else {
             tracing::debug!(provider, %error, failures = state.failures, "keys still cannot be fetched");
@@ -255,19 +253,6 @@ impl Source {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing under the lock leaves the state half-changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn remember_unknown(&mut self, id: &str, now: Instant, pause: Duration) {
-        let at = self.unknown_ids.iter().position(|unknown| unknown.id == id);
-        let before = at.and_then(|at| self.unknown_ids.remove(at));
-        let pause = before.map_or(pause, |before| before.pause.saturating_mul(2).min(Duration::from_secs(600)));
-        let Some(until) = now.checked_add(pause) else { return };
-        if self.unknown_ids.len() >= UNKNOWN_IDS {
-            self.unknown_ids.pop_front();
-        }
-        self.unknown_ids.push_back(UnknownId { id: id.to_owned(), until, pause });
     }
 }
 

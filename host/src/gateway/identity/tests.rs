@@ -1,6 +1,7 @@
 //! Tokens of all kinds against providers of all kinds; keys are made here, servers run on this machine.
 
 mod attacks;
+mod first_keys;
 mod of_identities;
 mod rotation;
 mod vectors;

@@ -18,6 +18,12 @@ const DELIVERIES: Family<3> = Family {
     labels: ["service", "subscription", "outcome"],
 };
 
+const EXPIRED: Family<2> = Family {
+    name: "queue_messages_expired",
+    help: "Messages that lay in a queue for longer than its retention, by what became of them: dropped or dead.",
+    labels: ["queue", "outcome"],
+};
+
 /// A number of a subscription as it is now.
 type Ask = fn(&Counted) -> f64;
 
@@ -49,6 +55,8 @@ pub(super) fn write(page: &mut Page<'_>, events: Option<&Events>) -> Result<(), 
             of.outcomes.map(|(outcome, count)| ([of.service.clone(), of.name.clone(), outcome.to_owned()], count))
         }),
     )?;
+    let expired = events.map(Events::expired_messages).unwrap_or_default();
+    page.counters(&EXPIRED, expired.into_iter().map(|(queue, outcome, count)| ([queue, outcome.to_owned()], count)))?;
     for (family, read) in GAUGES {
         page.gauges(&family, all.iter().map(|of| ([of.service.clone(), of.name.clone()], read(of))))?;
     }

@@ -29,6 +29,7 @@ pub(in crate::state) async fn holds(engine: &dyn Fixture) {
     a_delay_is_kept(engine).await;
     an_id_is_sent_once_in_five_minutes(engine).await;
     too_many_receives_make_a_dead_letter(engine).await;
+    a_message_that_is_too_old_is_not_received(engine).await;
     a_full_queue_says_so(engine).await;
     purging_empties_a_queue(engine).await;
     a_receiver_waits_for_a_message(engine).await;
@@ -287,10 +288,78 @@ async fn too_many_receives_make_a_dead_letter(engine: &dyn Fixture) {
     assert_eq!(state(&queues, "q").await.bytes, 0);
 }
 
+async fn a_message_that_is_too_old_is_not_received(engine: &dyn Fixture) {
+    let (queues, clock) = fresh(engine);
+    let keep = |age: Option<(Duration, Fate)>| {
+        let retention = age.map(|(age, fate)| QueueRetention { age, fate });
+        queues.configure("q", QueueSettings { retention, ..QueueSettings::default() });
+    };
+    assert_eq!(queues.expire("never used").await, Ok(0));
+    let delayed = Message { delay: 100 * SECOND, ..message("delayed") };
+    queues.send("q", vec![message("held"), message("old"), delayed]).await.unwrap();
+    let held = queues.receive("q", Receive { visibility: 200 * SECOND, ..now(1) }).await.unwrap();
+    clock.advance(50 * SECOND);
+    send(&queues, "q", &["young"]).await;
+    clock.advance(10 * SECOND);
+    assert_eq!(queues.expire("q").await, Ok(0), "without a retention they stay");
+
+    // As soon as there is one, nobody gets those that are older, whether or not they have been looked for.
+    keep(Some((60 * SECOND, Fate::Dead)));
+    let received = receive(&queues, "q", 10).await;
+    assert_eq!(bodies(&received), ["young"]);
+    queues.delete("q", &received[0].receipt).await.unwrap();
+    let waiting = queues.receive("q", Receive { wait: Duration::from_millis(50), ..now(10) }).await;
+    assert_eq!(waiting, Ok(Vec::new()));
+    assert_eq!((queues.expire("q").await, queues.expire("q").await), (Ok(1), Ok(0)));
+    let letters = queues.dead_letters("q", 0, 10).await.unwrap();
+    assert_eq!((letters.len(), &letters[0].body[..], letters[0].attempts), (1, &b"old"[..], 0));
+    let counts = state(&queues, "q").await;
+    assert_eq!((counts.visible, counts.delayed, counts.invisible, counts.dead, counts.expired), (0, 1, 1, 1, 1));
+
+    // Who has one may go on for as long as he has it; who gives it back, gives it back for good.
+    queues.extend("q", &held[0].receipt, 20 * SECOND).await.unwrap();
+    clock.advance(19 * SECOND);
+    assert_eq!(queues.expire("q").await, Ok(0));
+    queues.extend("q", &held[0].receipt, Duration::ZERO).await.unwrap();
+    assert_eq!(receive(&queues, "q", 10).await, []);
+    keep(Some((60 * SECOND, Fate::Dropped)));
+    let before = state(&queues, "q").await.bytes;
+    assert_eq!(queues.expire("q").await, Ok(1));
+    let counts = state(&queues, "q").await;
+    assert_eq!((counts.dead, counts.expired, counts.bytes), (1, 2, before - (MESSAGE_OVERHEAD_BYTES + 4) as u64));
+
+    // A delay is no part of the age, and a message that is put back is as young as a new one.
+    clock.advance(100 * SECOND - 79 * SECOND + 59 * SECOND);
+    assert_eq!(queues.revive("q", vec![letters[0].id]).await, Ok(1));
+    let received = receive(&queues, "q", 10).await;
+    assert_eq!(bodies(&received), ["delayed", "old"]);
+    queues.delete("q", &received[0].receipt).await.unwrap();
+    queues.extend("q", &received[1].receipt, Duration::ZERO).await.unwrap();
+    clock.advance(59 * SECOND);
+    assert_eq!(queues.expire("q").await, Ok(0));
+    clock.advance(SECOND);
+    assert_eq!(receive(&queues, "q", 10).await, []);
+    keep(None);
+    assert_eq!(bodies(&receive(&queues, "q", 10).await), ["old"], "a retention that is taken away holds no more");
+
+    // Many go, in pieces.
+    keep(Some((SECOND, Fate::Dropped)));
+    for _ in 0..3 {
+        queues.send("q", vec![message("m"); MAX_SEND_MESSAGES]).await.unwrap();
+    }
+    clock.advance(60 * SECOND);
+    let mut gone = 0;
+    while let Ok(more @ 1..) = queues.expire("q").await {
+        gone += more;
+    }
+    assert_eq!(gone, 3 * MAX_SEND_MESSAGES as u64 + 1);
+    assert_eq!(state(&queues, "q").await.bytes, 0);
+}
+
 async fn a_full_queue_says_so(engine: &dyn Fixture) {
     let (queues, clock) = fresh(engine);
     let quota = 2 * (1000 + MESSAGE_OVERHEAD_BYTES as u64);
-    queues.configure("q", QueueSettings { quota, max_receives: 1 });
+    queues.configure("q", QueueSettings { quota, max_receives: 1, retention: None });
     queues.send("q", vec![sized(1000), Message { deduplication: Some("d".to_owned()), ..sized(1000) }]).await.unwrap();
     assert_eq!(queues.send("q", vec![message("")]).await, Err(QueueError::Full { quota, dead: 0 }));
     queues.send("q", vec![Message { deduplication: Some("d".to_owned()), ..sized(1000) }]).await.unwrap();

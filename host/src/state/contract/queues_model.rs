@@ -11,6 +11,8 @@ use super::queues::Fixture;
 use crate::state::queues::*;
 
 const MAX_RECEIVES: u32 = 2;
+/// In seconds.
+const AGE: u64 = 3;
 const QUOTA: u64 = 6 * (MESSAGE_OVERHEAD_BYTES as u64 + 1);
 
 #[derive(Clone, Debug)]
@@ -23,6 +25,7 @@ enum Step {
     Revive(usize),
     PurgeDead(usize),
     Purge,
+    Expire,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -35,13 +38,19 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4_usize).prop_map(Step::Revive),
         1 => (0..4_usize).prop_map(Step::PurgeDead),
         1 => Just(Step::Purge),
+        2 => Just(Step::Expire),
     ]
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::Dead), Just(Fate::Dropped)]
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     id: u64,
     visible: u64,
+    since: u64,
     attempts: u32,
     receipt: Option<String>,
 }
@@ -53,6 +62,8 @@ struct Model {
     dead: Vec<u64>,
     /// Deduplication id, number, time.
     sent: Vec<(u8, u64, u64)>,
+    /// Messages that became too old.
+    expired: u64,
 }
 
 impl Model {
@@ -77,17 +88,19 @@ pub(in crate::state) fn holds(engine: &dyn Fixture) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
-        .run(&prop::collection::vec(step(), 1..40), |steps| {
+        .run(&(prop::option::of(fate()), prop::collection::vec(step(), 1..40)), |(fate, steps)| {
             let clock = TestClock::new();
             let queues = engine.empty(&clock);
-            runtime.block_on(run(&queues, &clock, steps));
+            runtime.block_on(run(&queues, &clock, fate, steps));
             Ok(())
         })
         .unwrap();
 }
 
-async fn run(queues: &Arc<dyn Queues>, clock: &TestClock, steps: Vec<Step>) {
-    queues.configure("q", QueueSettings { quota: QUOTA, max_receives: MAX_RECEIVES });
+async fn run(queues: &Arc<dyn Queues>, clock: &TestClock, fate: Option<Fate>, steps: Vec<Step>) {
+    let retention = fate.map(|fate| QueueRetention { age: Duration::from_secs(AGE), fate });
+    queues.configure("q", QueueSettings { quota: QUOTA, max_receives: MAX_RECEIVES, retention });
+    let too_old = |message: &Known, now: u64| fate.is_some() && message.since + AGE <= now;
     let mut model = Model::default();
     let mut receipts: Vec<String> = Vec::new();
     for step in steps {
@@ -102,7 +115,7 @@ async fn run(queues: &Arc<dyn Queues>, clock: &TestClock, steps: Vec<Step>) {
                 let (now, mut taken) = (model.now, 0);
                 let dead = &mut model.dead;
                 model.messages.retain_mut(|message| {
-                    if taken == max || message.visible > now {
+                    if taken == max || message.visible > now || too_old(message, now) {
                         return true;
                     }
                     if message.attempts == MAX_RECEIVES {
@@ -154,12 +167,24 @@ async fn run(queues: &Arc<dyn Queues>, clock: &TestClock, steps: Vec<Step>) {
                 let Some(id) = model.dead.get(which).copied() else { continue };
                 assert_eq!(queues.revive("q", vec![id]).await, Ok(1));
                 model.dead.retain(|dead| *dead != id);
-                model.messages.push(Known { id, visible: model.now, attempts: 0, receipt: None });
+                let (visible, since) = (model.now, model.now);
+                model.messages.push(Known { id, visible, since, attempts: 0, receipt: None });
             }
             Step::PurgeDead(which) => {
                 let Some(id) = model.dead.get(which).copied() else { continue };
                 assert_eq!(queues.purge_dead("q", vec![id]).await, Ok(1));
                 model.dead.retain(|dead| *dead != id);
+            }
+            Step::Expire => {
+                let now = model.now;
+                let goes = |message: &Known| too_old(message, now) && message.visible <= now;
+                let gone: Vec<u64> = model.messages.iter().filter(|one| goes(one)).map(|one| one.id).collect();
+                assert_eq!(queues.expire("q").await, Ok(gone.len() as u64));
+                model.messages.retain(|message| !gone.contains(&message.id));
+                model.expired += gone.len() as u64;
+                if fate == Some(Fate::Dead) {
+                    model.dead.extend(gone);
+                }
             }
             Step::Purge => {
                 assert_eq!(queues.purge("q").await, Ok(model.messages.len() as u64));
@@ -200,7 +225,8 @@ async fn send(queues: &Arc<dyn Queues>, model: &mut Model, messages: Vec<(u64, O
         if let Some(known) = deduplication {
             model.sent.push((known, id, model.now));
         }
-        model.messages.push(Known { id, visible: model.now + delay, attempts: 0, receipt: None });
+        let visible = model.now + delay;
+        model.messages.push(Known { id, visible, since: visible, attempts: 0, receipt: None });
     }
 }
 
@@ -215,6 +241,7 @@ async fn agree(queues: &Arc<dyn Queues>, model: &Model) {
     assert_eq!(state.visible, number(&|message| message.visible <= now));
     assert_eq!(state.delayed, number(&|message| message.visible > now && message.attempts == 0));
     assert_eq!(state.invisible, number(&|message| message.visible > now && message.attempts > 0));
+    assert_eq!(state.expired, model.expired);
     assert_eq!(state.bytes, model.count() as u64 * (MESSAGE_OVERHEAD_BYTES as u64 + 1));
     let mut dead = model.dead.clone();
     dead.sort_unstable();

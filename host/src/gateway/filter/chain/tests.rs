@@ -41,13 +41,13 @@ async fn ways_that_do_not_hold_take_away_what_is_said_of_identities_and_no_crede
     let told = &Arc::new(Told::of_filters(&gateway));
     let sent = [("x-api-key", "k"), ("x-client", "root"), ("authorization", "Bearer own")];
 
-    let layers = Layers { id: "rule a", gateway: &gateway, own: &[], public: true, told };
+    let layers = Layers { id: "rule a", gateway: &gateway, own: &[], public: true, told, timeout: None };
     let seen = passed(&Chain::new(layers, &stores).unwrap(), &sent).await;
     assert!(!seen.contains_key("x-client"));
     assert_eq!(seen.get("x-api-key").unwrap(), "k", "a public service may ask for keys itself");
 
     let own = filters(json!([{ "apiKey": { "keys": { "file": path }, "forward": true } }]));
-    let layers = Layers { id: "rule a", gateway: &gateway, own: &own, public: false, told };
+    let layers = Layers { id: "rule a", gateway: &gateway, own: &own, public: false, told, timeout: None };
     let seen = passed(&Chain::new(layers, &stores).unwrap(), &sent).await;
     assert!(!seen.contains_key("x-client"));
     assert_eq!(seen.get("x-api-key").unwrap(), "k", "the rule forwards it");
@@ -61,7 +61,9 @@ async fn places_with_the_same_list_share_one() {
     let stores = Stores::default();
     let gateway = filters(json!([{ "apiKey": { "keys": { "file": path } } }]));
     let told = &Arc::new(Told::of_filters(&gateway));
-    let chain = |id| Chain::new(Layers { id, gateway: &gateway, own: &[], public: false, told }, &stores).unwrap();
+    let chain = |id| {
+        Chain::new(Layers { id, gateway: &gateway, own: &[], public: false, told, timeout: None }, &stores).unwrap()
+    };
     let (one, other) = (chain("rule a"), chain("rule b"));
     let [Authenticator::ApiKey(one), Authenticator::ApiKey(other)] =
         [&one, &other].map(|chain| &chain.authentication.ways[0])
@@ -79,7 +81,9 @@ async fn parameters_with_credentials_are_known_by_name() {
     let gateway = filters(json!([{ "apiKey": { "keys": { "file": path }, "from": { "query": "ticket" } } }]));
     let told = &Arc::new(Told::of_filters(&gateway));
     for public in [false, true] {
-        let chain = Chain::new(Layers { id: "rule a", gateway: &gateway, own: &[], public, told }, &stores).unwrap();
+        let chain =
+            Chain::new(Layers { id: "rule a", gateway: &gateway, own: &[], public, told, timeout: None }, &stores)
+                .unwrap();
         assert_eq!(chain.secret_parameters().collect::<Vec<_>>(), ["ticket"]);
     }
 }

@@ -1,4 +1,4 @@
-//! Messages that were received too often. Their bodies stay where they are.
+//! Messages that were received too often, or became too old. Their bodies stay where they are.
 
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension};
@@ -86,8 +86,8 @@ pub(super) fn revive(
     let revived = take(connection, name, ids, |queue, id, bytes| {
         connection
             .prepare_cached(
-                "INSERT INTO messages (id, queue, visible, sent, attempts, bytes)
-                 SELECT id, queue, ?2, sent, 0, bytes FROM dead WHERE id = ?1",
+                "INSERT INTO messages (id, queue, visible, since, sent, attempts, bytes)
+                 SELECT id, queue, ?2, ?2, sent, 0, bytes FROM dead WHERE id = ?1",
             )?
             .execute((id, now))?;
         count(connection, queue, bytes, -bytes)

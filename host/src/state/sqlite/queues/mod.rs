@@ -9,6 +9,7 @@
 
 mod bell;
 mod dead;
+mod expire;
 mod receive;
 mod schema;
 mod send;
@@ -74,11 +75,11 @@ impl SqliteQueues {
     }
 
     async fn take(&self, queue: &str, receive: Receive) -> Result<Taken, QueueError> {
-        let max_receives = self.settings(queue).max_receives;
-        let (queue, clock) = (queue.to_owned(), self.clock.clone());
+        let (settings, clock) = (self.settings(queue), self.clock.clone());
+        let queue = queue.to_owned();
         self.database
             .write(Sync::Later, 0, move |transaction| {
-                receive::receive(transaction, &queue, &receive, max_receives, clock.now())
+                receive::receive(transaction, &queue, &receive, settings, clock.now())
             })
             .await
     }
@@ -151,6 +152,22 @@ impl Queues for SqliteQueues {
             .await?;
         self.bells.ring(queue);
         Ok(())
+    }
+
+    async fn expire(&self, queue: &str) -> Result<u64, QueueError> {
+        let Some(retention) = self.settings(queue).retention else { return Ok(0) };
+        let (name, clock) = (queue.to_owned(), self.clock.clone());
+        // Mostly there are none, and reading holds nobody up.
+        let look = name.clone();
+        let now = clock.now();
+        let some: Result<bool, QueueError> =
+            self.database.read(move |connection| expire::are_some(connection, &look, retention.age, now)).await;
+        if !some? {
+            return Ok(0);
+        }
+        self.database
+            .write(Sync::Now, 0, move |transaction| expire::expire(transaction, &name, retention, clock.now()))
+            .await
     }
 
     async fn dead_letters(&self, queue: &str, after: u64, limit: usize) -> Result<Vec<DeadMessage>, QueueError> {

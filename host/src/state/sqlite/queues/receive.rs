@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::dead;
 use super::schema::NoLedger;
 use super::send::{count, find};
-use crate::state::queues::{MAX_DELAY, MAX_VISIBILITY, QueueError, Receive, Received};
+use crate::state::queues::{MAX_DELAY, MAX_VISIBILITY, QueueError, QueueSettings, Receive, Received};
 use crate::state::sqlite::clock::{self, span};
 use crate::state::sqlite::database::{Step, Transaction};
 
@@ -27,17 +27,22 @@ pub(super) struct Taken {
     pub(super) next: Option<Duration>,
 }
 
-/// Messages that are visible, in order.
+/// Messages that are visible and young enough, in order. Those that are too old are gone before long, so few are passed
+/// over; `+` has the other index left alone, which gives no order.
 pub(super) const VISIBLE: &str = "
-    SELECT id, attempts, sent, bytes FROM messages WHERE queue = ?1 AND visible <= ?2 ORDER BY visible, id LIMIT ?3";
+    SELECT id, attempts, sent, bytes FROM messages
+    WHERE queue = ?1 AND visible <= ?2 AND +since > ?4 ORDER BY visible, id LIMIT ?3";
+/// When the next message becomes visible.
+pub(super) const NEXT: &str = "
+    SELECT visible FROM messages WHERE queue = ?1 AND +since > ?2 ORDER BY visible LIMIT 1";
 /// Messages that no delay or timeout can have made invisible for so long: the host's clock was set back.
-const ASTRAY: &str = "UPDATE messages SET visible = ?2 WHERE queue = ?1 AND visible > ?3";
+const ASTRAY: &str = "UPDATE messages SET visible = ?2, since = min(since, ?2) WHERE queue = ?1 AND visible > ?3";
 
 pub(super) fn receive(
     transaction: &mut Transaction<'_, NoLedger>,
     name: &str,
     receive: &Receive,
-    max_receives: u32,
+    settings: QueueSettings,
     now: i64,
 ) -> Step<Taken, QueueError> {
     let connection = transaction.connection;
@@ -46,9 +51,10 @@ pub(super) fn receive(
     let furthest = now.saturating_add(span(MAX_DELAY.max(MAX_VISIBILITY)));
     connection.prepare_cached(ASTRAY)?.execute((queue.number, now, furthest))?;
 
+    let too_old = settings.retention.map_or(i64::MIN, |retention| now.saturating_sub(span(retention.age)));
     let visible: Vec<(i64, u32, i64, i64)> = connection
         .prepare_cached(VISIBLE)?
-        .query_map((queue.number, now, i64::try_from(LOOKS).unwrap_or(i64::MAX)), |row| {
+        .query_map((queue.number, now, i64::try_from(LOOKS).unwrap_or(i64::MAX), too_old), |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<rusqlite::Result<_>>()?;
@@ -59,7 +65,7 @@ pub(super) fn receive(
             taken.more = true;
             break;
         }
-        if attempts >= max_receives.max(1) {
+        if attempts >= settings.max_receives.max(1) {
             dead::bury(connection, queue.number, id, bytes, now)?;
             continue;
         }
@@ -71,9 +77,8 @@ pub(super) fn receive(
         taken.messages.push(take(connection, id, attempts + 1, sent, now.saturating_add(span(receive.visibility)))?);
     }
     if taken.messages.is_empty() && !taken.more {
-        let next: Option<i64> = connection
-            .prepare_cached("SELECT min(visible) FROM messages WHERE queue = ?1")?
-            .query_row([queue.number], |row| row.get(0))?;
+        let next: Option<i64> =
+            connection.prepare_cached(NEXT)?.query_row((queue.number, too_old), |row| row.get(0)).optional()?;
         taken.next = next.map(|next| Duration::from_nanos(next.saturating_sub(now).max(0).unsigned_abs()));
     }
     Ok(Ok(taken))

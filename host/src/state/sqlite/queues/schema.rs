@@ -2,7 +2,8 @@
 //!
 //! What changes with each receive is in `messages`, whose rows are small; `bodies` are written once. `queues` counts
 //! messages and bytes. `visible` is the time from which a message can be received, and with the number orders them.
-//! `receipt` is a random number, none as long as nobody has the message.
+//! `receipt` is a random number, none as long as nobody has the message. `since` is the time from which its age counts,
+//! and `expired` how many became too old.
 
 use rusqlite::Connection;
 
@@ -15,7 +16,7 @@ pub(super) const FILE: &str = "events/queues.sqlite3";
 pub(in crate::state::sqlite) const FORMAT: Format = Format {
     what: "a file of queues",
     application: 0x5748_5155, // WHQU
-    steps: &[FORMAT_1],
+    steps: &[FORMAT_1, FORMAT_2],
     synchronous: "FULL",
     cache_kib: 8 << 10,
     checkpoint_pages: 4096,
@@ -61,6 +62,14 @@ const FORMAT_1: &str = "
         PRIMARY KEY (queue, deduplication)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX sent_by_time ON sent (sent);
+";
+
+/// Retention by age. Messages of before count from when they were sent.
+const FORMAT_2: &str = "
+    ALTER TABLE queues ADD COLUMN expired INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE messages ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+    UPDATE messages SET since = sent;
+    CREATE INDEX messages_by_age ON messages (queue, since);
 ";
 
 /// Each queue's sums are a row of its own, so there is nothing to keep for all of them.

@@ -117,7 +117,9 @@ pub(super) fn send(
 fn insert(connection: &Connection, queue: i64, message: &Message, now: i64) -> rusqlite::Result<u64> {
     let visible = now.saturating_add(span(message.delay));
     connection
-        .prepare_cached("INSERT INTO messages (queue, visible, sent, attempts, bytes) VALUES (?1, ?2, ?3, 0, ?4)")?
+        .prepare_cached(
+            "INSERT INTO messages (queue, visible, since, sent, attempts, bytes) VALUES (?1, ?2, ?2, ?3, 0, ?4)",
+        )?
         .execute((queue, visible, now, message_bytes(message)))?;
     let id = connection.last_insert_rowid();
     connection.prepare_cached("INSERT INTO bodies (id, content_type, body) VALUES (?1, ?2, ?3)")?.execute((

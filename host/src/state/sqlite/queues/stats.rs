@@ -40,7 +40,8 @@ pub(super) fn states(connection: &Connection, now: i64) -> rusqlite::Result<Vec<
                 (SELECT count(*) FROM messages WHERE queue = number AND visible > ?1 AND attempts = 0),
                 (SELECT count(*) FROM messages WHERE queue = number AND visible > ?1 AND attempts > 0),
                 (SELECT count(*) FROM dead WHERE queue = number),
-                (SELECT min(sent) FROM messages WHERE queue = number)
+                (SELECT min(sent) FROM messages WHERE queue = number),
+                expired
              FROM queues ORDER BY name",
         )?
         .query_map([now], |row| {
@@ -52,6 +53,7 @@ pub(super) fn states(connection: &Connection, now: i64) -> rusqlite::Result<Vec<
                 delayed: number(3)?,
                 invisible: number(4)?,
                 dead: number(5)?,
+                expired: number(7)?,
                 quota: 0,
                 oldest: row.get::<_, Option<i64>>(6)?.map(clock::time),
             })

@@ -42,14 +42,14 @@ async fn what_is_looked_for_has_an_index() {
         .database
         .read(|connection| {
             let mut plans = Vec::new();
-            for sql in [receive::VISIBLE, "SELECT min(visible) FROM messages WHERE queue = ?1"] {
+            for sql in [receive::VISIBLE, receive::NEXT, expire::OLD] {
                 plans.push(super::super::tests::plan(connection, sql)?);
             }
             Ok(plans)
         })
         .await;
     for plan in plans.unwrap() {
-        assert!(plan.contains("INDEX messages_by_time (queue=?"), "{plan}");
+        assert!(plan.contains("INDEX messages_by_time (queue=?") || plan.contains("INDEX messages_by_age (queue=?"));
         assert!(!plan.contains("TEMP B-TREE FOR ORDER BY"), "{plan}");
     }
 }
