@@ -12,8 +12,11 @@
 //! - The same text may mean something else when tables have changed. So a transaction that changes them forgets what is
 //!   quick, and nothing runs in this way during its commit ([`Schema`]).
 //! - It waits for no lock and for no connection: there is one that is free, or a thread takes it.
-//! - What remains is the disk, and rows of megabytes. After a statement that took longer than [`SLOW`], all of the
-//!   database are left to threads for [`PAUSE`] times as long, so that is the part of a thread's time that can be lost.
+//! - What remains is the disk, and rows of megabytes. After a statement that took longer than [`SLOW`], not counting time
+//!   without a core (`core`), all of the database are left to threads for [`PAUSE`] times as long, so that is the part of
+//!   a thread's time that can be lost.
+
+mod core;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -140,12 +143,16 @@ impl Lane {
             return None;
         }
         self.rested = false;
+        core::begins(began);
         self.guard.hurry();
         let begun = self.whole(text, parameters, settings);
         let stopped = self.guard.calm();
-        let took = began.elapsed();
+        let mut took = began.elapsed();
         if took > SLOW {
-            *shared.pause() = began.checked_add(took * PAUSE);
+            took = core::without_waiting(took);
+        }
+        if took > SLOW {
+            *shared.pause() = Instant::now().checked_add(took * PAUSE);
         }
         if stopped || matches!(begun, Ok(None)) {
             self.known.get_mut().set(text, Verdict::No);
