@@ -146,7 +146,6 @@ impl Books {
     /// # Errors
     /// When something still goes on after this time: what.
     pub async fn settled(shop: &Shop, patience: Duration) -> Result<Self, Trouble> {
-        shop.trusted().await?;
         let began = Instant::now();
         let (mut swept, mut quiet) = (None::<Instant>, 0);
         loop {

@@ -244,7 +244,6 @@ async fn what_one_service_tells_all_others_know_in_the_end() {
     // The host is killed meanwhile, too: what they have to be told is on disk.
     open.host.kill().await.unwrap();
     open.host.again().await.unwrap();
-    open.shop.trusted().await.unwrap();
     for (name, wasm) in away.iter().zip(&components) {
         open.host.folder.install(name, wasm).unwrap();
     }
