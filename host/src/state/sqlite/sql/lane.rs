@@ -148,7 +148,12 @@ impl Lanes {
 
     /// Does something with a connection that is free, on this thread; nothing if none is.
     pub(super) fn lend<T>(&self, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
-        let _permit = self.permits.try_acquire().ok()?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        self.lend_for(&permit, work)
+    }
+
+    /// The same for who has a permit.
+    pub(super) fn lend_for<T>(&self, _: &OwnedSemaphorePermit, work: impl FnOnce(&mut Lane) -> T) -> Option<T> {
         let resting = self.idle().lanes.pop()?;
         let done = work(&mut own(&resting.lane));
         let mut idle = self.idle();

@@ -169,12 +169,18 @@ impl SqlDatabase for SqliteSql {
 
     async fn query(&self, statement: String, parameters: Vec<SqlValue>) -> Result<Arc<dyn SqlRows>, SqlError> {
         let settings = self.shared.settings();
-        let quick = self.readers.lend(|lane| lane.quick(&statement, &parameters, &settings));
-        if let Some(begun) = quick.flatten() {
+        let quick = |lane: &mut Lane| lane.quick(&statement, &parameters, &settings);
+        let tried = self.readers.lend(quick);
+        let was_tried = tried.is_some();
+        if let Some(begun) = tried.flatten() {
             return Ok(Arc::new(SqliteRows::whole(begun)));
         }
         let until = Instant::now() + settings.statement_timeout;
         let permit = self.readers.permit(false, settings.statement_timeout).await?;
+        // All connections were busy. Were quick statements sent to threads for that, they would stay busy by it.
+        if !was_tried && let Some(begun) = self.readers.lend_for(&permit, quick).flatten() {
+            return Ok(Arc::new(SqliteRows::whole(begun)));
+        }
         let deadline = Instant::now() + settings.transaction_timeout;
         let (reply, answer) = oneshot::channel();
         let command = Command::Query(statement, parameters, reply);

@@ -4,6 +4,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::super::SqliteSql;
+use super::super::lane::READERS;
 use super::*;
 use crate::state::SqlDatabase;
 use crate::state::sql_contract::{SETTINGS, execute, query};
@@ -226,4 +227,39 @@ async fn bounds_that_changed_hold_at_once() {
     fixture.sql.configure(SqlSettings { max_row_size: 3, ..SETTINGS });
     let error = query(&fixture.database, text).await.unwrap_err();
     assert!(matches!(error, SqlError::TooLarge(_)), "{error}");
+}
+
+/// Connections that are open after many waited for one.
+async fn connections_after_a_crowd() -> usize {
+    let fixture = fixture().await;
+    assert_eq!(fixture.rows(POINT, &[SqlValue::Integer(1)]).await, 1);
+    assert_eq!(fixture.quickly(POINT, &[SqlValue::Integer(1)]), Some(1));
+    let mut held = Vec::new();
+    for _ in 0..READERS {
+        held.push(fixture.sql.readers.permit(false, Duration::from_secs(1)).await.unwrap());
+    }
+    let waiting: Vec<_> = (0..50)
+        .map(|_| {
+            let database = Arc::clone(&fixture.database);
+            tokio::spawn(async move { database.query(POINT.to_owned(), vec![SqlValue::Integer(2)]).await.map(drop) })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    assert!(waiting.iter().all(|task| !task.is_finished()), "all connections are busy");
+    drop(held);
+    for task in waiting {
+        task.await.unwrap().unwrap();
+    }
+    fixture.sql.readers.idle_count()
+}
+
+#[tokio::test]
+async fn who_waited_for_a_connection_needs_no_thread_either() {
+    // A disk that is slow for a moment sends some of them to threads.
+    for _ in 0..10 {
+        if connections_after_a_crowd().await == 1 {
+            return;
+        }
+    }
+    panic!("a crowd keeps itself busy");
 }
