@@ -210,7 +210,7 @@ impl Drop for Waiting<'_> {
 /// The thread.
 fn serve(lanes: &Lanes, id: u64, first: Session, sessions: &mpsc::Receiver<Session>) {
     let lane = match open::open(&lanes.shared.file, lanes.writes) {
-        Ok(opened) => Lane::new(opened, lanes.writes, &lanes.shared.schema),
+        Ok(opened) => Lane::new(opened, lanes.writes, &lanes.shared.gate),
         Err(error) => {
             let error = SqlError::Unavailable(error.to_string());
             lanes.shared.report(&error);

@@ -10,7 +10,7 @@
 //! - It has at most two [`OPS`](super::guard::OPS) steps and must be at its end then; else it is run from the
 //!   beginning on a thread, and is not quick any more.
 //! - The same text may mean something else when tables have changed. So a transaction that changes them forgets what is
-//!   quick, and nothing runs in this way during its commit ([`Schema`]).
+//!   quick, and nothing runs in this way during its commit ([`Gate`]).
 //! - It waits for no lock and for no connection: there is one that is free, or a thread takes it.
 //! - What remains is the disk, and rows of megabytes. After a statement that took longer than [`SLOW`], not counting time
 //!   without a core (`core`), all of the database are left to threads for [`PAUSE`] times as long, so that is the part of
@@ -51,16 +51,16 @@ const STEPS: &[&str] = &[
     "String8", "Transaction", "Variable", "Yield", "ZeroOrNull",
 ];
 
-/// What all connections of a database know: counts the changes of its tables, keeps quick statements away while one is
-/// committed, and for a while after one that was not quick.
+/// When quick statements of a database may run: not while a change of its tables is committed, nor for a while after one
+/// that was not quick. Counts those changes, so that what was known before them is not believed after.
 #[derive(Debug, Default)]
-pub(super) struct Schema {
+pub(super) struct Gate {
     changes: RwLock<u64>,
     /// Nothing is quick before then.
     pause: Mutex<Option<Instant>>,
 }
 
-impl Schema {
+impl Gate {
     /// How many changes there were.
     pub(super) fn count(&self) -> u64 {
         *self.changes.read().unwrap_or_else(PoisonError::into_inner)
@@ -127,7 +127,7 @@ impl Lane {
         }
         let is_quick = self.host(|connection| is_quick(connection, text)).unwrap_or_default();
         // The program that was looked at is the one of this schema, unless it has changed since.
-        if self.schema.count() == schema {
+        if self.gate.count() == schema {
             known.set(text, if is_quick { Verdict::Quick } else { Verdict::No });
         }
     }
@@ -135,11 +135,11 @@ impl Lane {
     /// The whole result of a statement that is quick; nothing if a thread has to run it. Errors too are for threads to
     /// find.
     pub(super) fn quick(&mut self, text: &str, parameters: &[SqlValue], settings: &SqlSettings) -> Option<Begun> {
-        let shared = Arc::clone(&self.schema);
-        let changes = shared.still()?;
+        let gate = Arc::clone(&self.gate);
+        let changes = gate.still()?;
         let began = Instant::now();
         let is_quick = self.known.get_mut().get(text, *changes) == Some(Verdict::Quick);
-        if !is_quick || shared.pauses(began) || !self.is_configured(settings) {
+        if !is_quick || gate.pauses(began) || !self.is_configured(settings) {
             return None;
         }
         self.rested = false;
@@ -152,7 +152,7 @@ impl Lane {
             took = core::without_waiting(took);
         }
         if took > SLOW {
-            *shared.pause() = Instant::now().checked_add(took * PAUSE);
+            *gate.pause() = Instant::now().checked_add(took * PAUSE);
         }
         if stopped || matches!(begun, Ok(None)) {
             self.known.get_mut().set(text, Verdict::No);

@@ -148,7 +148,7 @@ fn read(shared: &Shared, lane: &Lane, session: &Session, settings: &SqlSettings)
     }
     let mut open = OpenRows::default();
     lane.guard.allow(settings.statement_timeout);
-    let schema = lane.schema.count();
+    let schema = lane.gate.count();
     let begun = match lane.query(&mut open, &text, &parameters, (FIRST_ROWS, FIRST_BYTES), settings) {
         Ok(begun) => begun,
         Err(error) => {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::quick::Schema;
+use super::quick::Gate;
 use crate::state::{SqlError, SqlSettings};
 
 /// What the threads of a database share.
@@ -19,7 +19,7 @@ pub(super) struct Shared {
     /// Bytes of the write-ahead log after the last commit.
     pub(super) log_bytes: AtomicU64,
     pub(super) streams: Arc<Semaphore>,
-    pub(super) schema: Arc<Schema>,
+    pub(super) gate: Arc<Gate>,
     reported: Mutex<Option<Instant>>,
 }
 
@@ -31,7 +31,7 @@ impl Shared {
             settings: Mutex::new(settings),
             log_bytes: AtomicU64::new(0),
             streams: Arc::new(Semaphore::new(streams)),
-            schema: Arc::default(),
+            gate: Arc::default(),
             reported: Mutex::default(),
         }
     }

@@ -11,7 +11,7 @@ use rusqlite::{CachedStatement, Connection, Statement, ToSql};
 use super::failure;
 use super::guard::{Guard, Stop};
 use super::open::{self, Opened};
-use super::quick::{Known, Schema};
+use super::quick::{Gate, Known};
 use crate::state::{MAX_PARAMETERS, MAX_STATEMENT_BYTES, SqlChanges, SqlError, SqlSettings, SqlValue};
 
 /// Statements with a longer text are not kept compiled.
@@ -29,7 +29,7 @@ pub(super) struct Lane {
     /// When the transaction in progress began.
     schema_version: Cell<i64>,
     configured: Option<SqlSettings>,
-    pub(super) schema: Arc<Schema>,
+    pub(super) gate: Arc<Gate>,
     pub(super) known: RefCell<Known>,
     /// Whether nothing has run on it since its thread last looked.
     pub(super) rested: bool,
@@ -51,7 +51,7 @@ impl<'a> Compiled<'a> {
 }
 
 impl Lane {
-    pub(super) fn new(opened: Opened, writes: bool, schema: &Arc<Schema>) -> Self {
+    pub(super) fn new(opened: Opened, writes: bool, gate: &Arc<Gate>) -> Self {
         let Opened { connection, guard, host_schema } = opened;
         Self {
             connection,
@@ -60,7 +60,7 @@ impl Lane {
             host_schema,
             schema_version: Cell::new(-1),
             configured: None,
-            schema: Arc::clone(schema),
+            gate: Arc::clone(gate),
             known: RefCell::default(),
             rested: false,
         }
@@ -118,7 +118,7 @@ impl Lane {
             if self.guard.stopped() == Stop::Transaction || self.guard.stopped() == Stop::Unwanted {
                 return Err(failure::stopped(self.guard.stopped(), &self.configured.unwrap_or_else(default_settings)));
             }
-            let mut alone = changed.then(|| self.schema.alone());
+            let mut alone = changed.then(|| self.gate.alone());
             let committed = self.host(|connection| run(connection, "COMMIT"));
             if let Some(changes) = &mut alone {
                 **changes += 1;

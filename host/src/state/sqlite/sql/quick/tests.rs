@@ -36,7 +36,7 @@ impl Fixture {
     /// The number of rows that a statement gives on this very thread; how long the one before took on this machine is
     /// not what these tests are about.
     fn quickly(&self, text: &str, parameters: &[SqlValue]) -> Option<usize> {
-        *self.sql.shared.schema.pause() = None;
+        *self.sql.shared.gate.pause() = None;
         self.quickly_unless_paused(text, parameters)
     }
 
@@ -151,7 +151,7 @@ async fn errors_are_those_of_threads() {
 async fn a_slow_one_is_followed_by_a_pause() {
     let fixture = fixture().await;
     assert_eq!(fixture.rows(POINT, &[SqlValue::Integer(1)]).await, 1);
-    *fixture.sql.shared.schema.pause() = Instant::now().checked_add(Duration::from_secs(3600));
+    *fixture.sql.shared.gate.pause() = Instant::now().checked_add(Duration::from_secs(3600));
     assert_eq!(fixture.quickly_unless_paused(POINT, &[SqlValue::Integer(1)]), None);
     assert_eq!(fixture.rows(POINT, &[SqlValue::Integer(1)]).await, 1);
     assert_eq!(fixture.quickly(POINT, &[SqlValue::Integer(1)]), Some(1));
@@ -179,8 +179,8 @@ async fn a_text_that_means_something_else_now_is_not_quick() {
 async fn nothing_is_quick_while_tables_are_changed() {
     let fixture = fixture().await;
     assert_eq!(fixture.rows(POINT, &[SqlValue::Integer(1)]).await, 1);
-    let schema = Arc::clone(&fixture.sql.shared.schema);
-    let alone = schema.alone();
+    let gate = Arc::clone(&fixture.sql.shared.gate);
+    let alone = gate.alone();
     assert_eq!(fixture.quickly(POINT, &[SqlValue::Integer(1)]), None);
     drop(alone);
     assert_eq!(fixture.quickly(POINT, &[SqlValue::Integer(1)]), Some(1));
